@@ -45,7 +45,9 @@ class Reply:
         lines = self.text.splitlines() or [""]
         mark = f"{self.enhanced} " if self.enhanced else ""
         last = len(lines) - 1
-        return "\r\n".join(f"{self.code}{' ' if n == last else '-'}{mark}{line}" for n, line in enumerate(lines))
+        return "\r\n".join(
+            f"{self.code}{' ' if n == last else '-'}{mark}{line}" for n, line in enumerate(lines)
+        )
 
 
 def accepted(submission_id: str) -> Reply:
@@ -58,7 +60,9 @@ def unexpected(submission_id: str) -> Reply:
 
 
 def store_unavailable(submission_id: str) -> Reply:
-    return Reply(code=451, detail="3.0", text=f"Cannot keep mail at the moment, try again later ({submission_id})")
+    return Reply(
+        code=451, detail="3.0", text=f"Cannot keep mail at the moment, try again later ({submission_id})"
+    )
 
 
 def put_off(submission_id: str) -> Reply:
