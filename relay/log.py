@@ -9,6 +9,8 @@ from __future__ import annotations
 import traceback
 from typing import Any
 
+from relay.replies import Reply
+
 Log = Any
 """A structlog logger: its type depends on how it is configured."""
 
@@ -34,17 +36,17 @@ def session_opened(log: Log, session: str, *, address: str) -> None:
     log.debug("session-opened", session=session, address=address)
 
 
-def session_refused(log: Log, session: str, *, reply: object) -> None:
-    log.info("session-refused", session=session, reply=str(reply))
+def session_refused(log: Log, session: str, *, reply: Reply) -> None:
+    log.info("session-refused", session=session, reply=_code(reply))
 
 
 def session_ended(log: Log, session: str, *, reason: str) -> None:
     log.debug("session-ended", session=session, reason=reason)
 
 
-def session_cut_off(log: Log, session: str, *, reply: object) -> None:
+def session_cut_off(log: Log, session: str, *, reply: Reply) -> None:
     """We ended it: too slow, too many errors, shutting down."""
-    log.info("session-cut-off", session=session, reply=str(reply))
+    log.info("session-cut-off", session=session, reply=_code(reply))
 
 
 def session_failed(log: Log, session: str, *, id: str, error: BaseException) -> None:
@@ -73,18 +75,23 @@ def submission_received(
     log.debug("submission-received", id=id, session=session, recipients=recipients, size=size, tls=tls)
 
 
-def submission_answered(log: Log, id: str, *, reply: object, client_waits: bool) -> None:
+def submission_answered(log: Log, id: str, *, reply: Reply, client_waits: bool) -> None:
     """`client_waits` is false when the client left before it could hear the reply."""
-    log.info("submission-answered", id=id, reply=str(reply), client_waits=client_waits)
+    log.info("submission-answered", id=id, reply=_code(reply), client_waits=client_waits)
 
 
-def submission_refused(log: Log, id: str, *, reply: object) -> None:
+def submission_refused(log: Log, id: str, *, reply: Reply) -> None:
     """Refused by the intake itself, nothing was kept."""
-    log.info("submission-refused", id=id, reply=str(reply))
+    log.info("submission-refused", id=id, reply=_code(reply))
 
 
 def submission_failed(log: Log, id: str, *, error: BaseException) -> None:
     log.error("submission-failed", id=id, **_described(error))
+
+
+def _code(reply: Reply) -> str:
+    """Without its text: an upstream's words often quote addresses."""
+    return f"{reply.code} {reply.enhanced}".rstrip()
 
 
 def _described(error: BaseException) -> dict[str, object]:
