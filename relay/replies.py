@@ -143,6 +143,7 @@ def bad_parameter(name: str) -> Reply:
 
 SEND_DATA = Reply(code=354, detail="", text="End data with <CR><LF>.<CR><LF>")
 MESSAGE_TOO_BIG = Reply(code=552, detail="3.4", text="Message size exceeds the maximum")
+DISGUISED_END = Reply(code=550, detail="5.2", text="Message with NUL octets around a lone dot")
 BARE_NEWLINE = Reply(
     code=550, detail="5.2", text="Message contains a bare <CR> or <LF>; lines end with <CR><LF>"
 )

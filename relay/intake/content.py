@@ -10,9 +10,11 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from relay.replies import BARE_NEWLINE, MESSAGE_TOO_BIG, Reply
+from relay.replies import BARE_NEWLINE, DISGUISED_END, MESSAGE_TOO_BIG, Reply
 
 _END = b"\r\n.\r\n"
+_DISGUISED_END = re.compile(rb"\r\n(?=[.\0]*\0)\0*\.\0*\r\n")
+"""No end, but one to a reader that strips NUL."""
 _BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 
 
@@ -64,6 +66,9 @@ class Content:
 
     def _finish(self, end: int) -> None:
         lines = bytes(self._received[: end + 2])
+        if b"\0" in lines and _DISGUISED_END.search(lines):
+            self.refuse(DISGUISED_END)
+            return
         message = lines.replace(b"\r\n.", b"\r\n")[2:]
         if has_bare_newline(message):
             if self._bare_newlines == "refuse":
