@@ -9,7 +9,11 @@ from __future__ import annotations
 import traceback
 from typing import Any
 
+import structlog
+
 from relay.replies import Reply
+
+_log = structlog.get_logger("candor.relay")
 
 Log = Any
 """A structlog logger: its type depends on how it is configured."""
@@ -92,6 +96,83 @@ def submission_failed(log: Log, id: str, *, error: BaseException) -> None:
 def _code(reply: Reply) -> str:
     """Without its text: an upstream's words often quote addresses."""
     return f"{reply.code} {reply.enhanced}".rstrip()
+
+
+# --- delivery and queue ---
+
+
+def store_away(id: str) -> None:
+    """Nobody is tracked by this message."""
+    _log.warning("sent-untracked-store-away", id=id)
+
+
+def not_recorded(id: str, *, error: BaseException) -> None:
+    _log.warning("not-recorded", id=id, error=type(error).__name__)
+
+
+def attempt_failed(id: str, *, error: BaseException) -> None:
+    _log.error("attempt-failed", id=id, **_described(error))
+
+
+def outcome_lost(id: str, *, error: BaseException) -> None:
+    """What became of this message is not on record; the mail itself is where its client was told it is."""
+    _log.error("outcome-lost", id=id, error=type(error).__name__)
+
+
+def no_report_owed(id: str, *, recipients: int) -> None:
+    _log.info("refused-no-report-owed", id=id, recipients=recipients)
+
+
+def worker_failed(*, error: BaseException) -> None:
+    _log.error("worker-failed", **_described(error))
+
+
+# --- upstream ---
+
+
+def upstream_refused_login(*, host: str, code: int, enhanced: str) -> None:
+    _log.error("upstream-refused-login", host=host, code=code, enhanced=enhanced)
+
+
+def upstream_offers_no_login(*, host: str, tls: bool) -> None:
+    _log.error("upstream-offers-no-login", host=host, tls=tls)
+
+
+def upstream_not_verified(*, host: str, problem: str) -> None:
+    _log.error("upstream-not-verified", host=host, problem=problem)
+
+
+def upstream_without_tls(*, host: str) -> None:
+    _log.error("upstream-without-tls", host=host)
+
+
+def upstream_refused_us(*, host: str, code: int, enhanced: str) -> None:
+    _log.error("upstream-refused-us", host=host, code=code, enhanced=enhanced)
+
+
+def upstream_spoken_to_in_clear(*, host: str, problem: str) -> None:
+    _log.warning("upstream-in-clear", host=host, problem=problem)
+
+
+def upstream_trouble(*, host: str, code: int, enhanced: str, recipients: int) -> None:
+    _log.warning("upstream-trouble", host=host, code=code, enhanced=enhanced, recipients=recipients)
+
+
+def may_be_sent_twice(*, host: str, recipients: int) -> None:
+    _log.warning(
+        "may-be-sent-twice",
+        host=host,
+        recipients=recipients,
+    )
+
+
+def upstream_failed(*, host: str) -> None:
+    """An error of ours; called while it is being handled."""
+    _log.exception("upstream-failed", host=host)
+
+
+def capture_failed(*, path: str, problem: str) -> None:
+    _log.error("capture-failed", path=path, problem=problem)
 
 
 def _described(error: BaseException) -> dict[str, object]:

@@ -40,6 +40,9 @@ class Outcome:
     tls: str | None = None
     maybe_sent: bool = False
     """Upstream had the whole message but we never heard its reply: the next try may be a second copy."""
+    dsn: bool = False
+    """Upstream was told the sender's wishes for reports and will see to them (RFC 3461 4.2): a `SUCCESS` that
+    was asked for is ours to report when this is False."""
 
     @property
     def settled(self) -> bool:

@@ -174,3 +174,37 @@ OVERRIDE_REFUSED = Reply(
     text="X-Candor-Override is not permitted here: it needs a listed user or network and a confirmed "
     "lawful basis",
 )
+
+MAIL_LOOP = Reply(code=554, detail="4.6", text="Too many Received: lines, the message is going in circles")
+
+
+# --- upstream ---
+# Where it said nothing, or something that no client must take for its final word.
+
+UPSTREAM_UNREACHABLE = Reply(code=451, detail="4.1", text="Cannot connect to upstream")
+UPSTREAM_SILENT = Reply(code=451, detail="4.2", text="Upstream did not answer in time")
+UPSTREAM_DROPPED = Reply(code=451, detail="4.2", text="Upstream dropped the connection")
+UPSTREAM_GARBLED = Reply(code=451, detail="5.0", text="Upstream's answer was not SMTP")
+UPSTREAM_WITHOUT_TLS = Reply(
+    code=451, detail="7.4", text="Upstream does not offer the TLS that is required of it"
+)
+UPSTREAM_UNVERIFIED = Reply(code=451, detail="7.5", text="Upstream's certificate could not be verified")
+UPSTREAM_TLS_FAILED = Reply(code=451, detail="7.5", text="TLS with upstream failed")
+UPSTREAM_NO_LOGIN = Reply(code=451, detail="7.0", text="Upstream offers no way to log in that we would use")
+UPSTREAM_CLOSING = Reply(code=451, detail="3.2", text="Shutting down before upstream had answered")
+UPSTREAM_ERROR = Reply(code=451, detail="3.0", text="Local error while speaking to upstream")
+NOT_UNANIMOUS = Reply(code=451, detail="5.0", text="Not sent: upstream would not take all recipients alike")
+NOT_KEPT = Reply(code=451, detail="3.0", text="Cannot write to the capture directory")
+CAPTURED = Reply(code=250, detail="0.0", text="Captured, not sent")
+NEEDS_SMTPUTF8 = Reply(code=553, detail="6.7", text="Upstream takes no internationalized addresses")
+UNSPEAKABLE = Reply(code=553, detail="1.3", text="The address holds characters that no command may carry")
+
+
+def too_big_for_upstream(limit: int) -> Reply:
+    return Reply(code=552, detail="3.4", text=f"Upstream takes messages of up to {limit} octets")
+
+
+def softened(reply: Reply, because: str = "Upstream said") -> Reply:
+    """`reply` as the words of a temporary failure, for a refusal that says nothing about the mail itself."""
+    words = " ".join(f"{reply.code} {reply.enhanced} {reply.text}".split())
+    return Reply(code=451, detail="4.0", text=f"{because}: {words}")

@@ -23,7 +23,7 @@ _USERNAME = base64.b64encode(b"Username:").decode()
 _PASSWORD = base64.b64encode(b"Password:").decode()
 
 
-class Unfinished(Exception):  # noqa: N818
+class Unfinished(Exception):
     """The dialogue came to no credentials; carries the reply that says why."""
 
     def __init__(self, reply: Reply) -> None:

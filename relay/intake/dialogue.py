@@ -38,7 +38,7 @@ _HOST = re.compile(r"[A-Za-z0-9._:\[\]#%&*+=!?/~^$|'{}-]{1,255}")
 _HTTP = frozenset({"GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "CONNECT", "TRACE", "PATCH", "PRI"})
 
 
-class Goodbye(Exception):  # noqa: N818
+class Goodbye(Exception):
     """The session ends with this reply."""
 
     def __init__(self, reply: Reply) -> None:

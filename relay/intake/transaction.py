@@ -20,7 +20,7 @@ _FROM = re.compile(r"FROM: *", re.IGNORECASE)
 _TO = re.compile(r"TO: *", re.IGNORECASE)
 
 
-class Refused(Exception):  # noqa: N818 - a reply, not an error of ours
+class Refused(Exception):
     def __init__(self, reply: Reply) -> None:
         super().__init__(str(reply))
         self.reply = reply

@@ -15,11 +15,11 @@ _BATCH = 64
 """Replies to commands that came together, before others get their turn in the loop."""
 
 
-class ClientGone(Exception):  # noqa: N818
+class ClientGone(Exception):
     """The client closed its side; what it had begun to say is void."""
 
 
-class LineTooLong(Exception):  # noqa: N818
+class LineTooLong(Exception):
     """Raised after the line's end was reached, so that the next line is a command again."""
 
 
