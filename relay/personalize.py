@@ -92,9 +92,11 @@ def copies(
         made.append(
             Copy(addressed=tuple(shared), content=lambda: (received, plan.base(preferences_url=anybody)))
         )
-    for one in addressed:
-        if one.decision.mode is not Mode.UNTRACKED or personal:
-            made.append(Copy(addressed=(one,), content=_own(plan, one, tracking, received)))
+    made.extend(
+        Copy(addressed=(one,), content=_own(plan, one, tracking, received))
+        for one in addressed
+        if one.decision.mode is not Mode.UNTRACKED or personal
+    )
     return made
 
 
