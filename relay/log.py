@@ -114,6 +114,11 @@ def attempt_failed(id: str, *, error: BaseException) -> None:
     _log.error("attempt-failed", id=id, **_described(error))
 
 
+def copy_failed(id: str, *, error: BaseException) -> None:
+    """Sent without pixel and wrapped links instead."""
+    _log.error("sent-untracked-copy-failed", id=id, **_described(error))
+
+
 def outcome_lost(id: str, *, error: BaseException) -> None:
     """What became of this message is not on record; the mail itself is where its client was told it is."""
     _log.error("outcome-lost", id=id, error=type(error).__name__)
