@@ -8,7 +8,7 @@ limit, later ones at once, until a probe finds it back. A write whose caller has
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -241,15 +241,18 @@ class _Writer:
                 job.future.set_exception(final)
 
 
-def _run_batch(connection: Connection, jobs: list[_Job]) -> list[Any]:
+def execute(connection: Connection, statements: Iterable[Statement]) -> None:
+    """Runs the statements, all rows of the same statement together, in the order each was first met."""
     grouped: dict[int, tuple[Executable, list[Mapping[str, Any]]]] = {}
-    for job in jobs:
-        if not callable(job.work):
-            for statement, rows in job.work:
-                if rows:
-                    grouped.setdefault(id(statement), (statement, []))[1].extend(rows)
-    for statement, rows in grouped.values():
-        connection.execute(statement, rows)
+    for statement, rows in statements:
+        if rows:
+            grouped.setdefault(id(statement), (statement, []))[1].extend(rows)
+    for statement, together in grouped.values():
+        connection.execute(statement, together)
+
+
+def _run_batch(connection: Connection, jobs: list[_Job]) -> list[Any]:
+    execute(connection, (one for job in jobs if not callable(job.work) for one in job.work))
     return [job.work(connection) if callable(job.work) else None for job in jobs]
 
 

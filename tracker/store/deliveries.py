@@ -14,7 +14,7 @@ from tracker.consent import Contact, Decision, Mode
 from tracker.errors import NotFound
 from tracker.store.contacts import contact_of
 from tracker.store.database import Database, Statement
-from tracker.store.schema import attempts, contacts, deliveries, links, mailings, messages
+from tracker.store.schema import Moment, attempts, contacts, deliveries, links, mailings, messages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +143,12 @@ def insert_mailing(mailing: Mailing) -> Statement:
     return _INSERT_MAILING, [row]
 
 
+_KNOW = text(
+    "INSERT INTO contacts (address, tracking_consent, do_not_track, attributes, created_at)"
+    " VALUES (:address, 'unknown', 'unset', '{}', :created_at) ON CONFLICT (address) DO NOTHING"
+).bindparams(bindparam("created_at", type_=Moment))
+
+
 def recording(message: Message, sent: Sequence[Delivery]) -> tuple[Statement, ...]:
     """The statements that write down a message and its deliveries."""
     audience = [
@@ -150,8 +156,16 @@ def recording(message: Message, sent: Sequence[Delivery]) -> tuple[Statement, ..
         for delivery in sent
         if delivery.decision.mode is Mode.ANONYMOUS
     ]
+    # Hygiene leaves its one day on the contact, so there has to be one before the hit comes: made at the hit,
+    # its own date would tell the time of the open.
+    known = [
+        {"address": delivery.recipient, "created_at": message.received_at}
+        for delivery in sent
+        if delivery.decision.mode is Mode.HYGIENE and delivery.recipient
+    ]
     return (
         insert_mailing(message.mailing),
+        (_KNOW, known),
         (_INSERT_MESSAGE, [_message_row(message)]),
         (
             _INSERT_LINKS,

@@ -12,7 +12,7 @@ import hashlib
 import json
 import secrets
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -126,6 +126,20 @@ class Register:
             lambda connection: _record(connection, named, source, actor, now, self._ring),
             within=max(self._database.write_within, 30.0),
         )
+
+
+def overriding(
+    addresses: Sequence[str], content: Mapping[str, str], *, now: datetime, ring: KeyRing
+) -> Callable[[Connection], None]:
+    """Writes into the ledger that consent was passed over for these people, and on what ground: one row each."""
+
+    def note(connection: Connection) -> None:
+        link = end_of_chain(connection)
+        for address, state in _current(connection, set(addresses), now, ring).items():
+            link.add(now, state["id"], {**content, "attribute": "override", "address": address})
+        write_chain(connection, link)
+
+    return note
 
 
 def checked(statement: Statement, now: datetime) -> Statement:

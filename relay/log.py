@@ -1,0 +1,181 @@
+"""The words of the relay's log: each function is one event, and there are no others.
+
+A line names a session or a submission by its id. Mail addresses and client addresses are said at debug level
+only; the default level shows neither. Nothing here formats or routes: that is structlog's configuration.
+"""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any
+
+import structlog
+
+from relay.replies import Reply
+
+_log = structlog.get_logger("candor.relay")
+
+Log = Any
+"""A structlog logger: its type depends on how it is configured."""
+
+
+def listening(log: Log, *, host: str, port: int, implicit_tls: bool) -> None:
+    log.info("listening", host=host, port=port, implicit_tls=implicit_tls)
+
+
+def stopping(log: Log, *, sessions: int, deliveries: int) -> None:
+    log.info("stopping", sessions=sessions, deliveries=deliveries)
+
+
+def delivery_cut_off(log: Log, *, count: int) -> None:
+    """The grace period ended before these messages were settled; their clients heard no 250."""
+    log.warning("delivery-cut-off", count=count)
+
+
+def connections_capped(log: Log, *, configured: int, possible: int) -> None:
+    log.warning("connections-capped", configured=configured, possible=possible)
+
+
+def session_opened(log: Log, session: str, *, address: str) -> None:
+    log.debug("session-opened", session=session, address=address)
+
+
+def session_refused(log: Log, session: str, *, reply: Reply) -> None:
+    log.info("session-refused", session=session, reply=_code(reply))
+
+
+def session_ended(log: Log, session: str, *, reason: str) -> None:
+    log.debug("session-ended", session=session, reason=reason)
+
+
+def session_cut_off(log: Log, session: str, *, reply: Reply) -> None:
+    """We ended it: too slow, too many errors, shutting down."""
+    log.info("session-cut-off", session=session, reply=_code(reply))
+
+
+def session_failed(log: Log, session: str, *, id: str, error: BaseException) -> None:
+    log.error("session-failed", session=session, id=id, **_described(error))
+
+
+def tls_failed(log: Log, session: str, *, error: BaseException) -> None:
+    log.info("tls-failed", session=session, error=type(error).__name__)
+
+
+def login_succeeded(log: Log, session: str, *, user: str) -> None:
+    log.debug("login-succeeded", session=session, user=user)
+
+
+def login_failed(log: Log, session: str) -> None:
+    log.info("login-failed", session=session)
+
+
+def login_error(log: Log, session: str, *, error: BaseException) -> None:
+    log.error("login-error", session=session, **_described(error))
+
+
+def submission_received(
+    log: Log, id: str, *, session: str, recipients: int, size: int, tls: str | None
+) -> None:
+    log.debug("submission-received", id=id, session=session, recipients=recipients, size=size, tls=tls)
+
+
+def submission_answered(log: Log, id: str, *, reply: Reply, client_waits: bool) -> None:
+    """`client_waits` is false when the client left before it could hear the reply."""
+    log.info("submission-answered", id=id, reply=_code(reply), client_waits=client_waits)
+
+
+def submission_refused(log: Log, id: str, *, reply: Reply) -> None:
+    """Refused by the intake itself, nothing was kept."""
+    log.info("submission-refused", id=id, reply=_code(reply))
+
+
+def submission_failed(log: Log, id: str, *, error: BaseException) -> None:
+    log.error("submission-failed", id=id, **_described(error))
+
+
+def _code(reply: Reply) -> str:
+    """Without its text: an upstream's words often quote addresses."""
+    return f"{reply.code} {reply.enhanced}".rstrip()
+
+
+# --- delivery and queue ---
+
+
+def store_away(id: str) -> None:
+    """Nobody is tracked by this message."""
+    _log.warning("sent-untracked-store-away", id=id)
+
+
+def not_recorded(id: str, *, error: BaseException) -> None:
+    _log.warning("not-recorded", id=id, error=type(error).__name__)
+
+
+def attempt_failed(id: str, *, error: BaseException) -> None:
+    _log.error("attempt-failed", id=id, **_described(error))
+
+
+def outcome_lost(id: str, *, error: BaseException) -> None:
+    """What became of this message is not on record; the mail itself is where its client was told it is."""
+    _log.error("outcome-lost", id=id, error=type(error).__name__)
+
+
+def no_report_owed(id: str, *, recipients: int) -> None:
+    _log.info("refused-no-report-owed", id=id, recipients=recipients)
+
+
+def worker_failed(*, error: BaseException) -> None:
+    _log.error("worker-failed", **_described(error))
+
+
+# --- upstream ---
+
+
+def upstream_refused_login(*, host: str, code: int, enhanced: str) -> None:
+    _log.error("upstream-refused-login", host=host, code=code, enhanced=enhanced)
+
+
+def upstream_offers_no_login(*, host: str, tls: bool) -> None:
+    _log.error("upstream-offers-no-login", host=host, tls=tls)
+
+
+def upstream_not_verified(*, host: str, problem: str) -> None:
+    _log.error("upstream-not-verified", host=host, problem=problem)
+
+
+def upstream_without_tls(*, host: str) -> None:
+    _log.error("upstream-without-tls", host=host)
+
+
+def upstream_refused_us(*, host: str, code: int, enhanced: str) -> None:
+    _log.error("upstream-refused-us", host=host, code=code, enhanced=enhanced)
+
+
+def upstream_spoken_to_in_clear(*, host: str, problem: str) -> None:
+    _log.warning("upstream-in-clear", host=host, problem=problem)
+
+
+def upstream_trouble(*, host: str, code: int, enhanced: str, recipients: int) -> None:
+    _log.warning("upstream-trouble", host=host, code=code, enhanced=enhanced, recipients=recipients)
+
+
+def may_be_sent_twice(*, host: str, recipients: int) -> None:
+    _log.warning(
+        "may-be-sent-twice",
+        host=host,
+        recipients=recipients,
+    )
+
+
+def upstream_failed(*, host: str) -> None:
+    """An error of ours; called while it is being handled."""
+    _log.exception("upstream-failed", host=host)
+
+
+def capture_failed(*, path: str, problem: str) -> None:
+    _log.error("capture-failed", path=path, problem=problem)
+
+
+def _described(error: BaseException) -> dict[str, object]:
+    """Where it happened, never what it said: texts of exceptions quote statements, addresses, messages."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return {"error": type(error).__name__, "at": [f"{f.filename}:{f.lineno} {f.name}" for f in frames[-5:]]}

@@ -1,0 +1,82 @@
+"""Connections to one upstream: never more than a number, kept between messages, given out in the order asked.
+
+Knows when a connection may not be used again; knows nothing of what is said on one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from relay.upstream.connection import Connection
+from relay.upstream.settings import UpstreamSettings
+
+
+class Pool:
+    """`connect` opens a connection or raises UpstreamError. Must be made and used on one event loop."""
+
+    def __init__(self, settings: UpstreamSettings, connect: Callable[[], Awaitable[Connection]]) -> None:
+        self._settings = settings
+        self._connect = connect
+        self._slots = asyncio.Semaphore(settings.max_connections)  # first come, first served
+        self._idle: list[tuple[Connection, asyncio.TimerHandle]] = []
+        self._leaving: set[Connection] = set()
+        self._is_closed = False
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """The right to one connection; waits for it as long as need be."""
+        async with self._slots:
+            yield
+
+    async def take(self, *, fresh: bool = False) -> Connection:
+        """A connection for the holder of a slot: the one used last (so that the surplus ones grow old), or a
+        new one. Raises UpstreamError."""
+        while self._idle and not fresh:
+            connection, timer = self._idle.pop()
+            timer.cancel()
+            if connection.wire.is_sound:
+                return connection
+        return await self._connect()
+
+    def give_back(self, connection: Connection) -> None:
+        """Keep it for the next, unless it is broken or has served long enough."""
+        loop = asyncio.get_running_loop()
+        if self._is_closed or self._is_worn(connection, loop.time()):
+            self._leave(connection)
+            return
+        timer = loop.call_later(self._settings.idle_seconds, self._expire, connection)
+        self._idle.append((connection, timer))
+
+    async def close(self, *, patience: float) -> None:
+        """Let the idle ones go, and wait up to `patience` seconds for their good-byes."""
+        self._is_closed = True
+        while self._idle:
+            connection, timer = self._idle.pop()
+            timer.cancel()
+            self._leave(connection)
+        try:
+            async with asyncio.timeout(patience):
+                for connection in tuple(self._leaving):
+                    await connection.wire.closed.wait()
+        except TimeoutError:
+            for connection in self._leaving:
+                connection.wire.abort()
+
+    def _is_worn(self, connection: Connection, now: float) -> bool:
+        most = connection.offer.most_messages or self._settings.messages_per_connection
+        return (
+            not connection.wire.is_sound
+            or connection.messages >= min(most, self._settings.messages_per_connection)
+            or now - connection.since >= self._settings.seconds_per_connection
+        )
+
+    def _expire(self, connection: Connection) -> None:
+        self._idle = [kept for kept in self._idle if kept[0] is not connection]
+        self._leave(connection)
+
+    def _leave(self, connection: Connection) -> None:
+        self._leaving = {other for other in self._leaving if not other.wire.closed.is_set()}
+        self._leaving.add(connection)
+        connection.wire.quit()
