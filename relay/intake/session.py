@@ -127,7 +127,11 @@ class Session(SMTP):
             await self._wire.flush()
 
     def _timeout_cb(self) -> None:
-        self.end(replies.TIMED_OUT)
+        if self._writer.transport.get_write_buffer_size():
+            words.session_cut_off(self._services.log, self.name, reply=replies.TIMED_OUT)
+            self.abort()  # it has not read what we said before: it will not read this
+        else:
+            self.end(replies.TIMED_OUT)
 
     # --- what a dialogue asks of its connection ---
 
@@ -166,13 +170,14 @@ class Session(SMTP):
             await self._converse(self._wire)
         except Goodbye as goodbye:
             self.end(goodbye.reply)
-        except (ClientGone, ConnectionError):
+        except ClientGone:
             words.session_ended(log, self.name, reason="client-left")
+            self.end(None)
+        except Exception as error:  # noqa: BLE001 - the border: a defect of ours must not leave it hanging
+            words.session_failed(log, self.name, id="", error=error)
             self.end(None)
         except asyncio.CancelledError:
             self.end(None)
-            if self._original_transport is not None and self.tls_version is None:
-                self.connection_lost(None)  # cut off in the middle of the handshake
             raise
 
     async def _converse(self, wire: Wire) -> None:
@@ -192,8 +197,9 @@ class Session(SMTP):
         """Say it, and close once the client has taken what was said. From anywhere, and more than once."""
         if not self.is_open:
             return
-        if self.transport is None:  # a handshake goes on
-            self.abort()
+        in_handshake = self._original_transport is not None and self.tls_version is None
+        if self.transport is None or in_handshake:
+            self.abort()  # there are no words before its end
             return
         self.deadline(None)
         if reply is not None and self._wire is not None:
