@@ -1,59 +1,72 @@
-"""What the relay says in its log: every function is an event, and this file is the whole vocabulary.
+"""The words of the relay's log: each function is one event, and there are no others.
 
-Nothing here names a person: addresses, and the words of foreign servers that may contain them, are not
-arguments. Ids of submissions and deliveries come in through structlog's context.
+A line names a session or a submission by its id. Mail addresses and client addresses are said at debug level
+only; the default level shows neither. Nothing here formats or routes: that is structlog's configuration.
 """
 
 from __future__ import annotations
 
-import structlog
+import traceback
+from typing import Any
 
-_log: structlog.typing.FilteringBoundLogger = structlog.get_logger("relay")
+from relay.replies import Reply
 
-
-# Upstream.
-
-
-def upstream_refused_login(*, host: str, code: int, enhanced: str) -> None:
-    _log.error("upstream refused our login, mail waits", host=host, code=code, enhanced=enhanced)
+Log = Any
+"""A structlog logger: its type depends on how it is configured."""
 
 
-def upstream_offers_no_login(*, host: str, tls: bool) -> None:
-    _log.error("upstream offers no login that we would use, mail waits", host=host, tls=tls)
+# Upstream. Its own words are not arguments, its host is; who waits for the mail is in the context.
 
 
-def upstream_not_verified(*, host: str, problem: str) -> None:
-    _log.error("upstream's certificate is not trusted, mail waits", host=host, problem=problem)
+def upstream_refused_login(log: Log, *, host: str, reply: Reply) -> None:
+    """Loud, like the next four: all mail waits until somebody changes something."""
+    log.error("upstream-refused-login", host=host, reply=_code(reply))
 
 
-def upstream_without_tls(*, host: str) -> None:
-    _log.error("upstream does not offer STARTTLS, which is required of it, mail waits", host=host)
+def upstream_offers_no_login(log: Log, *, host: str, tls: bool) -> None:
+    log.error("upstream-offers-no-login", host=host, tls=tls)
 
 
-def upstream_refused_us(*, host: str, code: int, enhanced: str) -> None:
-    _log.error("upstream takes no mail from us, mail waits", host=host, code=code, enhanced=enhanced)
+def upstream_not_verified(log: Log, *, host: str, problem: str) -> None:
+    log.error("upstream-not-verified", host=host, problem=problem)
 
 
-def upstream_spoken_to_in_clear(*, host: str, problem: str) -> None:
-    _log.warning("TLS with upstream failed, going on in clear", host=host, problem=problem)
+def upstream_without_tls(log: Log, *, host: str) -> None:
+    log.error("upstream-without-tls", host=host)
 
 
-def upstream_trouble(*, host: str, code: int, enhanced: str, recipients: int) -> None:
-    _log.warning("trouble with upstream", host=host, code=code, enhanced=enhanced, recipients=recipients)
+def upstream_wants_login(log: Log, *, host: str, reply: Reply) -> None:
+    """Within a transaction: it takes nothing from us as we are."""
+    log.error("upstream-wants-login", host=host, reply=_code(reply))
 
 
-def may_be_sent_twice(*, host: str, recipients: int) -> None:
-    _log.warning(
-        "upstream had the message but its reply never came: it may be sent twice",
-        host=host,
-        recipients=recipients,
-    )
+def upstream_spoken_to_in_clear(log: Log, *, host: str, problem: str) -> None:
+    log.warning("upstream-spoken-to-in-clear", host=host, problem=problem)
 
 
-def upstream_failed(*, host: str) -> None:
-    """An error of ours; called while it is being handled."""
-    _log.exception("error while speaking to upstream", host=host)
+def upstream_trouble(log: Log, *, host: str, reply: Reply, recipients: int) -> None:
+    log.warning("upstream-trouble", host=host, reply=_code(reply), recipients=recipients)
 
 
-def capture_failed(*, path: str, problem: str) -> None:
-    _log.error("cannot write to the capture directory, mail waits", path=path, problem=problem)
+def may_be_sent_twice(log: Log, *, host: str, recipients: int) -> None:
+    """Upstream had the whole message, but its reply never came."""
+    log.warning("may-be-sent-twice", host=host, recipients=recipients)
+
+
+def upstream_failed(log: Log, *, host: str, error: BaseException) -> None:
+    log.error("upstream-failed", host=host, **_described(error))
+
+
+def capture_failed(log: Log, *, path: str, problem: str) -> None:
+    log.error("capture-failed", path=path, problem=problem)
+
+
+def _code(reply: Reply) -> str:
+    """Without its text: an upstream's words often quote addresses."""
+    return f"{reply.code} {reply.enhanced}".rstrip()
+
+
+def _described(error: BaseException) -> dict[str, object]:
+    """Where it happened, never what it said: texts of exceptions quote statements, addresses, messages."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return {"error": type(error).__name__, "at": [f"{f.filename}:{f.lineno} {f.name}" for f in frames[-5:]]}
