@@ -9,175 +9,61 @@ from __future__ import annotations
 import traceback
 from typing import Any
 
-import structlog
-
 from relay.replies import Reply
-
-_log = structlog.get_logger("candor.relay")
 
 Log = Any
 """A structlog logger: its type depends on how it is configured."""
 
 
-def listening(log: Log, *, host: str, port: int, implicit_tls: bool) -> None:
-    log.info("listening", host=host, port=port, implicit_tls=implicit_tls)
+# Upstream. Its own words are not arguments, its host is; who waits for the mail is in the context.
 
 
-def stopping(log: Log, *, sessions: int, deliveries: int) -> None:
-    log.info("stopping", sessions=sessions, deliveries=deliveries)
+def upstream_refused_login(log: Log, *, host: str, reply: Reply) -> None:
+    """Loud, like the next four: all mail waits until somebody changes something."""
+    log.error("upstream-refused-login", host=host, reply=_code(reply))
 
 
-def delivery_cut_off(log: Log, *, count: int) -> None:
-    """The grace period ended before these messages were settled; their clients heard no 250."""
-    log.warning("delivery-cut-off", count=count)
+def upstream_offers_no_login(log: Log, *, host: str, tls: bool) -> None:
+    log.error("upstream-offers-no-login", host=host, tls=tls)
 
 
-def connections_capped(log: Log, *, configured: int, possible: int) -> None:
-    log.warning("connections-capped", configured=configured, possible=possible)
+def upstream_not_verified(log: Log, *, host: str, problem: str) -> None:
+    log.error("upstream-not-verified", host=host, problem=problem)
 
 
-def session_opened(log: Log, session: str, *, address: str) -> None:
-    log.debug("session-opened", session=session, address=address)
+def upstream_without_tls(log: Log, *, host: str) -> None:
+    log.error("upstream-without-tls", host=host)
 
 
-def session_refused(log: Log, session: str, *, reply: Reply) -> None:
-    log.info("session-refused", session=session, reply=_code(reply))
+def upstream_wants_login(log: Log, *, host: str, reply: Reply) -> None:
+    """Within a transaction: it takes nothing from us as we are."""
+    log.error("upstream-wants-login", host=host, reply=_code(reply))
 
 
-def session_ended(log: Log, session: str, *, reason: str) -> None:
-    log.debug("session-ended", session=session, reason=reason)
+def upstream_spoken_to_in_clear(log: Log, *, host: str, problem: str) -> None:
+    log.warning("upstream-spoken-to-in-clear", host=host, problem=problem)
 
 
-def session_cut_off(log: Log, session: str, *, reply: Reply) -> None:
-    """We ended it: too slow, too many errors, shutting down."""
-    log.info("session-cut-off", session=session, reply=_code(reply))
+def upstream_trouble(log: Log, *, host: str, reply: Reply, recipients: int) -> None:
+    log.warning("upstream-trouble", host=host, reply=_code(reply), recipients=recipients)
 
 
-def session_failed(log: Log, session: str, *, id: str, error: BaseException) -> None:
-    log.error("session-failed", session=session, id=id, **_described(error))
+def may_be_sent_twice(log: Log, *, host: str, recipients: int) -> None:
+    """Upstream had the whole message, but its reply never came."""
+    log.warning("may-be-sent-twice", host=host, recipients=recipients)
 
 
-def tls_failed(log: Log, session: str, *, error: BaseException) -> None:
-    log.info("tls-failed", session=session, error=type(error).__name__)
+def upstream_failed(log: Log, *, host: str, error: BaseException) -> None:
+    log.error("upstream-failed", host=host, **_described(error))
 
 
-def login_succeeded(log: Log, session: str, *, user: str) -> None:
-    log.debug("login-succeeded", session=session, user=user)
-
-
-def login_failed(log: Log, session: str) -> None:
-    log.info("login-failed", session=session)
-
-
-def login_error(log: Log, session: str, *, error: BaseException) -> None:
-    log.error("login-error", session=session, **_described(error))
-
-
-def submission_received(
-    log: Log, id: str, *, session: str, recipients: int, size: int, tls: str | None
-) -> None:
-    log.debug("submission-received", id=id, session=session, recipients=recipients, size=size, tls=tls)
-
-
-def submission_answered(log: Log, id: str, *, reply: Reply, client_waits: bool) -> None:
-    """`client_waits` is false when the client left before it could hear the reply."""
-    log.info("submission-answered", id=id, reply=_code(reply), client_waits=client_waits)
-
-
-def submission_refused(log: Log, id: str, *, reply: Reply) -> None:
-    """Refused by the intake itself, nothing was kept."""
-    log.info("submission-refused", id=id, reply=_code(reply))
-
-
-def submission_failed(log: Log, id: str, *, error: BaseException) -> None:
-    log.error("submission-failed", id=id, **_described(error))
+def capture_failed(log: Log, *, path: str, problem: str) -> None:
+    log.error("capture-failed", path=path, problem=problem)
 
 
 def _code(reply: Reply) -> str:
     """Without its text: an upstream's words often quote addresses."""
     return f"{reply.code} {reply.enhanced}".rstrip()
-
-
-# --- delivery and queue ---
-
-
-def store_away(id: str) -> None:
-    """Nobody is tracked by this message."""
-    _log.warning("sent-untracked-store-away", id=id)
-
-
-def not_recorded(id: str, *, error: BaseException) -> None:
-    _log.warning("not-recorded", id=id, error=type(error).__name__)
-
-
-def attempt_failed(id: str, *, error: BaseException) -> None:
-    _log.error("attempt-failed", id=id, **_described(error))
-
-
-def copy_failed(id: str, *, error: BaseException) -> None:
-    """Sent without pixel and wrapped links instead."""
-    _log.error("sent-untracked-copy-failed", id=id, **_described(error))
-
-
-def outcome_lost(id: str, *, error: BaseException) -> None:
-    """What became of this message is not on record; the mail itself is where its client was told it is."""
-    _log.error("outcome-lost", id=id, error=type(error).__name__)
-
-
-def no_report_owed(id: str, *, recipients: int) -> None:
-    _log.info("refused-no-report-owed", id=id, recipients=recipients)
-
-
-def worker_failed(*, error: BaseException) -> None:
-    _log.error("worker-failed", **_described(error))
-
-
-# --- upstream ---
-
-
-def upstream_refused_login(*, host: str, code: int, enhanced: str) -> None:
-    _log.error("upstream-refused-login", host=host, code=code, enhanced=enhanced)
-
-
-def upstream_offers_no_login(*, host: str, tls: bool) -> None:
-    _log.error("upstream-offers-no-login", host=host, tls=tls)
-
-
-def upstream_not_verified(*, host: str, problem: str) -> None:
-    _log.error("upstream-not-verified", host=host, problem=problem)
-
-
-def upstream_without_tls(*, host: str) -> None:
-    _log.error("upstream-without-tls", host=host)
-
-
-def upstream_refused_us(*, host: str, code: int, enhanced: str) -> None:
-    _log.error("upstream-refused-us", host=host, code=code, enhanced=enhanced)
-
-
-def upstream_spoken_to_in_clear(*, host: str, problem: str) -> None:
-    _log.warning("upstream-in-clear", host=host, problem=problem)
-
-
-def upstream_trouble(*, host: str, code: int, enhanced: str, recipients: int) -> None:
-    _log.warning("upstream-trouble", host=host, code=code, enhanced=enhanced, recipients=recipients)
-
-
-def may_be_sent_twice(*, host: str, recipients: int) -> None:
-    _log.warning(
-        "may-be-sent-twice",
-        host=host,
-        recipients=recipients,
-    )
-
-
-def upstream_failed(*, host: str) -> None:
-    """An error of ours; called while it is being handled."""
-    _log.exception("upstream-failed", host=host)
-
-
-def capture_failed(*, path: str, problem: str) -> None:
-    _log.error("capture-failed", path=path, problem=problem)
 
 
 def _described(error: BaseException) -> dict[str, object]:
