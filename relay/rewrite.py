@@ -249,6 +249,8 @@ def _compile_part(data: bytes, part: Part, findings: Findings) -> _Body | Reason
     content = open_content(data, part.body, part.end, part.encoding)
     if isinstance(content, Reason):
         return content if is_html else None
+    if not content.decoded.strip():
+        return None
     if not is_html and not _may_have_edits(content.decoded, findings):
         return None
     if _PGP in content.decoded:
