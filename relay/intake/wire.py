@@ -15,7 +15,7 @@ _BATCH = 64
 """Replies to commands that came together, before others get their turn in the loop."""
 
 
-class ClientGone(Exception):  # noqa: N818
+class ClientGone(Exception):
     """It closed its side or is unreachable; what it had begun to say is void."""
 
 
