@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import resource
+import sys
 from contextlib import AsyncExitStack
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.smtp import LOOPBACK, Inbox, serving, settings
 
-from relay.intake.limits import Connections, Failures, Memory, client_key
+from relay.intake.limits import Connections, Failures, Memory, client_key, possible_connections
 from relay.intake.settings import client_address, is_within
 from relay.replies import Reply, accepted
 from relay.submission import Submission
@@ -67,6 +69,29 @@ def test_an_ipv4_address_inside_an_ipv6_one_is_taken_for_what_it_is() -> None:
     assert is_within(client_address("::ffff:127.0.0.1"), LOOPBACK)
     assert not is_within(client_address("::ffff:192.0.2.1"), LOOPBACK)
     assert not is_within(client_address("no address"), (ip_network("0.0.0.0/0"), ip_network("::/0")))
+
+
+@pytest.mark.parametrize(
+    ("soft", "possible"), [(1024, 896), (200, 100), (65_536, 65_408), (resource.RLIM_INFINITY, sys.maxsize)]
+)
+async def test_file_descriptors_are_kept_in_reserve(
+    soft: int, possible: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, soft))
+    assert possible_connections() == possible
+
+
+async def test_the_limit_on_connections_never_exceeds_what_descriptors_allow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("relay.intake.server.possible_connections", lambda: 1)
+    async with (
+        serving(Inbox(), max_connections=10) as server,
+        server.talk() as first,
+        server.talk() as second,
+    ):
+        assert (await first.reply()).startswith("220 ")
+        assert (await second.reply()).startswith("421 ")
 
 
 # --- errors ---

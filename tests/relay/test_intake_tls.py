@@ -261,6 +261,21 @@ async def test_the_third_failed_login_ends_the_connection() -> None:
         assert await client.closed()
 
 
+async def test_who_guesses_waits_longer_on_every_connection() -> None:
+    options = {"authenticate": joe, "plaintext_auth_networks": LOOPBACK, "failed_login_delay": 3600.0}
+    async with serving(Inbox(), **options) as server:
+        async with server.talk() as client:
+            await client.hello()
+            assert (await client.ask(PLAIN)).startswith("235 ")
+        async with server.talk() as client:
+            await client.hello()
+            assert (await client.ask(WRONG)).startswith("535 ")
+        async with server.talk() as client:
+            await client.hello()
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(client.ask(PLAIN), timeout=0.1)
+
+
 async def test_a_user_store_in_trouble_is_no_wrong_password() -> None:
     async def broken(name: str, password: str) -> bool:
         raise OSError(f"no table for {name}")
