@@ -218,9 +218,10 @@ def next_due(connection: Connection) -> float | None:
 
 def totals(connection: Connection) -> dict[str, int]:
     """Recipients by state, and messages in the spool."""
-    counted = connection.execute(select(queue.c.state, func.count()).group_by(queue.c.state)).tuples().all()
+    rows = connection.execute(select(queue.c.state, func.count()).group_by(queue.c.state))
+    counted = {row[0]: row[1] for row in rows}
     messages = connection.execute(select(func.count(distinct(queue.c.message_id)))).scalar_one()
-    return {**dict(counted), "messages": messages}
+    return {**counted, "messages": messages}
 
 
 def _spool_row(submission: Submission) -> dict[str, Any]:

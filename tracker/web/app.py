@@ -6,6 +6,7 @@ No access log: of some people nothing may be written, and of the rest the events
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -20,6 +21,10 @@ from tracker.domain import Domain
 from tracker.errors import CandorError, StoreUnavailable
 from tracker.web.hits import Hits
 from tracker.web.preferences import Preferences
+
+# The library quotes what is no request, client address and all; errors of our own are logged by `_pages`.
+_SILENT = logging.getLogger("candor.tracker.requests")
+_SILENT.disabled = True
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _MOST_FORM = 16 * 1024
@@ -54,6 +59,7 @@ class PublicFace:
         self._runner = web.AppRunner(
             build(domain, self.hits),
             access_log=None,
+            logger=_SILENT,
             handle_signals=False,
             max_line_size=_MOST_LINE,
             max_field_size=_MOST_LINE,
