@@ -3,7 +3,8 @@
     async with ScriptedUpstream(on("rcpt", say("550 5.1.1 No such user"), match="nobody@")) as upstream:
         ...                                  # send to upstream.url
         upstream.received                    # every transaction it has answered 250 after the dot
-        upstream.commands                    # every line it was told, in order, over all connections
+        upstream.refused                     # those it read to the end and then did not
+    upstream.commands                    # every line it was told, in order, over all connections
 
 Without rules it is a well-behaved server with the usual extensions. A rule names a stage (`connect`, `ehlo`,
 `helo`, `starttls`, `auth`, `mail`, `rcpt`, `data`, `content`, `dot`, `rset`, `quit`, `idle`) and what happens
@@ -140,6 +141,8 @@ class ScriptedUpstream:
         self.takes_data_for_nobody = takes_data_for_nobody
         self.port = port
         self.received: list[Received] = []
+        self.refused: list[Received] = []
+        """Read to the end, then not answered with 250."""
         self.commands: list[str] = []
         self.connections = self.open_connections = self.most_connections = 0
         self._passed = [0] * len(rules)
@@ -375,6 +378,8 @@ class _Session:
             act = self._upstream.act_for("idle", received.sender)
             if act is not None:
                 await self._drop(act.text)
+        else:
+            self._upstream.refused.append(received)
 
     async def _content(self) -> bytes:
         act = self._upstream.act_for("content", "")
