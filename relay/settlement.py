@@ -290,14 +290,14 @@ def recording(message: Compiled, addressed: Sequence[Addressed], status: Status)
         mailing=message.mailing,
         received_at=submission.received_at,
         sender=message.mailing.sender,
-        from_header=controls.from_header,
-        subject=controls.subject,
-        tags=options.tags,
-        variant=options.variant,
+        from_header=_storable(controls.from_header),
+        subject=_storable(controls.subject),
+        tags=tuple(map(_storable, options.tags)),
+        variant=None if options.variant is None else _storable(options.variant),
         message_class=options.message_class,
         size=len(submission.data),
         untouched=message.untouchable,
-        links=tuple((link.number, link.url, link.text) for link in message.plan.links),
+        links=tuple((link.number, _storable(link.url), _storable(link.text)) for link in message.plan.links),
     )
     sent = [
         deliveries.Delivery(
@@ -328,11 +328,16 @@ def settling(
             code=outcome.reply.code,
             enhanced=outcome.reply.enhanced,
             # Upstream likes to quote the address, and of an erased person there is none to be kept.
-            text="" if one.normal is None else outcome.reply.text[:1000],
+            text="" if one.normal is None else _storable(outcome.reply.text[:1000]),
         )
         for one in addressed
         if (outcome := outcomes.get(one.delivery_id)) is not None
     )
+
+
+def _storable(text: str) -> str:
+    """As databases take it: mail can spell lone surrogates, which are no characters, and PostgreSQL keeps no NUL."""
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _waiting(one: Addressed, *, tries: int = 0) -> Waiting:

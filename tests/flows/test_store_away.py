@@ -121,6 +121,8 @@ async def test_mail_and_links_do_without_the_store(outage: Outage, tmp_path: Pat
     assert log.acknowledged <= set(counted), "acknowledged, but missing"
     assert log.acknowledged == set(log.codes), "the client had to keep mail that could have gone"
     assert max(counted.values()) == 1
+    assert '"store-away"' in program.log
+    assert "outcome-lost" not in program.log
 
 
 async def test_a_program_whose_store_is_away_stops_when_told(

@@ -34,7 +34,11 @@ Fetch = Callable[[Connection, list[K]], dict[K, V]]
 
 _MOST_JOBS = 500
 _MOST_KEYS = 900  # SQLite's oldest limit on bound parameters is 999
+_DURABLE = (
+    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+)
 _PROBE_PAUSE = 0.5
+_GOOD_BYE = 5.0
 
 
 class Database:
@@ -77,8 +81,11 @@ class Database:
         await self._writer.close()
         await self.reads.close()
         await self.writes.close()
-        await self._reading.dispose()
-        await self._writing.dispose()
+        for engine in {self._reading, self._writing}:
+            # A connection whose other end hangs cannot be closed politely.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_GOOD_BYE):
+                    await engine.dispose()
 
     async def write(self, *statements: Statement, within: float | None = None) -> None:
         """Runs the statements in one transaction, shared with whoever else is waiting; returns once it is on
@@ -156,7 +163,9 @@ class Breaker:
     async def _until_back(self) -> None:
         while True:
             await asyncio.sleep(_PROBE_PAUSE)
-            with suppress(OSError, SQLAlchemyError, StoreError, TimeoutError):
+            with suppress(
+                Exception
+            ):  # whatever it is, it is not back; a probe that died would never ask again
                 async with asyncio.timeout(_PROBE_PAUSE * 4):
                     await self._probe()
                 self._watch = None
@@ -316,13 +325,29 @@ def translated(error: Exception) -> Exception:
     """The store's word for a driver's error: StoreUnavailable where waiting may help, StoreError where not."""
     if isinstance(error, StoreError):
         return error
-    if isinstance(error, TimeoutError | OSError | OperationalError | InterfaceError):
+    if isinstance(error, TimeoutError | OSError):
         return StoreUnavailable(_reason(error))
     if isinstance(error, DBAPIError):
-        return (
-            StoreUnavailable(_reason(error)) if error.connection_invalidated else StoreError(_reason(error))
-        )
-    return StoreError(_reason(error)) if isinstance(error, SQLAlchemyError) else error
+        return StoreUnavailable(_reason(error)) if _may_pass(error) else StoreError(_reason(error))
+    # A value that no database can hold: SQLite's driver raises what Python raised.
+    return StoreError(_reason(error)) if isinstance(error, SQLAlchemyError | UnicodeError) else error
+
+
+_PASSING = ("08", "25006", "28", "3D", "40", "53", "55P03", "57", "58")
+"""Classes and codes of PostgreSQL's errors (appendix A of its manual) that say nothing about the statement:
+connection, read-only standby, login, database, serialization, resources, locks, shutdown and start-up, system."""
+
+
+def _may_pass(error: DBAPIError) -> bool:
+    """Is it the database that is in trouble, and not the statement?"""
+    state = getattr(error.orig, "sqlstate", None)
+    if state:
+        return bool(state.startswith(_PASSING))
+    # asyncpg calls a value that it cannot send an interface error too.
+    refused = error.orig is not None and isinstance(error.orig.__cause__, ValueError)
+    return error.connection_invalidated or (
+        isinstance(error, OperationalError | InterfaceError) and not refused
+    )
 
 
 def _reason(error: Exception) -> str:
@@ -369,7 +394,7 @@ def _sqlite(file: str | None, patience: float, *, pool: int, writer: bool) -> As
 
 
 def _postgresql(url: Any, ask_within: float, write_within: float) -> AsyncEngine:
-    return create_async_engine(
+    engine = create_async_engine(
         url.set(drivername="postgresql+asyncpg"),
         pool_size=8,
         max_overflow=4,
@@ -379,3 +404,11 @@ def _postgresql(url: Any, ask_within: float, write_within: float) -> AsyncEngine
             "server_settings": {"application_name": "candor", "lock_timeout": str(int(write_within * 1000))},
         },
     )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _prepare(connection: Any, _record: object) -> None:
+        # What we call written is on disk, whatever the server's default; who asked for more than that keeps it.
+        connection.execute(_DURABLE)
+        connection.commit()
+
+    return engine
