@@ -17,9 +17,7 @@ ODD = {
         header="From: =?raw_unicode_escape?Q?=5Cudfff?= <a@b.example>\r\n"
     ),
     "NUL in a link": multipart(
-        part(
-            '<p><a href="https://shop.example/&#0;a">a&#0;b</a> <a href="https://shop.example/b">b</a></p>'
-        )
+        part('<p><a href="https://shop.example/&#0;a">a&#0;b</a> <a href="https://shop.example/b">b</a></p>')
     ),
     "NUL by encoded word": newsletter(subject="=?utf-8?Q?=00a?="),
     "a surrogate by reference": multipart(part('<p><a href="https://shop.example/">&#xD800;</a></p>')),
