@@ -24,7 +24,7 @@ from relay.upstream.wire import UpstreamError
 
 LOG: Final[log.Log] = structlog.get_logger("relay.upstream")
 
-GOOD_BYE: Final = 2.0
+GOOD_BYE: Final = 1.0
 """Seconds for upstream to answer QUIT when we shut down."""
 
 

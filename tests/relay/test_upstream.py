@@ -13,6 +13,7 @@ from support.upstream import (
     USUAL_EXTENSIONS,
     Rule,
     ScriptedUpstream,
+    deaf,
     drop,
     endless,
     garbage,
@@ -281,7 +282,7 @@ async def test_an_upstream_that_refuses_in_the_middle_of_the_message_is_heard() 
 async def test_an_upstream_that_stops_reading_is_given_up() -> None:
     large = (MESSAGE * 400_000,)
     async with (
-        ScriptedUpstream(on("content", hang())) as server,
+        ScriptedUpstream(on("content", deaf())) as server,
         client_of(server.url, command_timeout=0.3) as client,
     ):
         (outcome,) = await client.send(to(ANN, content=large))
