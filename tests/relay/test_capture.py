@@ -114,8 +114,9 @@ async def test_a_path_that_is_no_directory_defers_the_mail_loudly(tmp_path: Path
     assert [line["event"] for line in logged] == ["capture-failed"]
 
 
-async def test_a_disk_that_fills_up_halfway_keeps_nothing_of_the_message(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("which", [0, 1, 3], ids=["the first copy", "the second copy", "the names"])
+async def test_a_disk_that_fills_up_keeps_nothing_of_the_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: int
 ) -> None:
     capture = Capture(tmp_path)
     await capture.send(to("first@example.net"))
@@ -123,7 +124,7 @@ async def test_a_disk_that_fills_up_halfway_keeps_nothing_of_the_message(
     fsync = os.fsync
 
     def full(descriptor: int) -> None:
-        if next(calls) == 1:
+        if next(calls) == which:
             raise OSError(28, "No space left on device")
         fsync(descriptor)
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from support.transactions import client_of, to
-from support.upstream import USUAL_EXTENSIONS, ScriptedUpstream, drop, garbage, hang, on, say, slow
+from support.upstream import USUAL_EXTENSIONS, Act, ScriptedUpstream, drop, garbage, hang, on, say, slow
 
 from relay.outcome import Status
 from relay.upstream import SmtpUpstream
@@ -71,13 +71,38 @@ async def test_a_connection_that_ended_while_it_was_kept_is_nobodys_trouble(
 @pytest.mark.parametrize("stage", ["mail", "rcpt", "data"])
 @pytest.mark.parametrize("act", [drop(), drop("421 4.4.2 You were idle")], ids=["dropped", "421"])
 async def test_a_kept_connection_that_ends_before_the_message_is_replaced_once(
-    stage: str, act: object, extensions: tuple[str, ...]
+    stage: str, act: Act, extensions: tuple[str, ...]
 ) -> None:
-    rules = on(stage, act, after=1, times=1)  # type: ignore[arg-type]
+    rules = on(stage, act, after=1, times=1)
     async with ScriptedUpstream(rules, extensions=extensions) as server, client_of(server.url) as client:
         assert await send_some(client, 2) == [Status.ACCEPTED] * 2
     assert server.connections == 2
     assert len(server.received) == 2
+
+
+@pytest.mark.parametrize("act", [garbage(), hang()], ids=["garbage", "hang"])
+async def test_a_kept_connection_that_fails_in_another_way_is_trouble(act: Act) -> None:
+    rules = on("mail", act, after=1, times=1)
+    async with ScriptedUpstream(rules) as server, client_of(server.url, command_timeout=0.2) as client:
+        assert await send_some(client, 2) == [Status.ACCEPTED, Status.DEFERRED]
+
+
+async def test_after_one_dead_connection_the_other_kept_ones_are_not_tried() -> None:
+    async with (
+        ScriptedUpstream(on("dot", slow(0.05), times=2), messages_max=1) as server,
+        client_of(server.url) as client,
+    ):
+        await asyncio.gather(send_some(client, 1), send_some(client, 1))
+        assert await send_some(client, 1) == [Status.ACCEPTED]
+    assert server.verbs.count("MAIL") == 2 + 2
+
+
+async def test_an_upstream_of_one_message_a_connection_takes_many_recipients_all_the_same() -> None:
+    everyone = [f"r{number}@example.net" for number in range(5)]
+    async with ScriptedUpstream(recipients_max=1, messages_max=1) as server, client_of(server.url) as client:
+        outcomes = await client.send(to(*everyone))
+    assert {outcome.status for outcome in outcomes} == {Status.ACCEPTED}
+    assert server.connections == 5
 
 
 async def test_a_replacement_that_ends_too_is_not_replaced() -> None:
@@ -120,19 +145,29 @@ async def test_a_unanimous_transaction_is_asked_afresh_when_a_kept_connection_is
     assert len(server.received) == 1
 
 
-@pytest.mark.parametrize("act", [drop("421 4.4.2 Idle"), garbage(), say("250 2.0.0 Taken, I said")])
-async def test_a_connection_that_speaks_unasked_is_not_used_again(act: object) -> None:
-    rules = on("idle", act, times=1)  # type: ignore[arg-type]
-    async with ScriptedUpstream(rules) as server, client_of(server.url) as client:
+@pytest.mark.parametrize("words", ["421 4.4.2 You are idle", "no SMTP", "250 2.0.0 Taken, I said", "250-"])
+async def test_a_connection_that_speaks_unasked_is_not_used_again(words: str) -> None:
+    async with ScriptedUpstream() as server, client_of(server.url) as client:
         assert await send_some(client, 1) == [Status.ACCEPTED]
+        server.interrupt(words)
         await server.all_gone()
         assert await send_some(client, 1) == [Status.ACCEPTED]
     assert server.connections == 2
 
 
+async def test_a_connection_that_answers_twice_is_not_used_again() -> None:
+    rules = on("dot", say("250 2.0.0 Taken\r\n250 2.0.0 I said"), times=1)
+    async with ScriptedUpstream(rules) as server, client_of(server.url) as client:
+        assert await send_some(client, 2) == [Status.ACCEPTED] * 2
+    assert server.connections == 2
+
+
 async def test_a_connection_retires_after_so_many_messages() -> None:
     settings = {"messages_per_connection": 3, "max_connections": 1}
-    async with ScriptedUpstream() as server, client_of(server.url, **settings) as client:
+    async with (
+        ScriptedUpstream(on("quit", slow(0.05))) as server,
+        client_of(server.url, **settings) as client,
+    ):
         assert await send_some(client, 7) == [Status.ACCEPTED] * 7
     assert [mail.connection for mail in server.received] == [1, 1, 1, 2, 2, 2, 3]
     assert server.verbs.count("QUIT") == 3

@@ -199,6 +199,17 @@ async def test_a_password_goes_in_clear_to_this_machine_only() -> None:
     assert server.received[0].user == "ann@example.org"
 
 
+async def test_a_password_never_goes_in_clear_to_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with ScriptedUpstream(users=USERS) as server:
+        settings = parse_url(opportunistic(server, LOGIN))
+        monkeypatch.setattr("relay.upstream.settings.is_loopback", lambda host: False)
+        client = SmtpUpstream(settings)
+        (outcome,) = await client.send(to("ann@example.net"))
+        await client.close(grace=0)
+    assert (outcome.status, outcome.reply.enhanced) == (Status.DEFERRED, "4.7.0")
+    assert server.verbs == ["EHLO"]
+
+
 @ENCRYPTED
 async def test_a_client_certificate_is_shown(authority: Authority, scheme: Callable[..., str]) -> None:
     certificate, key = authority.client("relay.example.org")

@@ -6,20 +6,21 @@
         upstream.commands                    # every line it was told, in order, over all connections
 
 Without rules it is a well-behaved server with the usual extensions. A rule names a stage (`connect`, `ehlo`,
-`helo`, `starttls`, `auth`, `mail`, `rcpt`, `data`, `content`, `dot`, `rset`, `quit`, `idle`) and what happens
-there in place of the normal reply:
+`helo`, `starttls`, `auth`, `mail`, `rcpt`, `data`, `content`, `dot`, `rset`, `quit`) and what happens there
+in place of the normal reply:
 
     say("452 4.2.2 Full")     that reply, any text; "\\r\\n" in it makes more lines
     drop()                    the connection is cut; drop("421 4.3.2 Bye") says something first
     hang()                    no reply, ever, until the client leaves
     deaf()                    the same, and nothing more is read
     slow(0.05)                the normal reply, later
-    endless()                 a reply whose lines never end
+    endless()                 a reply of more and more lines
+    flood()                   a line that never ends
     garbage()                 octets that are no reply
 
 `match` (a piece of the command line), `after` (how often the stage passes normally first) and `times` (how
 often the rule applies) narrow it down. `content` is the moment the first octets of a message have come,
-`dot` the one after its end; `idle` the one right after the reply to the dot.
+`dot` the one after its end.
 """
 
 from __future__ import annotations
@@ -74,6 +75,10 @@ def slow(seconds: float) -> Act:
 
 def endless() -> Act:
     return Act("endless")
+
+
+def flood() -> Act:
+    return Act("flood")
 
 
 def garbage(text: str = "\x16\x03\x01 this is no SMTP") -> Act:
@@ -132,11 +137,13 @@ class ScriptedUpstream:
         users: dict[str, str] | None = None,
         mechanisms: str = "PLAIN LOGIN",
         recipients_max: int = 1_000_000,
+        messages_max: int = 1_000_000,
         takes_data_for_nobody: bool = False,
         port: int = 0,
     ) -> None:
         """`tls` offers STARTTLS, or with `implicit_tls` speaks TLS from the start. With `users` (name to
         password) MAIL needs a login. More than `recipients_max` recipients get `452 4.5.3`.
+        A connection ends with 421 at the MAIL after `messages_max` messages.
         `takes_data_for_nobody` answers DATA with 354 even when all recipients were refused."""
         self.rules = rules
         self.extensions = tuple(extensions)
@@ -145,6 +152,7 @@ class ScriptedUpstream:
         self.users = users or {}
         self.mechanisms = mechanisms
         self.recipients_max = recipients_max
+        self.messages_max = messages_max
         self.takes_data_for_nobody = takes_data_for_nobody
         self.port = port
         self.received: list[Received] = []
@@ -192,6 +200,11 @@ class ScriptedUpstream:
     def hear(self, command: str) -> None:
         self.commands.append(command)
         self._heard.set()
+
+    def interrupt(self, text: str) -> None:
+        """Say something on every connection, unasked."""
+        for writer in self._writers:
+            writer.write(text.encode() + b"\r\n")
 
     async def hang_up(self) -> None:
         """Cut every connection, as a restart would; new ones are welcome."""
@@ -250,6 +263,7 @@ class _Session:
         self._number = number
         self._user: str | None = None
         self._sender: str | None = None
+        self._messages = 0
         self._recipients: list[str] = []
 
     async def run(self) -> None:
@@ -308,6 +322,10 @@ class _Session:
             case "endless":
                 while True:
                     await self._write("250-and another thing, while we are at it")
+            case "flood":
+                while True:
+                    self._writer.write(b"250 and " * 100)
+                    await self._writer.drain()
             case "slow":
                 await asyncio.sleep(act.seconds)
                 await self._write(normal)
@@ -369,6 +387,8 @@ class _Session:
     async def _mail(self, command: str) -> None:
         if self._upstream.users and self._user is None:
             await self._write("530 5.7.0 Authentication required")
+        elif self._messages >= self._upstream.messages_max:
+            await self._drop("421 4.7.0 Enough of you")
         elif self._sender is not None:
             await self._write("503 5.5.1 Nested MAIL")
         elif await self._reply("mail", command, "250 2.1.0 Sender ok"):
@@ -400,11 +420,9 @@ class _Session:
         )
         self._forget()
         self._upstream.hear(".")
+        self._messages += 1
         if await self._reply("dot", received.sender, "250 2.0.0 Taken"):
             self._upstream.received.append(received)
-            act = self._upstream.act_for("idle", received.sender)
-            if act is not None:
-                await self._perform(act, "")
 
     async def _content(self) -> bytes:
         act = self._upstream.act_for("content", "")
