@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 from support.transactions import MESSAGE, to
@@ -90,6 +90,7 @@ async def test_captured_mail_is_for_its_owner_only(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "box").stat().st_mode) == 0o700
 
 
+@settings(deadline=None, max_examples=40)  # each one waits for the disk
 @given(st.text(max_size=20), st.text(max_size=20))
 def test_no_address_makes_a_header_of_its_own(
     tmp_path_factory: pytest.TempPathFactory, one: str, two: str

@@ -415,6 +415,13 @@ async def test_a_unanimous_transaction_goes_to_all_or_to_none(
             assert "550 5.1.1 Nobody" in outcome.reply.text
 
 
+async def test_a_unanimous_transaction_is_not_split_by_an_announced_limit() -> None:
+    async with ScriptedUpstream(extensions=("LIMITS RCPTMAX=1",)) as server, client_of(server.url) as client:
+        outcomes = await client.send(to(ANN, BOB, unanimous=True))
+    assert [outcome.status for outcome in outcomes] == [Status.ACCEPTED] * 2
+    assert [mail.addresses for mail in server.received] == [(ANN, BOB)]
+
+
 async def test_a_unanimous_transaction_is_not_split_by_a_connection_that_breaks() -> None:
     rules = (on("rcpt", say("550 5.1.1 Nobody"), match=ANN), on("rcpt", drop(), match=BOB))
     async with ScriptedUpstream(*rules) as server, client_of(server.url) as client:

@@ -162,6 +162,14 @@ async def test_a_connection_that_answers_twice_is_not_used_again() -> None:
     assert server.connections == 2
 
 
+async def test_surplus_connections_are_left_to_grow_old() -> None:
+    async with ScriptedUpstream(on("dot", slow(0.05), times=2)) as server, client_of(server.url) as client:
+        await asyncio.gather(send_some(client, 1), send_some(client, 1))
+        await send_some(client, 4)
+    assert server.connections == 2
+    assert len({mail.connection for mail in server.received[2:]}) == 1
+
+
 async def test_a_connection_retires_after_so_many_messages() -> None:
     settings = {"messages_per_connection": 3, "max_connections": 1}
     async with (
