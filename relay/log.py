@@ -19,7 +19,7 @@ Log = Any
 
 
 def upstream_refused_login(log: Log, *, host: str, reply: Reply) -> None:
-    """Loud, like the next four: all mail waits until somebody changes something."""
+    """Loud, like the next five: all mail waits until somebody changes something."""
     log.error("upstream-refused-login", host=host, reply=_code(reply))
 
 
@@ -29,6 +29,10 @@ def upstream_offers_no_login(log: Log, *, host: str, tls: bool) -> None:
 
 def upstream_not_verified(log: Log, *, host: str, problem: str) -> None:
     log.error("upstream-not-verified", host=host, problem=problem)
+
+
+def upstream_tls_failed(log: Log, *, host: str, problem: str) -> None:
+    log.error("upstream-tls-failed", host=host, problem=problem)
 
 
 def upstream_without_tls(log: Log, *, host: str) -> None:

@@ -7,6 +7,7 @@ import socket
 from datetime import UTC, datetime
 
 import pytest
+from structlog.testing import capture_logs
 from support.transactions import MESSAGE, client_of, to
 from support.upstream import (
     USUAL_EXTENSIONS,
@@ -274,6 +275,15 @@ async def test_no_reply_or_one_that_makes_no_sense_is_temporary(
     assert {(outcome.reply.code, outcome.reply.text) for outcome in outcomes[1:]} == {(451, words)}
     assert again[0].status is Status.ACCEPTED
     assert server.connections == 2  # the first one was not used again
+
+
+async def test_what_may_be_sent_twice_is_said_in_the_log() -> None:
+    async with ScriptedUpstream(on("dot", drop())) as server, client_of(server.url) as client:
+        with capture_logs() as logged:
+            await client.send(to(ANN, BOB))
+    (line,) = (line for line in logged if line["event"] == "may-be-sent-twice")
+    assert (line["recipients"], line["host"]) == (2, f"127.0.0.1:{server.port}")
+    assert "example.net" not in str(logged)
 
 
 async def test_an_upstream_that_hangs_up_in_the_middle_of_the_message_has_not_got_it() -> None:

@@ -105,6 +105,15 @@ async def test_starttls_that_fails_is_no_bounce_and_nothing_goes_in_clear(
     assert set(server.verbs) <= {"EHLO", "STARTTLS"}
 
 
+@ENCRYPTED
+async def test_an_upstream_that_speaks_no_tls_is_loud_and_no_bounce(scheme: Callable[..., str]) -> None:
+    rules = on("starttls", say("220 2.0.0 Go"))
+    async with ScriptedUpstream(rules, extensions=("STARTTLS",)) as server:
+        outcome, errors = await send(scheme(server))
+    assert (outcome.status, outcome.reply.enhanced) == (Status.DEFERRED, "4.7.5")
+    assert errors == ["upstream-tls-failed"]
+
+
 async def test_words_slipped_in_before_the_handshake_are_not_believed(authority: Authority) -> None:
     rules = on("starttls", say("220 2.0.0 Go ahead\r\n250-upstream.test\r\n250 AUTH PLAIN"))
     async with ScriptedUpstream(rules, tls=authority.server()) as server:
@@ -232,6 +241,29 @@ async def test_kept_connections_stay_encrypted(authority: Authority) -> None:
     assert [mail.tls for mail in server.received] == ["TLSv1.3"] * 3
     assert all(mail.data == b"".join(large) for mail in server.received)
     assert server.connections == 1
+
+
+@ENCRYPTED
+def test_uvloop_hands_a_connection_over_as_asyncio_does(
+    authority: Authority, scheme: Callable[..., str]
+) -> None:
+    uvloop = pytest.importorskip("uvloop")
+    large = (b"Subject: x\r\n\r\n", b".a line\r\n" * 100_000)
+
+    async def scenario() -> list[Status]:
+        settings = {"ca_file": str(authority.path)}
+        async with (
+            ScriptedUpstream(tls=authority.server(), implicit_tls=scheme is implicit) as server,
+            client_of(scheme(server), **settings) as client,
+        ):
+            outcomes = [await client.send(to("ann@example.net", content=large)) for _ in range(2)]
+            assert server.connections == 1
+            await server.hang_up()
+            outcomes.append(await client.send(to("ann@example.net", content=large)))
+            assert [mail.data for mail in server.received] == [b"".join(large)] * 3
+            return [outcome.status for (outcome,) in outcomes]
+
+    assert uvloop.run(scenario()) == [Status.ACCEPTED] * 3
 
 
 def test_a_certificate_that_cannot_be_read_is_told_at_the_start(tmp_path: Path) -> None:

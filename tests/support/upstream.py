@@ -280,7 +280,7 @@ class _Session:
                 await self._reply("ehlo", command, self._hello())
             case "HELO":
                 await self._reply("helo", command, "250 upstream.test")
-            case "STARTTLS" if self._upstream.tls is not None:
+            case "STARTTLS":
                 await self._start_tls(command)
             case "AUTH":
                 await self._log_in(command)
@@ -356,8 +356,9 @@ class _Session:
         return self._writer.get_extra_info("ssl_object") is not None
 
     async def _start_tls(self, command: str) -> None:
-        assert self._upstream.tls is not None
-        if await self._reply("starttls", command, "220 2.0.0 Go ahead"):
+        if self._upstream.tls is None:
+            await self._reply("starttls", command, "502 5.5.1 No TLS here")
+        elif await self._reply("starttls", command, "220 2.0.0 Go ahead"):
             await self._writer.start_tls(self._upstream.tls)
 
     async def _log_in(self, command: str) -> None:
