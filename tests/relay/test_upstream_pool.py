@@ -6,7 +6,18 @@ import asyncio
 
 import pytest
 from support.transactions import client_of, to
-from support.upstream import USUAL_EXTENSIONS, Act, ScriptedUpstream, drop, garbage, hang, on, say, slow
+from support.upstream import (
+    USUAL_EXTENSIONS,
+    Act,
+    ScriptedUpstream,
+    adding,
+    drop,
+    garbage,
+    hang,
+    on,
+    say,
+    slow,
+)
 
 from relay.outcome import Status
 from relay.upstream import SmtpUpstream
@@ -83,7 +94,7 @@ async def test_a_kept_connection_that_ends_before_the_message_is_replaced_once(
 @pytest.mark.parametrize("act", [garbage(), hang()], ids=["garbage", "hang"])
 async def test_a_kept_connection_that_fails_in_another_way_is_trouble(act: Act) -> None:
     rules = on("mail", act, after=1, times=1)
-    async with ScriptedUpstream(rules) as server, client_of(server.url, command_timeout=0.2) as client:
+    async with ScriptedUpstream(rules) as server, client_of(server.url, command_timeout=0.4) as client:
         assert await send_some(client, 2) == [Status.ACCEPTED, Status.DEFERRED]
 
 
@@ -156,7 +167,7 @@ async def test_a_connection_that_speaks_unasked_is_not_used_again(words: str) ->
 
 
 async def test_a_connection_that_answers_twice_is_not_used_again() -> None:
-    rules = on("dot", say("250 2.0.0 Taken\r\n250 2.0.0 I said"), times=1)
+    rules = on("dot", adding("250 2.0.0 I said"), times=1)
     async with ScriptedUpstream(rules) as server, client_of(server.url) as client:
         assert await send_some(client, 2) == [Status.ACCEPTED] * 2
     assert server.connections == 2

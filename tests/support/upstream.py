@@ -10,6 +10,7 @@ Without rules it is a well-behaved server with the usual extensions. A rule name
 in place of the normal reply:
 
     say("452 4.2.2 Full")     that reply, any text; "\\r\\n" in it makes more lines
+    adding("250 Ok, ok")      the normal reply and that, in one write
     drop()                    the connection is cut; drop("421 4.3.2 Bye") says something first
     hang()                    no reply, ever, until the client leaves
     deaf()                    the same, and nothing more is read
@@ -55,6 +56,10 @@ class Act:
 
 def say(text: str) -> Act:
     return Act("say", text)
+
+
+def adding(text: str) -> Act:
+    return Act("adding", text)
 
 
 def drop(text: str = "") -> Act:
@@ -311,6 +316,9 @@ class _Session:
         match act.kind:
             case "say":
                 await self._write(act.text)
+            case "adding":
+                await self._write(f"{normal}\r\n{act.text}")
+                return True
             case "drop":
                 await self._drop(act.text)
             case "hang":
