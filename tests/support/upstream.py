@@ -3,6 +3,7 @@
     async with ScriptedUpstream(on("rcpt", say("550 5.1.1 No such user"), match="nobody@")) as upstream:
         ...                                  # send to upstream.url
         upstream.received                    # every transaction it has answered 250 after the dot
+        upstream.refused                     # those it read to the end and answered otherwise
         upstream.commands                    # every line it was told, in order, over all connections
 
 Without rules it is a well-behaved server with the usual extensions. A rule names a stage (`connect`, `ehlo`,
@@ -161,6 +162,7 @@ class ScriptedUpstream:
         self.takes_data_for_nobody = takes_data_for_nobody
         self.port = port
         self.received: list[Received] = []
+        self.refused: list[Received] = []
         self.commands: list[str] = []
         self.connections = self.open_connections = self.most_connections = 0
         self._passed = [0] * len(rules)
@@ -432,6 +434,8 @@ class _Session:
         self._messages += 1
         if await self._reply("dot", received.sender, "250 2.0.0 Taken"):
             self._upstream.received.append(received)
+        else:
+            self._upstream.refused.append(received)
 
     async def _content(self) -> bytes:
         act = self._upstream.act_for("content", "")
