@@ -99,6 +99,11 @@ def submission_failed(log: Log, id: str, *, error: BaseException) -> None:
 # --- delivery and queue ---
 
 
+def forwarding(upstream: str) -> None:
+    """Where mail goes from here; `capture:PATH` keeps it on this machine."""
+    _log.info("forwarding", upstream=upstream)
+
+
 def store_away(id: str) -> None:
     """Nobody is tracked by this message."""
     _log.warning("sent-untracked-store-away", id=id)
