@@ -14,8 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.smtp import LOOPBACK, Inbox, serving, settings
 
+from relay import replies
 from relay.intake.limits import Connections, Failures, Memory, client_key, possible_connections
 from relay.intake.settings import client_address, is_within
+from relay.intake.wire import Wire
 from relay.replies import Reply, accepted
 from relay.submission import Submission
 
@@ -124,6 +126,26 @@ async def test_http_is_shown_the_door(line: str) -> None:
         await client.send(line.encode() + b"\r\nHost: x\r\n\r\n")
         assert (await client.reply()).startswith("421 ")
         assert await client.closed()
+
+
+async def test_many_commands_at_once_leave_others_their_turn() -> None:
+    async with serving(Inbox(), max_errors=10**9) as server, server.talk() as client:
+        reader = asyncio.StreamReader()
+        reader.feed_data(b"NOOP\r\n" * 1000)
+        wire, turns = Wire(reader, client.writer), 0
+
+        async def other() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        task = asyncio.create_task(other())
+        for _ in range(1000):
+            assert await wire.line(100) == b"NOOP\r\n"
+            wire.say(replies.OK)
+        task.cancel()
+    assert turns >= 10
 
 
 # --- time ---
