@@ -10,11 +10,16 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from support.stores import PostgresServer, Stores
 
 from tracker.keyring import load_or_create
 from tracker.store.database import Database
 from tracker.tokens import KeyRing
+
+# A busy machine must not fail a test that is only slow.
+settings.register_profile("candor", deadline=None)
+settings.load_profile("candor")
 
 
 @pytest.fixture

@@ -1,13 +1,14 @@
 """The normal form under which a person's address is kept and found.
 
-Addresses match without regard to case and with the domain in its IDNA form (UTS 46, RFC 5891); `+tag` parts
-belong to the address. The form is a key, never what a message is sent to.
+Addresses match without regard to case, composed alike (NFC, RFC 6530 10.1) and with the domain in its IDNA form
+(UTS 46, RFC 5891); `+tag` parts belong to the address. The form is a key, never what a message is sent to.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from functools import lru_cache
 
 import idna
@@ -16,7 +17,7 @@ from tracker.errors import InvalidAddress
 
 _MAX_OCTETS = 320  # 64 for the local part, 255 for the domain, the @ (RFC 3696 errata 1690 is stricter)
 _PLAIN_DOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9])?)*\.?\Z")
-_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f]")
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # surrogates: octets that were no UTF-8
 
 
 @lru_cache(maxsize=4096)
@@ -36,17 +37,17 @@ def normalize_domain(domain: str) -> str:
 
 
 def normalize(address: str) -> str:
-    """The key form of `address`. Raises InvalidAddress when there is no local part, no domain, or a control
-    character in it."""
+    """The key form of `address`. Raises InvalidAddress when there is no local part, no domain, or in it a
+    control character or an octet that is no UTF-8."""
     text = address.strip()
     local, at, domain = text.rpartition("@")
     if not at or not local or not domain:
         raise InvalidAddress(f"{address!r} is not a mail address: expected local-part@domain")
     if _FORBIDDEN.search(text) or len(text.encode("utf-8", "replace")) > _MAX_OCTETS:
         raise InvalidAddress(
-            f"{address!r} is not a mail address: control characters, or longer than {_MAX_OCTETS}"
+            f"{address!r} is not a mail address: control characters, no UTF-8, or longer than {_MAX_OCTETS}"
         )
-    return f"{local.lower()}@{normalize_domain(domain)}"
+    return f"{unicodedata.normalize('NFC', local.lower())}@{normalize_domain(domain)}"
 
 
 def domain_of(address: str) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
 from tracker.errors import ConfigError
 from tracker.policy import Policy, Unknown
@@ -45,6 +45,21 @@ def _size(value: object) -> object:
     raise ValueError('expected a size in quotes, such as "25MB"')
 
 
+def _shown_duration(seconds: float) -> str:
+    """The duration as people write it, exactly: `0.05` is `50ms`, `300.0` is `5m`."""
+    for unit in ("d", "h", "m", "s"):
+        if seconds and seconds % _UNITS[unit] == 0:
+            return f"{int(seconds // _UNITS[unit])}{unit}"
+    return f"{seconds * 1000:g}ms" if seconds else "0s"
+
+
+def _shown_size(octets: int) -> str:
+    for unit in ("GB", "GiB", "MB", "MiB", "KB", "KiB"):
+        if octets % _SIZES[unit] == 0:
+            return f"{octets // _SIZES[unit]}{unit}"
+    return f"{octets}B"
+
+
 def parse_listen(text: str) -> tuple[str, int]:
     """`("127.0.0.1", 8080)` from `127.0.0.1:8080`; brackets around IPv6. Raises ValueError."""
     host, colon, port = text.rpartition(":")
@@ -69,7 +84,8 @@ def _optional_listen(value: str) -> str:
 
 def _public_url(value: str) -> str:
     parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+    plain = parts.scheme in ("http", "https") and not (parts.query or parts.fragment)
+    if not plain or not parts.hostname or parts.port == 0:  # `port` raises for what is no port
         raise ValueError('expected the public base URL of the tracker, such as "https://t.example.com"')
     if not value.isascii() or re.search(r"[=&\s]", value):
         raise ValueError(
@@ -81,12 +97,17 @@ def _public_url(value: str) -> str:
 def _store_url(value: str) -> str:
     if not value.startswith(("sqlite:///", "postgresql://")):
         raise ValueError('expected "sqlite:///PATH" or "postgresql://user:password@host/database"')
+    if value.startswith("sqlite:") and value.removeprefix("sqlite:///") in ("", ":memory:"):
+        raise ValueError(
+            'expected a file: several connections and processes share it, as in "sqlite:///PATH"'
+        )
+    _ = urlsplit(value).port  # raises for what is no port
     return value
 
 
-Duration = Annotated[float, BeforeValidator(_duration), Field(ge=0)]
+Duration = Annotated[float, BeforeValidator(_duration), Field(ge=0), PlainSerializer(_shown_duration)]
 """Seconds; written `"20s"`."""
-Size = Annotated[int, BeforeValidator(_size), Field(gt=0)]
+Size = Annotated[int, BeforeValidator(_size), Field(gt=0), PlainSerializer(_shown_size)]
 """Octets; written `"25MB"`."""
 Listen = Annotated[str, AfterValidator(_listen)]
 OptionalListen = Annotated[str, AfterValidator(_optional_listen)]
@@ -115,8 +136,8 @@ class AdminTable(Table):
 
 class StoreTable(Table):
     url: StoreUrl = "sqlite:///./candor-data/candor.db"
-    ask_within: Duration = Field(default="1s", validate_default=True)
-    write_within: Duration = Field(default="5s", validate_default=True)
+    ask_within: Duration = Field(default="1s", validate_default=True, gt=0)
+    write_within: Duration = Field(default="5s", validate_default=True, gt=0)
 
 
 class ConsentTable(Table):
@@ -169,12 +190,13 @@ def load(
     document = _read(path) if path else {}
     for table in foreign:
         document.pop(table, None)
-    _read_files(document, name)
-    _overlay(document, model, environ)
+    _read_files(document, model, name)
+    variables = _overlay(document, model, environ)
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        raise ConfigError("\n".join(_explain(name, model, item) for item in error.errors())) from None
+        lines = [_explain(name, model, variables, item) for item in error.errors()]
+        raise ConfigError("\n".join(lines)) from None
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -187,34 +209,53 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: not TOML: {error}") from None
 
 
-def _read_files(document: dict[str, Any], name: str) -> None:
-    """`url_file = "/run/secrets/x"` gives `url` the file's first line."""
-    for table, keys in document.items():
+def _tables(model: type[BaseModel]) -> dict[str, type[Table]]:
+    kinds = {table: field.annotation for table, field in model.model_fields.items()}
+    return {
+        table: kind for table, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, Table)
+    }
+
+
+def _read_files(document: dict[str, Any], model: type[BaseModel], name: str) -> None:
+    """`url_file = "/run/secrets/x"` gives `url` what the file holds, without blanks and line ends around it."""
+    for table, kind in _tables(model).items():
+        keys = document.get(table)
         if not isinstance(keys, dict):
             continue
-        for key in [key for key in keys if key.endswith("_file") and key != "keys_file"]:
+        for option in [option for option in kind.model_fields if f"{option}_file" in keys]:
+            key = f"{option}_file"
+            if option in keys:
+                raise ConfigError(
+                    f"{name}: [{table}] {key}: {option} is given too; only one of them is allowed"
+                )
             path = Path(str(keys.pop(key)))
             try:
-                keys[key.removesuffix("_file")] = path.read_text(encoding="utf-8").strip()
+                keys[option] = path.read_text(encoding="utf-8").strip()
             except (OSError, UnicodeDecodeError) as error:
                 raise ConfigError(f"{name}: [{table}] {key}: {path} cannot be read: {error}") from None
 
 
-def _overlay(document: dict[str, Any], model: type[BaseModel], environ: Mapping[str, str]) -> None:
-    for table, field in model.model_fields.items():
-        kind = field.annotation
-        if not (isinstance(kind, type) and issubclass(kind, Table)):
-            continue
+def _overlay(
+    document: dict[str, Any], model: type[BaseModel], environ: Mapping[str, str]
+) -> dict[tuple[str, str], str]:
+    """Puts the environment's values over the document's; gives the variable behind each (table, key) it set."""
+    variables = {}
+    for table, kind in _tables(model).items():
         for key in kind.model_fields:
-            value = environ.get(f"CANDOR_{table}_{key}".upper())
-            if value is not None:
-                document.setdefault(table, {})[key] = value
+            variable = f"CANDOR_{table}_{key}".upper()
+            if variable in environ and isinstance(document.setdefault(table, {}), dict):
+                document[table][key] = environ[variable]
+                variables[table, key] = variable
+    return variables
 
 
-def _explain(name: str, model: type[BaseModel], item: Any) -> str:
+def _explain(name: str, model: type[BaseModel], variables: Mapping[tuple[str, str], str], item: Any) -> str:
     table, *rest = [str(part) for part in item["loc"]] or ["?"]
     key = ".".join(rest)
-    where = f"{name}: [{table}]" + (f" {key}" if key else "")
+    source = variables.get((table, rest[0])) if rest else None
+    where = f"{source or name}: [{table}]" + (f" {key}" if key else "")
+    if item["type"] == "model_type":
+        return f"{where}: expected a table of that name (it is {item['input']!r})"
     if item["type"] == "extra_forbidden":
         field = model.model_fields.get(table)
         known = (

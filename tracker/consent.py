@@ -252,7 +252,10 @@ _NARROW: dict[tuple[Mode, Mode], Mode] = {
 
 
 def narrow(sent: Decision, today: Decision) -> Decision:
-    """What mail sent under `sent` may still do under `today`: never more than either allows."""
+    """What mail sent under `sent` may still do under `today`: never more than either allows. A `today` that passes
+    consent over says nothing about mail that was not sent so."""
+    if today.override and not sent.override:
+        return untracked("narrowed-override")
     mode = _NARROW.get((sent.mode, today.mode), Mode.UNTRACKED)
     if mode is Mode.UNTRACKED:
         return untracked(

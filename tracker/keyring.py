@@ -6,9 +6,12 @@ the backup and on every node.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -56,33 +59,33 @@ def load(path: Path) -> KeyRing:
 
 
 def rotate(path: Path) -> KeyRing:
-    """Adds a key, which new tokens use from the next start or reload on. Raises KeyRingError."""
+    """Adds a key, which new tokens use from the next start or reload on; the file keeps its owner, and whoever
+    rotates at the same time waits their turn. Raises KeyRingError."""
     load(path)
-    text = path.read_text(encoding="utf-8")
-    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    real = path.resolve()
     try:
-        _write_new(fresh, text + _key_entry())
-        os.replace(fresh, path)
-        _sync_folder(path.parent)
+        with _only_one(real.parent), _fresh(real) as fresh:
+            _write_new(fresh, real.read_text(encoding="utf-8") + _key_entry())
+            owner = real.stat()
+            with suppress(PermissionError):  # only the superuser may give a file away, and only they need to
+                os.chown(fresh, owner.st_uid, owner.st_gid)
+            os.replace(fresh, real)
+            _sync_folder(real.parent)
+            return load(path)
     except OSError as error:
         raise KeyRingError(f"{path}: cannot write the key ring: {error.strerror}") from None
-    return load(path)
 
 
 def _create(path: Path) -> None:
     permanent = f'\n[permanent]\nsecret = "{secrets.token_hex(_SECRET_OCTETS)}"\n'
-    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_new(fresh, _HEADER + permanent + _key_entry())
-        try:
+        with _fresh(path) as fresh:
+            _write_new(fresh, _HEADER + permanent + _key_entry())
             # A link either makes the whole file or fails because another process was first: nobody ever
             # reads half a ring.
-            os.link(fresh, path)
-        except FileExistsError:
-            pass
-        finally:
-            fresh.unlink()
+            with suppress(FileExistsError):
+                os.link(fresh, path)
         _sync_folder(path.parent)
     except OSError as error:
         raise KeyRingError(f"{path}: cannot make the key ring: {error.strerror}") from None
@@ -99,6 +102,27 @@ def _secret(text: str) -> bytes:
     if len(secret) != _SECRET_OCTETS:
         raise ValueError(f"a secret has {_SECRET_OCTETS} octets")
     return secret
+
+
+@contextmanager
+def _fresh(path: Path) -> Iterator[Path]:
+    """A name beside `path` for what is being written; nothing of that name stays."""
+    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    try:
+        yield fresh
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    """Held by one process at a time."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _write_new(path: Path, text: str) -> None:

@@ -41,6 +41,8 @@ _VARINT_OCTETS = 2  # link numbers and suffixes stay below 16,384
 _PERSON = b"candor-token"
 _ALPHABET = re.compile(r"[A-Za-z0-9_-]+\Z")
 _DESTINATION = re.compile(r"(?i)https?://[\x21-\x7e]+\Z")
+_SUFFIX = re.compile(r"[\x21-\x7e]*\Z")
+_LAST_SECOND = 0xFFFFFFFF
 _MODES = (Mode.UNTRACKED, Mode.HYGIENE, Mode.AGGREGATE, Mode.ANONYMOUS, Mode.IDENTIFIED)
 _MODE_NUMBERS = {mode: number for number, mode in enumerate(_MODES)}
 
@@ -95,12 +97,18 @@ class Token:
     key_id: bytes = b""
     """Set by `read`; `seal` uses the ring's newest key."""
 
+    def __post_init__(self) -> None:
+        if len(self.subject) != ID_OCTETS:
+            raise ValueError(f"a subject has {ID_OCTETS} octets, not {len(self.subject)}")
+        if self.sent_at.tzinfo is None or not 0 <= self.sent_at.timestamp() <= _LAST_SECOND:
+            raise ValueError(f"{self.sent_at} is no time between 1970 and 2106 with a time zone")
+
 
 def seal(token: Token, ring: KeyRing) -> str:
     """The token as it stands in a URL: base64url, no padding.
 
-    Raises TokenError for a destination that no redirect may carry (not http(s), or octets outside printable
-    ASCII: a header cannot hold them)."""
+    Raises TokenError for a destination or suffix that no redirect may carry (not http(s), or octets outside
+    printable ASCII: a header cannot hold them)."""
     key = ring.newest
     flags = _MODE_NUMBERS[token.mode] | (8 if token.override else 0)
     seconds = int(token.sent_at.timestamp())
@@ -108,6 +116,8 @@ def seal(token: Token, ring: KeyRing) -> str:
     if token.kind is Kind.CLICK:
         if not _DESTINATION.match(token.destination):
             raise TokenError("a link may lead only to http:// or https:// and printable ASCII")
+        if not _SUFFIX.match(token.suffix):
+            raise TokenError("a suffix holds only printable ASCII")
         suffix = token.suffix.encode("ascii")
         body += _varint(token.link) + _varint(len(suffix)) + token.destination.encode("ascii") + suffix
     return base64.urlsafe_b64encode(body + _mac(body, key)).rstrip(b"=").decode("ascii")
