@@ -41,6 +41,8 @@ class Wire:
 
     async def flush(self) -> None:
         """Send what was said. Waits only while the client does not read. Raises ClientGone."""
+        if self._writer.transport.is_closing():
+            raise ClientGone  # uvloop takes a write to it for a defect
         if self._said:
             self._writer.write(b"".join(self._said))
             self._said.clear()

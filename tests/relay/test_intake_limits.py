@@ -163,12 +163,12 @@ async def drip(send: Any, octets: bytes) -> None:
         while True:
             await send(octets)
             await asyncio.sleep(0.01)
-    except ConnectionError:
+    except (ConnectionError, RuntimeError):  # the latter is uvloop's word for a closed connection
         pass
 
 
 async def test_the_deadline_is_for_the_whole_command_however_it_drips_in() -> None:
-    async with serving(Inbox(), command_timeout=0.2) as server, server.talk() as client:
+    async with serving(Inbox(), command_timeout=0.5) as server, server.talk() as client:
         await client.hello()
         dripping = asyncio.create_task(drip(client.send, b"N"))
         assert (await client.reply()).startswith("421 4.4.2")
@@ -189,24 +189,24 @@ async def test_a_client_slower_than_the_lowest_rate_is_told_421() -> None:
 
 async def test_a_slow_client_above_the_lowest_rate_has_all_the_time_it_needs() -> None:
     inbox = Inbox()
-    async with serving(inbox, data_timeout=0.2, lowest_data_rate=10) as server, server.talk() as client:
+    async with serving(inbox, data_timeout=0.5, lowest_data_rate=10) as server, server.talk() as client:
         await client.hello()
         await client.envelope()
         await client.ask("DATA")
-        for _ in range(40):
+        for _ in range(70):
             await client.send(b"x\r\n")
             await asyncio.sleep(0.01)
         await client.send(b".\r\n")
         assert (await client.reply()).startswith("250 ")
-    assert inbox.only.data == b"x\r\n" * 40
+    assert inbox.only.data == b"x\r\n" * 70
 
 
 async def test_no_deadline_runs_while_the_message_is_delivered() -> None:
     async def deliver(submission: Submission) -> Reply:
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.7)
         return accepted(submission.id.hex())
 
-    async with serving(deliver, command_timeout=0.1, data_timeout=0.1) as server, server.talk() as client:
+    async with serving(deliver, command_timeout=0.5, data_timeout=0.5) as server, server.talk() as client:
         await client.hello()
         await client.envelope()
         assert (await client.data(b".\r\n")).startswith("250 ")
