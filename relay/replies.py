@@ -66,7 +66,9 @@ def hello(hostname: str, extensions: tuple[str, ...] = ()) -> Reply:
 OK = Reply(code=250, detail="0.0", text="Ok")
 GOODBYE = Reply(code=221, detail="0.0", text="Bye")
 HELP = Reply(
-    code=214, detail="0.0", text="Commands: EHLO HELO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY HELP STARTTLS AUTH"
+    code=214,
+    detail="0.0",
+    text="Commands: EHLO HELO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY HELP STARTTLS AUTH",
 )
 CANNOT_VERIFY = Reply(code=252, detail="0.0", text="Cannot verify, but will take mail and try to deliver it")
 
