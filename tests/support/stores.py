@@ -26,7 +26,6 @@ from tracker.store.database import Database
 
 _SETTINGS = """
 fsync = off
-synchronous_commit = off
 full_page_writes = off
 autovacuum = off
 max_connections = 200
