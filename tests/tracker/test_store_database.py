@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, func, insert, select, text
-from support.stores import PostgresServer
+from support.stores import PostgresServer, slow
 
 from tracker.errors import StoreError, StoreUnavailable
 from tracker.store.database import Breaker, Database
@@ -38,12 +38,6 @@ def stored(connection: Connection) -> set[int]:
 
 def one(connection: Connection) -> int:
     return int(connection.execute(text("SELECT 1")).scalar_one())
-
-
-def slow(connection: Connection) -> None:
-    """Keeps the database busy for a while, wherever it is."""
-    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400000)"
-    connection.execute(text(f"{numbers} SELECT count(*) FROM n"))
 
 
 @asynccontextmanager

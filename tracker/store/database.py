@@ -35,6 +35,7 @@ _MOST_JOBS = 500
 _MOST_KEYS = 900  # SQLite's oldest limit on bound parameters is 999
 _LEAST_PATIENCE = 2.0
 _MOST_TRIES = 3
+_CUT_AGAIN = 0.05
 
 
 class Database:
@@ -121,13 +122,15 @@ class Database:
         Raises StoreUnavailable when others use the log for so long that it could not be cut."""
         if self.dialect != "sqlite":
             return
-        for _ in range(_MOST_TRIES):
-            if not await self.read(_cut_log, within=self.write_within + self.ask_within):
-                return
-        raise StoreUnavailable(
-            "what was erased is gone from the tables, but the write-ahead log, in use by others, may still hold it: "
-            "erase again"
-        )
+        try:
+            async with asyncio.timeout(self.write_within + self.ask_within):
+                while await self.read(_cut_log, within=self.write_within + self.ask_within):  # noqa: ASYNC110
+                    await asyncio.sleep(_CUT_AGAIN)
+        except TimeoutError:
+            raise StoreUnavailable(
+                "what was erased is gone from the tables, but the write-ahead log, in use by others, may still hold "
+                "it: erase again"
+            ) from None
 
     async def run_read(self, work: Callable[[Connection], T]) -> T:
         try:
