@@ -19,11 +19,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from relay import log, replies
 from relay.outcome import Outcome, Status
 from relay.replies import Reply
 from relay.upstream.transaction import Transaction
 
+LOG: Final[log.Log] = structlog.get_logger("relay.capture")
 UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f]")
 ENVELOPE_LINES: Final = 2
 
@@ -73,7 +76,7 @@ class Capture:
                 file.rename(self._path / "new" / file.name)
             _sync(self._path / "new")
         except OSError as error:
-            log.capture_failed(path=str(self._path), problem=error.strerror or type(error).__name__)
+            log.capture_failed(LOG, path=str(self._path), problem=error.strerror or type(error).__name__)
             for file in written:
                 _remove(file)
                 _remove(self._path / "new" / file.name)

@@ -52,7 +52,7 @@ class Compiler:
         return Compiled(
             submission=submission,
             controls=controls,
-            plan=compile_message(submission.data, self._rules),
+            plan=compile_message(submission.data, self._rules, controls=controls),
             mailing=self._mailing(submission, controls),
             # A user whom the configuration no longer names has nobody who answers for the tracking.
             ceiling=Ceiling.FULL if user is None else self._ceilings.get(user, Ceiling.NONE),

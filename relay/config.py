@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from relay.rulebook import Rules
 from relay.upstream import UpstreamSettings, parse_url
 from tracker import config as tracker_config
 from tracker.config import Duration, Listen, OptionalListen, Size, Table
 from tracker.consent import Ceiling
+from tracker.tokens import longest_destination
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -111,6 +115,40 @@ class QueueTable(Table):
     at_once: int = Field(default=20, ge=1, le=1000)
 
 
+def _patterns(value: tuple[str, ...]) -> tuple[str, ...]:
+    for pattern in value:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
+    return value
+
+
+Patterns = Annotated[tuple[str, ...], AfterValidator(_patterns)]
+_RULES = Rules()
+
+
+class RewriteTable(Table):
+    skip_hosts: tuple[str, ...] = _RULES.skip_hosts
+    skip_patterns: Patterns = _RULES.skip_patterns
+    unsubscribe_patterns: Patterns = _RULES.unsubscribe_patterns
+    wrapped_hosts: tuple[str, ...] = _RULES.wrapped_hosts
+    wrap_visible_urls: bool = _RULES.wrap_visible_urls
+    wrap_outlook: bool = _RULES.wrap_outlook
+    wrap_plain_text: bool = _RULES.wrap_plain_text
+    protocol_relative: bool = _RULES.protocol_relative
+    max_links: int = Field(default=_RULES.max_links, ge=0, le=10_000)
+    track_signed: bool = _RULES.track_signed
+
+    def rules(self, public_url: str) -> Rules:
+        """The rules of rewriting for links that will point at `public_url`."""
+        return Rules(
+            **{name: getattr(self, name) for name in type(self).model_fields},
+            own_hosts=(urlsplit(public_url).hostname or "",),
+            max_url_length=longest_destination(public_url),
+        )
+
+
 class OverrideTable(Table):
     users: tuple[str, ...] = ()
     networks: tuple[NetworkText, ...] = ()
@@ -130,6 +168,7 @@ class Config(tracker_config.Config):
     relay: RelayTable = RelayTable()
     upstream: UpstreamTable = UpstreamTable()
     queue: QueueTable = QueueTable()
+    rewrite: RewriteTable = RewriteTable()
     override: OverrideTable = OverrideTable()
 
 

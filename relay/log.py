@@ -19,6 +19,9 @@ Log = Any
 """A structlog logger: its type depends on how it is configured."""
 
 
+# --- intake ---
+
+
 def listening(log: Log, *, host: str, port: int, implicit_tls: bool) -> None:
     log.info("listening", host=host, port=port, implicit_tls=implicit_tls)
 
@@ -93,12 +96,12 @@ def submission_failed(log: Log, id: str, *, error: BaseException) -> None:
     log.error("submission-failed", id=id, **_described(error))
 
 
-def _code(reply: Reply) -> str:
-    """Without its text: an upstream's words often quote addresses."""
-    return f"{reply.code} {reply.enhanced}".rstrip()
-
-
 # --- delivery and queue ---
+
+
+def forwarding(upstream: str) -> None:
+    """Where mail goes from here; `capture:PATH` keeps it on this machine."""
+    _log.info("forwarding", upstream=upstream)
 
 
 def store_away(id: str) -> None:
@@ -112,6 +115,11 @@ def not_recorded(id: str, *, error: BaseException) -> None:
 
 def attempt_failed(id: str, *, error: BaseException) -> None:
     _log.error("attempt-failed", id=id, **_described(error))
+
+
+def copy_failed(id: str, *, error: BaseException) -> None:
+    """Sent without pixel and wrapped links instead."""
+    _log.error("sent-untracked-copy-failed", id=id, **_described(error))
 
 
 def outcome_lost(id: str, *, error: BaseException) -> None:
@@ -128,51 +136,55 @@ def worker_failed(*, error: BaseException) -> None:
 
 
 # --- upstream ---
+# Its own words are not arguments, its host is; who waits for the mail is in the context.
 
 
-def upstream_refused_login(*, host: str, code: int, enhanced: str) -> None:
-    _log.error("upstream-refused-login", host=host, code=code, enhanced=enhanced)
+def upstream_refused_login(log: Log, *, host: str, reply: Reply) -> None:
+    """Loud, like the next four: all mail waits until somebody changes something."""
+    log.error("upstream-refused-login", host=host, reply=_code(reply))
 
 
-def upstream_offers_no_login(*, host: str, tls: bool) -> None:
-    _log.error("upstream-offers-no-login", host=host, tls=tls)
+def upstream_offers_no_login(log: Log, *, host: str, tls: bool) -> None:
+    log.error("upstream-offers-no-login", host=host, tls=tls)
 
 
-def upstream_not_verified(*, host: str, problem: str) -> None:
-    _log.error("upstream-not-verified", host=host, problem=problem)
+def upstream_not_verified(log: Log, *, host: str, problem: str) -> None:
+    log.error("upstream-not-verified", host=host, problem=problem)
 
 
-def upstream_without_tls(*, host: str) -> None:
-    _log.error("upstream-without-tls", host=host)
+def upstream_without_tls(log: Log, *, host: str) -> None:
+    log.error("upstream-without-tls", host=host)
 
 
-def upstream_refused_us(*, host: str, code: int, enhanced: str) -> None:
-    _log.error("upstream-refused-us", host=host, code=code, enhanced=enhanced)
+def upstream_wants_login(log: Log, *, host: str, reply: Reply) -> None:
+    """Within a transaction: it takes nothing from us as we are."""
+    log.error("upstream-wants-login", host=host, reply=_code(reply))
 
 
-def upstream_spoken_to_in_clear(*, host: str, problem: str) -> None:
-    _log.warning("upstream-in-clear", host=host, problem=problem)
+def upstream_spoken_to_in_clear(log: Log, *, host: str, problem: str) -> None:
+    log.warning("upstream-spoken-to-in-clear", host=host, problem=problem)
 
 
-def upstream_trouble(*, host: str, code: int, enhanced: str, recipients: int) -> None:
-    _log.warning("upstream-trouble", host=host, code=code, enhanced=enhanced, recipients=recipients)
+def upstream_trouble(log: Log, *, host: str, reply: Reply, recipients: int) -> None:
+    log.warning("upstream-trouble", host=host, reply=_code(reply), recipients=recipients)
 
 
-def may_be_sent_twice(*, host: str, recipients: int) -> None:
-    _log.warning(
-        "may-be-sent-twice",
-        host=host,
-        recipients=recipients,
-    )
+def may_be_sent_twice(log: Log, *, host: str, recipients: int) -> None:
+    """Upstream had the whole message, but its reply never came."""
+    log.warning("may-be-sent-twice", host=host, recipients=recipients)
 
 
-def upstream_failed(*, host: str) -> None:
-    """An error of ours; called while it is being handled."""
-    _log.exception("upstream-failed", host=host)
+def upstream_failed(log: Log, *, host: str, error: BaseException) -> None:
+    log.error("upstream-failed", host=host, **_described(error))
 
 
-def capture_failed(*, path: str, problem: str) -> None:
-    _log.error("capture-failed", path=path, problem=problem)
+def capture_failed(log: Log, *, path: str, problem: str) -> None:
+    log.error("capture-failed", path=path, problem=problem)
+
+
+def _code(reply: Reply) -> str:
+    """Without its text: an upstream's words often quote addresses."""
+    return f"{reply.code} {reply.enhanced}".rstrip()
 
 
 def _described(error: BaseException) -> dict[str, object]:

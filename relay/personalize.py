@@ -39,6 +39,8 @@ class Copy:
     addressed: tuple[Addressed, ...]
     content: Callable[[], tuple[bytes, ...]]
     """The pieces in order; made anew at each call."""
+    plain: Callable[[], tuple[bytes, ...]]
+    """The same without pixel and wrapped links, should those fail to be made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,27 +91,34 @@ def copies(
     shared = [one for one in addressed if one.decision.mode is Mode.UNTRACKED and not personal]
     if shared:
         anybody = tracking.public_url + "/p" if plan.has_preferences_placeholder else None
-        made.append(
-            Copy(addressed=tuple(shared), content=lambda: (received, plan.base(preferences_url=anybody)))
-        )
-    for one in addressed:
-        if one.decision.mode is not Mode.UNTRACKED or personal:
-            made.append(Copy(addressed=(one,), content=_own(plan, one, tracking, received)))
+
+        def base() -> tuple[bytes, ...]:
+            return received, plan.base(preferences_url=anybody)
+
+        made.append(Copy(addressed=tuple(shared), content=base, plain=base))
+    made.extend(
+        _own(plan, one, tracking, received)
+        for one in addressed
+        if one.decision.mode is not Mode.UNTRACKED or personal
+    )
     return made
 
 
-def _own(plan: Plan, one: Addressed, tracking: Tracking, received: bytes) -> Callable[[], tuple[bytes, ...]]:
-    def content() -> tuple[bytes, ...]:
-        preferences = tracking.preferences(one) if plan.has_preferences_placeholder else None
-        if one.decision.mode is Mode.UNTRACKED:
-            return received, plan.base(preferences_url=preferences)
+def _own(plan: Plan, one: Addressed, tracking: Tracking, received: bytes) -> Copy:
+    preferences = tracking.preferences(one) if plan.has_preferences_placeholder else None
+
+    def plain() -> tuple[bytes, ...]:
+        return received, plan.base(preferences_url=preferences)
+
+    def tracked() -> tuple[bytes, ...]:
         return received, plan.render(
             link_url=tracking.link(one) if one.decision.clicks else None,
             pixel_url=tracking.pixel(one) if one.decision.opens else None,
             preferences_url=preferences,
         )
 
-    return content
+    untracked = one.decision.mode is Mode.UNTRACKED
+    return Copy(addressed=(one,), content=plain if untracked else tracked, plain=plain)
 
 
 def received_line(submission: Submission, hostname: str) -> bytes:

@@ -124,7 +124,7 @@ MAIL_SYNTAX = Reply(code=501, detail="5.4", text="Syntax: MAIL FROM:<address> an
 RCPT_SYNTAX = Reply(code=501, detail="5.4", text="Syntax: RCPT TO:<address> and parameters")
 BAD_SENDER = Reply(code=501, detail="1.7", text="Malformed sender address")
 BAD_RECIPIENT = Reply(code=501, detail="1.3", text="Malformed recipient address")
-NEEDS_SMTPUTF8 = Reply(code=553, detail="6.7", text="A non-ASCII address needs MAIL with SMTPUTF8")
+SMTPUTF8_NOT_DECLARED = Reply(code=553, detail="6.7", text="A non-ASCII address needs MAIL with SMTPUTF8")
 PARAMETER_SYNTAX = Reply(code=501, detail="5.4", text="Malformed parameter")
 UNKNOWN_PARAMETER = Reply(code=555, detail="5.4", text="Parameter not recognized or not implemented")
 NESTED_MAIL = Reply(code=503, detail="5.1", text="A mail transaction is already open")

@@ -66,9 +66,12 @@ class Settlement:
         try:
             if passed_over:
                 note = self._overriding(message, passed_over)
-                await self._domain.database.change(
-                    lambda connection: (execute(connection, statements), note(connection))
-                )
+
+                def write(connection: Connection) -> None:
+                    execute(connection, statements)
+                    note(connection)
+
+                await self._domain.database.change(write)
             else:
                 await self._domain.database.write(*statements)
         except StoreError as error:

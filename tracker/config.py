@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+)
 
 from tracker.errors import ConfigError
 from tracker.policy import Policy, Unknown
@@ -43,6 +51,21 @@ def _size(value: object) -> object:
             raise ValueError('expected a size such as "500KB", "25MB" or "1GiB"')
         return int(match[1]) * _SIZES[match[2]]
     raise ValueError('expected a size in quotes, such as "25MB"')
+
+
+def _shown_duration(seconds: float) -> str:
+    """The duration as people write it, exactly: `0.05` is `50ms`, `300.0` is `5m`."""
+    for unit in ("d", "h", "m", "s"):
+        if seconds and seconds % _UNITS[unit] == 0:
+            return f"{int(seconds // _UNITS[unit])}{unit}"
+    return f"{seconds * 1000:g}ms" if seconds else "0s"
+
+
+def _shown_size(octets: int) -> str:
+    for unit in ("GB", "GiB", "MB", "MiB", "KB", "KiB"):
+        if octets % _SIZES[unit] == 0:
+            return f"{octets // _SIZES[unit]}{unit}"
+    return f"{octets}B"
 
 
 def parse_listen(text: str) -> tuple[str, int]:
@@ -90,9 +113,9 @@ def _store_url(value: str) -> str:
     return value
 
 
-Duration = Annotated[float, BeforeValidator(_duration), Field(ge=0)]
+Duration = Annotated[float, BeforeValidator(_duration), Field(ge=0), PlainSerializer(_shown_duration)]
 """Seconds; written `"20s"`."""
-Size = Annotated[int, BeforeValidator(_size), Field(gt=0)]
+Size = Annotated[int, BeforeValidator(_size), Field(gt=0), PlainSerializer(_shown_size)]
 """Octets; written `"25MB"`."""
 Listen = Annotated[str, AfterValidator(_listen)]
 OptionalListen = Annotated[str, AfterValidator(_optional_listen)]

@@ -4,9 +4,34 @@ here; of a declined contact nothing does.
 
 from __future__ import annotations
 
+import logging
+import sys
+
 import structlog
 
 _log = structlog.get_logger("candor.tracker")
+
+
+def configure(style: str, level: str) -> None:
+    """Sets up the log of a program: `readable` or `json` lines on standard error, from `level` up. Libraries are
+    heard only when something is wrong: at lower levels some of them print addresses."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(name)s %(levelname)s %(message)s")
+    last = (
+        structlog.processors.JSONRenderer()
+        if style == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            last,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
 
 
 def store_away(direction: str, reason: str) -> None:

@@ -32,11 +32,12 @@ from tracker.errors import TokenError
 
 ID_OCTETS = 16
 MAC_OCTETS = 16
-MAX_DESTINATION = 2900
-"""Octets of a destination (suffix included) whose tracking URL stays within 4 KB on a host of ordinary length."""
+MAX_URL = 4096
+"""Characters of a tracking URL that mail clients and proxies are known to carry."""
 
 _VERSION = 1
 _HEAD = struct.Struct(">BB3sI16s")
+_VARINT_OCTETS = 2  # link numbers and suffixes stay below 16,384
 _PERSON = b"candor-token"
 _ALPHABET = re.compile(r"[A-Za-z0-9_-]+\Z")
 _DESTINATION = re.compile(r"(?i)https?://[\x21-\x7e]+\Z")
@@ -150,6 +151,12 @@ def read(text: str, ring: KeyRing) -> Token:
         suffix=suffix,
         key_id=key_id,
     )
+
+
+def longest_destination(public_url: str) -> int:
+    """Octets of a destination (suffix included) whose tracking URL stays within `MAX_URL`."""
+    room = MAX_URL - len(public_url) - len("/c/")
+    return room * 3 // 4 - _HEAD.size - 2 * _VARINT_OCTETS - MAC_OCTETS - 1
 
 
 def mailing_id(name: str, ring: KeyRing) -> bytes:

@@ -118,7 +118,7 @@ class Dialogue:
             return self._counted(replies.LINE_TOO_LONG)
         try:
             return await self._obey(line)
-        except (Goodbye, ClientGone, ConnectionError):
+        except (Goodbye, ClientGone):
             raise
         except Exception as error:  # noqa: BLE001 - the border: never a 500, never a traceback to the client
             id = (self._transaction.id if self._transaction else secrets.token_bytes(16)).hex()
@@ -140,8 +140,10 @@ class Dialogue:
         if command is None:
             return self._counted(replies.UNKNOWN_COMMAND)
         reply = await command(self, argument.strip(" "))
-        # A list with many bad recipients, or a message refused, is no attack on the protocol.
-        return reply if reply is None or verb in ("RCPT", "DATA") else self._counted(reply)
+        # A list with many bad recipients is no attack on the protocol, nor is a message refused; DATA counts
+        # for itself what is.
+        pardoned = reply is None or verb == "DATA" or (verb == "RCPT" and reply.enhanced.startswith("5.1."))
+        return reply if reply is None or pardoned else self._counted(reply)
 
     def _counted(self, reply: Reply) -> Reply:
         self._errors += reply.is_permanent
@@ -294,9 +296,9 @@ class Dialogue:
 
     async def _data(self, argument: str) -> Reply:
         if self._transaction is None:
-            return replies.MAIL_FIRST
+            return self._counted(replies.MAIL_FIRST)
         if argument:
-            return replies.NO_ARGUMENT_ALLOWED
+            return self._counted(replies.NO_ARGUMENT_ALLOWED)
         if not self._transaction.has_recipients:
             return replies.NO_RECIPIENTS
         self._wire.say(replies.SEND_DATA)

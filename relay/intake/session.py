@@ -11,8 +11,9 @@ import asyncio
 import itertools
 import logging
 import ssl
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable, Iterable
-from typing import AnyStr
+from typing import AnyStr, cast
 
 from aiosmtpd.smtp import SMTP, TLSSetupException
 
@@ -70,17 +71,38 @@ class Session(SMTP):
     # --- asyncio's side ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
+        """Comes once for a connection in clear, and once more when TLS has begun; under implicit TLS the
+        first is kept from the base, which need not know of it."""
         if not self._known:
             self._known = True
             peer = transport.get_extra_info("peername")
             self.address = client_address(peer[0]) if isinstance(peer, tuple) else None
             self._refusal = self._enter(self)
-            if self._implicit_tls and isinstance(transport, asyncio.ReadTransport):
-                transport.pause_reading()  # what comes now is for the TLS layer, which is not there yet
-        else:
-            handshake = transport.get_extra_info("ssl_object")
-            self.tls_version = handshake.version() if handshake else None
+            if self._implicit_tls:
+                self._begin_tls(cast(asyncio.Transport, transport))
+                return
+        super().connection_made(transport)
+        handshake = transport.get_extra_info("ssl_object")
+        self.tls_version = handshake.version() if handshake else None
+
+    def _begin_tls(self, transport: asyncio.Transport) -> None:
+        # At once, in the callback: what the client sends must find the TLS layer in its place.
+        if self._refusal is not None or self.tls_context is None:
+            transport.abort()  # there are no words for it before the handshake
+            return
+        self._original_transport = transport
+        shaken: asyncio.Future[None] = self.loop.create_future()
+        shaken.add_done_callback(self._handshake_over)
+        layer = SSLProtocol(self.loop, self, self.tls_context, shaken, server_side=True)
+        transport.set_protocol(layer)
+        layer.connection_made(transport)
+
+    def _handshake_over(self, shaken: asyncio.Future[None]) -> None:
+        error = shaken.exception()
+        if error is not None:
+            words.tls_failed(self._services.log, self.name, error=error)
+        if self.tls_version is None:
+            self.connection_lost(None)  # the TLS layer says nothing of a connection that it never made
 
     def eof_received(self) -> bool:
         """The base cancels here. A client may close its side and still wait for the reply (RFC 9293 3.6);
@@ -94,17 +116,22 @@ class Session(SMTP):
         self._known = False
         if self._linger is not None:
             self._linger.cancel()
-        super().connection_lost(error)
+        if self.session is not None:
+            super().connection_lost(error)
         self._leave(self)
 
     async def push(self, status: AnyStr) -> None:
         """How the base speaks. It has one thing left to say: that TLS may start."""
-        if self._wire is not None and not self._implicit_tls:
+        if self._wire is not None:
             self._wire.say(replies.READY_FOR_TLS)
             await self._wire.flush()
 
     def _timeout_cb(self) -> None:
-        self.end(replies.TIMED_OUT)
+        if self._writer.transport.get_write_buffer_size():
+            words.session_cut_off(self._services.log, self.name, reply=replies.TIMED_OUT)
+            self.abort()  # it has not read what we said before: it will not read this
+        else:
+            self.end(replies.TIMED_OUT)
 
     # --- what a dialogue asks of its connection ---
 
@@ -143,29 +170,23 @@ class Session(SMTP):
             await self._converse(self._wire)
         except Goodbye as goodbye:
             self.end(goodbye.reply)
-        except (ClientGone, ConnectionError):
+        except ClientGone:
             words.session_ended(log, self.name, reason="client-left")
+            self.end(None)
+        except Exception as error:  # noqa: BLE001 - the border: a defect of ours must not leave it hanging
+            words.session_failed(log, self.name, id="", error=error)
             self.end(None)
         except asyncio.CancelledError:
             self.end(None)
-            if self._original_transport is not None and self.tls_version is None:
-                self.connection_lost(None)  # cut off in the middle of the handshake
             raise
 
     async def _converse(self, wire: Wire) -> None:
         if self._refusal is not None:
             words.session_refused(self._services.log, self.name, reply=self._refusal)
-            raise Goodbye(self._refusal) if not self._implicit_tls else ClientGone
+            raise Goodbye(self._refusal)
         words.session_opened(self._services.log, self.name, address=str(self.address))
-        if self._implicit_tls:
-            await self._begin_under_tls()
         self._dialogue = Dialogue(self, wire, self._settings, self._services)
         await self._dialogue.run()
-
-    async def _begin_under_tls(self) -> None:
-        if isinstance(self.transport, asyncio.ReadTransport):
-            self.transport.resume_reading()
-        await self.start_tls()
 
     def dismiss(self) -> None:
         """End it unless a transaction is open; then its dialogue ends it after that."""
@@ -174,7 +195,11 @@ class Session(SMTP):
 
     def end(self, reply: Reply | None) -> None:
         """Say it, and close once the client has taken what was said. From anywhere, and more than once."""
-        if not self.is_open or self.transport is None:
+        if not self.is_open:
+            return
+        in_handshake = self._original_transport is not None and self.tls_version is None
+        if self.transport is None or in_handshake:
+            self.abort()  # there are no words before its end
             return
         self.deadline(None)
         if reply is not None and self._wire is not None:
@@ -187,5 +212,7 @@ class Session(SMTP):
             self._handler_coroutine.cancel()
 
     def abort(self) -> None:
-        if isinstance(self.transport, asyncio.WriteTransport):
-            self.transport.abort()
+        # A cast, no check: uvloop's transports do not inherit asyncio's.
+        transport = cast(asyncio.Transport | None, self.transport or self._original_transport)
+        if transport is not None:
+            transport.abort()

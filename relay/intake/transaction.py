@@ -55,7 +55,7 @@ class Transaction:
         except ParameterError as error:
             return error.reply
         if not path.address.isascii() and not self.parameters.smtputf8:
-            return replies.NEEDS_SMTPUTF8
+            return replies.SMTPUTF8_NOT_DECLARED
         if path.mailbox in self._recipients:
             return replies.RECIPIENT_OK
         if len(self._recipients) >= limit:
@@ -92,5 +92,5 @@ def _read_mail(argument: str) -> tuple[str, MailParameters]:
     except ParameterError as error:
         raise Refused(error.reply) from None
     if not path.address.isascii() and not parameters.smtputf8:
-        raise Refused(replies.NEEDS_SMTPUTF8)
+        raise Refused(replies.SMTPUTF8_NOT_DECLARED)
     return path.address, parameters

@@ -16,7 +16,7 @@ _BATCH = 64
 
 
 class ClientGone(Exception):
-    """The client closed its side; what it had begun to say is void."""
+    """It closed its side or is unreachable; what it had begun to say is void."""
 
 
 class LineTooLong(Exception):
@@ -40,11 +40,14 @@ class Wire:
         self._said.clear()
 
     async def flush(self) -> None:
-        """Send what was said. Waits only while the client does not read."""
+        """Send what was said. Waits only while the client does not read. Raises ClientGone."""
         if self._said:
             self._writer.write(b"".join(self._said))
             self._said.clear()
-        await self._writer.drain()
+        try:
+            await self._writer.drain()
+        except OSError as error:
+            raise ClientGone from error
 
     async def line(self, limit: int) -> bytes:
         """The next line with its end, which is LF: whether CR stands before it is the caller's to judge.
@@ -83,7 +86,10 @@ class Wire:
 
     async def _more(self) -> bytes:
         await self.flush()
-        block = await self._reader.read(BLOCK)
+        try:
+            block = await self._reader.read(BLOCK)
+        except OSError as error:  # a reset, or TLS broken off
+            raise ClientGone from error
         if not block:
             raise ClientGone
         return block

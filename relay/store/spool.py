@@ -208,13 +208,12 @@ def release(connection: Connection, *, lease: str) -> None:
 
 def next_due(connection: Connection) -> float | None:
     """Seconds until something falls due (0 or less: now); None when nothing waits."""
-    held = queue.c.lease_until
-    moment = (
-        func.min(func.max(queue.c.due_at, held))
-        if connection.dialect.name == "sqlite"
-        else func.min(func.greatest(queue.c.due_at, held))
-    )
-    return connection.execute(select(moment - database_now()).where(queue.c.state == WAITING)).scalar_one()
+    later = func.max if connection.dialect.name == "sqlite" else func.greatest
+    moment = func.min(later(queue.c.due_at, queue.c.lease_until))
+    seconds: float | None = connection.execute(
+        select(moment - database_now()).where(queue.c.state == WAITING)
+    ).scalar_one()
+    return seconds
 
 
 def totals(connection: Connection) -> dict[str, int]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import aiosmtplib
+import structlog
 from aiosmtplib import SMTP
 
 from relay import log, replies
@@ -23,6 +24,8 @@ from relay.upstream.answers import put_off, reply_from
 from relay.upstream.negotiation import Offer, read_offer
 from relay.upstream.settings import Scheme, UpstreamSettings
 from relay.upstream.wire import UpstreamError, Wire, take_over
+
+LOG: Final[log.Log] = structlog.get_logger("relay.upstream")
 
 UNKNOWN_MECHANISM: Final = frozenset({500, 501, 502, 504, 534})
 """Announced and yet refused as such: another mechanism may do (RFC 4954 6)."""
@@ -37,10 +40,6 @@ class Connection:
     tls: str | None
     since: float
     messages: int = 0
-
-    @property
-    def is_kept(self) -> bool:
-        return self.messages > 0
 
 
 def tls_context(settings: UpstreamSettings) -> ssl.SSLContext:
@@ -69,7 +68,7 @@ async def open_connection(settings: UpstreamSettings, context: ssl.SSLContext) -
     except _HandshakeError as failure:
         # Opportunistic TLS is no promise: whoever can break the handshake could have hidden STARTTLS too, and
         # a broken one must not hold the mail forever (RFC 7435 3). Never with a password.
-        log.upstream_spoken_to_in_clear(host=settings.name, problem=str(failure))
+        log.upstream_spoken_to_in_clear(LOG, host=settings.name, problem=str(failure))
         return await _open(settings, None)
 
 
@@ -125,7 +124,7 @@ async def _start_tls(client: SMTP, settings: UpstreamSettings, context: ssl.SSLC
     demanded = settings.scheme is Scheme.STARTTLS
     if not client.supports_extension("starttls"):
         if demanded:
-            log.upstream_without_tls(host=settings.name)
+            log.upstream_without_tls(LOG, host=settings.name)
             raise UpstreamError(replies.UPSTREAM_WITHOUT_TLS)
         return
     try:
@@ -160,7 +159,7 @@ async def _log_in(client: SMTP, settings: UpstreamSettings) -> None:
                 raise
         else:
             return
-    log.upstream_offers_no_login(host=settings.name, tls=encrypted)
+    log.upstream_offers_no_login(LOG, host=settings.name, tls=encrypted)
     raise UpstreamError(replies.UPSTREAM_NO_LOGIN)
 
 
@@ -181,14 +180,14 @@ def _trouble(error: Exception, settings: UpstreamSettings) -> UpstreamError:
     """What went wrong on the way, told apart once and for all."""
     reason = error.__cause__ if isinstance(error, aiosmtplib.SMTPConnectError) else error
     if isinstance(reason, ssl.SSLCertVerificationError):
-        log.upstream_not_verified(host=settings.name, problem=reason.verify_message)
+        log.upstream_not_verified(LOG, host=settings.name, problem=reason.verify_message)
         return UpstreamError(replies.UPSTREAM_UNVERIFIED)
     if isinstance(reason, ssl.SSLError):
         return UpstreamError(replies.UPSTREAM_TLS_FAILED)
     if isinstance(error, aiosmtplib.SMTPResponseException):
         reply = _spoken(error)
         if isinstance(error, aiosmtplib.SMTPAuthenticationError):
-            log.upstream_refused_login(host=settings.name, code=error.code, enhanced=reply.enhanced)
+            log.upstream_refused_login(LOG, host=settings.name, reply=reply)
         return UpstreamError(put_off(reply).reply)
     if isinstance(error, aiosmtplib.SMTPConnectError):
         return UpstreamError(replies.UPSTREAM_UNREACHABLE)

@@ -7,6 +7,9 @@ all of them again when a kept connection turns out to have ended.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
+
+import structlog
 
 from relay import log
 from relay.outcome import Outcome, Status
@@ -16,6 +19,8 @@ from relay.upstream.connection import Connection
 from relay.upstream.dialogue import Dialogue
 from relay.upstream.settings import UpstreamSettings
 from relay.upstream.transaction import Transaction
+
+LOG: Final[log.Log] = structlog.get_logger("relay.upstream")
 
 
 class Course:
@@ -59,24 +64,18 @@ class Course:
 
     def break_off(self, reply: Reply) -> None:
         """Put off everyone without an answer."""
+        log.upstream_trouble(LOG, host=self._settings.name, reply=reply, recipients=len(self.waiting))
         if self._dialogue is not None:
             self._dialogue.break_off(reply)
             self.collect()
-        if self.waiting:
-            self._answers.update((number, put_off(reply)) for number in self.waiting)
-        log.upstream_trouble(
-            host=self._settings.name,
-            code=reply.code,
-            enhanced=reply.enhanced,
-            recipients=len(self.waiting),
-        )
+        self._answers.update((number, put_off(reply)) for number in self.waiting)
         self.waiting = []
 
     def outcomes(self, at: datetime) -> tuple[Outcome, ...]:
         doubtful = sum(answer.maybe_sent for answer in self._answers.values())
         if doubtful:
-            log.may_be_sent_twice(host=self._settings.name, recipients=doubtful)
-        return tuple(self._outcome(self._answers[number], at) for number in range(len(self._answers)))
+            log.may_be_sent_twice(LOG, host=self._settings.name, recipients=doubtful)
+        return tuple(self._outcome(self._answers[number], at) for number in sorted(self._answers))
 
     def _outcome(self, answer: Answer, at: datetime) -> Outcome:
         reached = self._connection

@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
+import structlog
+
 from relay import log, replies
 from relay.outcome import Status
 from relay.replies import Reply
@@ -29,6 +31,7 @@ from relay.upstream.settings import UpstreamSettings
 from relay.upstream.transaction import Transaction
 from relay.upstream.wire import UpstreamError
 
+LOG: Final[log.Log] = structlog.get_logger("relay.upstream")
 DATA: Final = b"DATA\r\n"
 RSET: Final = b"RSET\r\n"
 RSET_TIMEOUT: Final = 10.0
@@ -218,7 +221,7 @@ class Dialogue:
 
     def _judge(self, reply: Reply) -> Answer:
         if reply.code in ABOUT_US:
-            log.upstream_refused_us(host=self._settings.name, code=reply.code, enhanced=reply.enhanced)
+            log.upstream_wants_login(LOG, host=self._settings.name, reply=reply)
         return judge(reply)
 
     def _answer_rest(self, answer: Answer) -> None:

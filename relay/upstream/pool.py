@@ -22,13 +22,18 @@ class Pool:
         self._slots = asyncio.Semaphore(settings.max_connections)  # first come, first served
         self._idle: list[tuple[Connection, asyncio.TimerHandle]] = []
         self._leaving: set[Connection] = set()
+        self._holders = 0
         self._is_closed = False
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
         """The right to one connection; waits for it as long as need be."""
         async with self._slots:
-            yield
+            self._holders += 1
+            try:
+                yield
+            finally:
+                self._holders -= 1
 
     async def take(self, *, fresh: bool = False) -> Connection:
         """A connection for the holder of a slot: the one used last (so that the surplus ones grow old), or a
@@ -38,6 +43,7 @@ class Pool:
             timer.cancel()
             if connection.wire.is_sound:
                 return connection
+        await self._make_room()
         return await self._connect()
 
     def give_back(self, connection: Connection) -> None:
@@ -72,11 +78,21 @@ class Pool:
             or now - connection.since >= self._settings.seconds_per_connection
         )
 
+    async def _make_room(self) -> None:
+        """Wait for those on their way out: upstream counts them until they are gone."""
+        while leaving := self._still_leaving():
+            if self._holders + len(self._idle) + len(leaving) <= self._settings.max_connections:
+                return
+            await leaving.pop().wire.closed.wait()
+
+    def _still_leaving(self) -> set[Connection]:
+        self._leaving = {connection for connection in self._leaving if not connection.wire.closed.is_set()}
+        return set(self._leaving)
+
     def _expire(self, connection: Connection) -> None:
         self._idle = [kept for kept in self._idle if kept[0] is not connection]
         self._leave(connection)
 
     def _leave(self, connection: Connection) -> None:
-        self._leaving = {other for other in self._leaving if not other.wire.closed.is_set()}
-        self._leaving.add(connection)
+        self._leaving = self._still_leaving() | {connection}
         connection.wire.quit()

@@ -78,6 +78,12 @@ class UpstreamSettings:
             raise ValueError("the upstream's port must lie between 1 and 65535")
         if self.max_connections < 1 or self.messages_per_connection < 1:
             raise ValueError("an upstream needs at least one connection, and one message on each")
+        if (
+            not self.hostname.isascii()
+            or not all(map(str.isprintable, self.hostname))
+            or " " in self.hostname
+        ):
+            raise ValueError("the name for EHLO must be plain ASCII without spaces")
         if self.user is not None and not self.may_send_password(tls=self.scheme is not Scheme.SMTP):
             raise ValueError(
                 "smtp:// may send the password in clear, which is only allowed to this machine itself:"

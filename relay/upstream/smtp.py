@@ -11,6 +11,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
+import structlog
+
 from relay import log, replies
 from relay.outcome import Outcome
 from relay.upstream.connection import Connection, open_connection, tls_context
@@ -19,6 +21,8 @@ from relay.upstream.pool import Pool
 from relay.upstream.settings import UpstreamSettings
 from relay.upstream.transaction import Transaction
 from relay.upstream.wire import UpstreamError
+
+LOG: Final[log.Log] = structlog.get_logger("relay.upstream")
 
 GOOD_BYE: Final = 2.0
 """Seconds for upstream to answer QUIT when we shut down."""
@@ -43,21 +47,10 @@ class SmtpUpstream:
     async def send(self, transaction: Transaction) -> tuple[Outcome, ...]:
         """One outcome per recipient, in order. Raises nothing but CancelledError."""
         course = Course(transaction, self._settings)
-        if not self._is_closed:
-            # The scope is without a deadline until `close` gives it one.
-            scope = asyncio.timeout(None)
-            self._sending.add(scope)
-            try:
-                async with scope, self._pool.slot():
-                    await self._follow(course)
-            except TimeoutError:
-                course.break_off(replies.UPSTREAM_CLOSING)
-            except Exception:  # noqa: BLE001 - an error of ours must cost nobody their mail
-                log.upstream_failed(host=self._settings.name)
-                course.break_off(replies.UPSTREAM_ERROR)
-            finally:
-                self._sending.discard(scope)
-                self._has_ended.set()
+        if self._is_closed:
+            course.break_off(replies.UPSTREAM_CLOSING)
+        else:
+            await self._see_through(course)
         return course.outcomes(self._clock())
 
     async def close(self, *, grace: float) -> None:
@@ -68,7 +61,8 @@ class SmtpUpstream:
                 await self._all_ended()
         except TimeoutError:
             for scope in self._sending:
-                scope.reschedule(asyncio.get_running_loop().time())
+                if not scope.expired():
+                    scope.reschedule(asyncio.get_running_loop().time())
             await self._all_ended()
         await self._pool.close(patience=GOOD_BYE)
 
@@ -76,6 +70,22 @@ class SmtpUpstream:
         while self._sending:
             self._has_ended.clear()
             await self._has_ended.wait()
+
+    async def _see_through(self, course: Course) -> None:
+        """Until everyone has an answer, whatever happens."""
+        scope = asyncio.timeout(None)  # without a deadline until `close` sets one
+        self._sending.add(scope)
+        try:
+            async with scope, self._pool.slot():
+                await self._follow(course)
+        except TimeoutError:
+            course.break_off(replies.UPSTREAM_CLOSING)
+        except Exception as error:  # noqa: BLE001 - an error of ours must cost nobody their mail
+            log.upstream_failed(LOG, host=self._settings.name, error=error)
+            course.break_off(replies.UPSTREAM_ERROR)
+        finally:
+            self._sending.discard(scope)
+            self._has_ended.set()
 
     async def _follow(self, course: Course) -> None:
         """Transaction after transaction, until everyone has an answer."""
@@ -91,9 +101,8 @@ class SmtpUpstream:
                 continue
             if not (trouble_met.gone and was_kept and not has_forgiven and course.may_be_repeated):
                 return course.break_off(trouble_met.reply)
-            has_forgiven = (
-                True  # upstream may have ended it while it lay idle: nothing was lost, nobody is told
-            )
+            # Upstream may have ended it while it lay idle. It never had the message, so nobody is told.
+            has_forgiven = True
             course.start_over()
         return None
 

@@ -95,7 +95,7 @@ class Wire(asyncio.Protocol):
         """A reply that came although we were still sending, or had been cut off."""
         return self._replies.popleft() if self._replies else None
 
-    def quit(self, *, patience: float = 5.0) -> None:
+    def quit(self, *, patience: float = 2.0) -> None:
         """Say QUIT and leave once upstream has answered, or anyway after `patience` seconds (RFC 5321
         4.1.1.10). Returns at once."""
         if self.is_sound:

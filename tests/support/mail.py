@@ -1,84 +1,73 @@
-"""Messages and deliveries as the tracker keeps them, with everything a test does not care about filled in."""
+"""Builders of messages, for tests: by hand, byte by byte, so that nothing is changed on the way."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any
+import base64
+import binascii
+import os
+from pathlib import Path
 
-from tracker.consent import Decision, Mode, untracked
-from tracker.events import Event, EventKind, Verdict, VerdictKind
-from tracker.store.database import Database
-from tracker.store.deliveries import Attempt, Delivery, Mailing, Message, recording
-
-NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
+CORPUS = Path(os.environ.get("CANDOR_CORPUS", Path(__file__).parents[3] / "shared" / "corpus"))
+"""Real mail, kept beside the project and not in it."""
 
 
-def id_of(number: int) -> bytes:
-    """16 octets that a test can recognise."""
-    return number.to_bytes(16, "big")
+def corpus(kind: str) -> list[Path]:
+    """The files of the corpus, `eml` or `html`; empty where there is none."""
+    folder = CORPUS / kind
+    return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
-def a_mailing(number: int = 1, **changes: Any) -> Mailing:
-    values: dict[str, Any] = {"kind": "campaign", "name": f"mailing {number}", "sender": "news@example.com"}
-    return Mailing(**({"id": id_of(number)} | values | changes))
+def crlf(data: bytes) -> bytes:
+    return data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
 
 
-def a_message(number: int = 1, **changes: Any) -> Message:
-    values: dict[str, Any] = {
-        "id": id_of(number),
-        "mailing": a_mailing(),
-        "received_at": NOW,
-        "sender": "news@example.com",
-        "from_header": "News <news@example.com>",
-        "subject": "Spring",
-        "size": 1000,
-    }
-    return Message(**(values | changes))
+def encode(content: bytes, encoding: str) -> bytes:
+    if encoding == "quoted-printable":
+        return binascii.b2a_qp(content, istext=True).replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    if encoding == "quoted-printable-binary":
+        return binascii.b2a_qp(content, istext=False).replace(b"=\n", b"=\r\n")
+    if encoding == "base64":
+        return base64.encodebytes(content).replace(b"\n", b"\r\n")
+    return content
 
 
-def a_decision(mode: Mode = Mode.IDENTIFIED, *, override: bool = False) -> Decision:
-    if mode is Mode.UNTRACKED:
-        return untracked("denied")
-    return Decision(mode=mode, opens=True, clicks=mode.wraps_links, override=override, reason="granted")
+def message(
+    content: str | bytes,
+    *,
+    subtype: str = "html",
+    charset: str = "utf-8",
+    encoding: str = "8bit",
+    header: str = "",
+) -> bytes:
+    """A message of one part. `header` is put first, each line with its CRLF."""
+    octets = content.encode(charset) if isinstance(content, str) else content
+    label = encoding.removesuffix("-binary")
+    return (
+        f"{header}From: a@sender.example\r\nTo: b@reader.example\r\nSubject: News\r\nMIME-Version: 1.0\r\n"
+        f"Content-Type: text/{subtype}; charset={charset}\r\nContent-Transfer-Encoding: {label}\r\n\r\n"
+    ).encode() + encode(octets, encoding)
 
 
-def a_delivery(number: int = 1, recipient: str | None = "bob@example.org", **changes: Any) -> Delivery:
-    values: dict[str, Any] = {
-        "id": id_of(number),
-        "message_id": id_of(1),
-        "position": number,
-        "recipient": recipient,
-        "decision": a_decision(changes.pop("mode", Mode.IDENTIFIED)),
-        "status": "returned",
-    }
-    return Delivery(**(values | changes))
+def multipart(*parts: bytes, subtype: str = "alternative", boundary: str = "=_b1", header: str = "") -> bytes:
+    """A message of several parts, each given with its own header."""
+    edge = boundary.encode()
+    body = b"".join(b"\r\n--" + edge + b"\r\n" + part for part in parts)
+    return (
+        header.encode()
+        + b"From: a@sender.example\r\nMIME-Version: 1.0\r\nContent-Type: multipart/"
+        + subtype.encode()
+        + b'; boundary="'
+        + edge
+        + b'"\r\n\r\nA preamble.'
+        + body
+        + b"\r\n--"
+        + edge
+        + b"--\r\nAn epilogue.\r\n"
+    )
 
 
-def an_attempt(number: int = 1, **changes: Any) -> Attempt:
-    values: dict[str, Any] = {
-        "delivery_id": id_of(number),
-        "at": NOW,
-        "status": "accepted",
-        "host": "mx.example.org:25",
-        "tls": "TLSv1.3",
-        "code": 250,
-        "enhanced": "2.0.0",
-        "text": "queued as 1",
-    }
-    return Attempt(**(values | changes))
-
-
-def an_event(delivery: int = 1, **changes: Any) -> Event:
-    values: dict[str, Any] = {
-        "kind": EventKind.OPENED,
-        "at": NOW,
-        "message": id_of(1),
-        "delivery": id_of(delivery),
-        "verdict": Verdict(kind=VerdictKind.PERSON, rules=1),
-    }
-    return Event(**(values | changes))
-
-
-async def record(database: Database, message: Message, *sent: Delivery) -> None:
-    """Writes a message and its deliveries down."""
-    await database.write(*recording(message, sent))
+def part(content: str, *, kind: str = "text/html", encoding: str = "8bit", more: str = "") -> bytes:
+    return (
+        f"Content-Type: {kind}; charset=utf-8\r\nContent-Transfer-Encoding: {encoding}\r\n{more}\r\n".encode()
+        + encode(content.encode(), encoding)
+    )

@@ -13,7 +13,8 @@ import secrets
 import shutil
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -188,6 +189,13 @@ def slow(connection: Connection) -> None:
     """Keeps a transaction open, and the database busy, for some tenths of a second."""
     numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400000)"
     connection.execute(text(f"{numbers} SELECT count(*) FROM n"))
+
+
+def no_thread_beside(known: Collection[threading.Thread]) -> None:
+    """Fails when threads go on that are not `known`. One that was told to end may need a moment."""
+    for thread in set(threading.enumerate()) - set(known):
+        thread.join(10)
+        assert not thread.is_alive(), f"{thread} goes on"
 
 
 def database_name(url: str) -> str:

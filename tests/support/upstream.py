@@ -6,11 +6,11 @@
         upstream.commands                    # every line it was told, in order, over all connections
 
 Without rules it is a well-behaved server with the usual extensions. A rule names a stage (`connect`, `ehlo`,
-`starttls`, `auth`, `mail`, `rcpt`, `data`, `content`, `dot`, `rset`, `quit`, `idle`) and what happens there in
-place of the normal reply:
+`helo`, `starttls`, `auth`, `mail`, `rcpt`, `data`, `content`, `dot`, `rset`, `quit`, `idle`) and what happens
+there in place of the normal reply:
 
     say("452 4.2.2 Full")     that reply, any text; "\\r\\n" in it makes more lines
-    drop()                    the connection is cut; after having said something with drop("421 4.3.2 Bye")
+    drop()                    the connection is cut; drop("421 4.3.2 Bye") says something first
     hang()                    no reply, ever
     slow(0.05)                the normal reply, later
     endless()                 a reply whose lines never end
@@ -27,7 +27,7 @@ import asyncio
 import base64
 import ssl
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -74,7 +74,7 @@ def garbage(text: str = "\x16\x03\x01 this is no SMTP") -> Act:
     return Act("say", text)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     stage: str
     act: Act
@@ -82,15 +82,8 @@ class Rule:
     after: int = 0
     times: int = 1_000_000
 
-    def applies(self, stage: str, line: str) -> bool:
-        """Counts: asking is passing by."""
-        if stage != self.stage or self.match.lower() not in line.lower():
-            return False
-        if self.after:
-            self.after -= 1
-            return False
-        self.times -= 1
-        return self.times >= 0
+    def fits(self, stage: str, line: str) -> bool:
+        return stage == self.stage and self.match.lower() in line.lower()
 
 
 def on(stage: str, act: Act, *, match: str = "", after: int = 0, times: int = 1_000_000) -> Rule:
@@ -121,22 +114,8 @@ class _Cut(Exception):
     """The script ends this connection."""
 
 
-@dataclass
 class ScriptedUpstream:
-    """Listens on a free port of 127.0.0.1 while it is entered."""
-
-    rules: tuple[Rule, ...]
-    extensions: tuple[str, ...]
-    tls: ssl.SSLContext | None
-    implicit_tls: bool
-    users: dict[str, str]
-    recipients_max: int
-    received: list[Received] = field(default_factory=list)
-    commands: list[str] = field(default_factory=list)
-    connections: int = 0
-    open_connections: int = 0
-    most_connections: int = 0
-    port: int = 0
+    """Listens on 127.0.0.1 while it is entered, on a free port unless told which."""
 
     def __init__(
         self,
@@ -146,21 +125,29 @@ class ScriptedUpstream:
         implicit_tls: bool = False,
         users: dict[str, str] | None = None,
         recipients_max: int = 1_000_000,
+        takes_data_for_nobody: bool = False,
+        port: int = 0,
     ) -> None:
         """`tls` offers STARTTLS, or with `implicit_tls` speaks TLS from the start. With `users` (name to
-        password) MAIL needs a login. More than `recipients_max` recipients get `452 4.5.3`."""
+        password) MAIL needs a login. More than `recipients_max` recipients get `452 4.5.3`.
+        `takes_data_for_nobody` answers DATA with 354 even when all recipients were refused."""
         self.rules = rules
         self.extensions = tuple(extensions)
         self.tls = tls
         self.implicit_tls = implicit_tls
         self.users = users or {}
         self.recipients_max = recipients_max
-        self.received, self.commands = [], []
-        self.connections = self.open_connections = self.most_connections = self.port = 0
+        self.takes_data_for_nobody = takes_data_for_nobody
+        self.port = port
+        self.received: list[Received] = []
+        self.commands: list[str] = []
+        self.connections = self.open_connections = self.most_connections = 0
+        self._passed = [0] * len(rules)
         self._server: asyncio.Server | None = None
         self._sessions: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
         self._ended = asyncio.Event()
+        self._heard = asyncio.Event()
 
     @property
     def url(self) -> str:
@@ -188,6 +175,16 @@ class ScriptedUpstream:
         await asyncio.gather(*self._sessions, return_exceptions=True)
         await self._server.wait_closed()
 
+    async def said(self, start: str) -> None:
+        """Wait until some command has begun with `start` (`"."` for the end of a message)."""
+        while not any(command.startswith(start) for command in self.commands):
+            self._heard.clear()
+            await self._heard.wait()
+
+    def hear(self, command: str) -> None:
+        self.commands.append(command)
+        self._heard.set()
+
     async def hang_up(self) -> None:
         """Cut every connection, as a restart would; new ones are welcome."""
         for writer in tuple(self._writers):
@@ -212,11 +209,17 @@ class ScriptedUpstream:
             self._sessions.discard(task)
             self._writers.discard(writer)
             self.open_connections -= 1
-            self._ended.set()
             writer.transport.abort()
+            self._ended.set()
 
     def act_for(self, stage: str, line: str) -> Act | None:
-        return next((rule.act for rule in self.rules if rule.applies(stage, line)), None)
+        """What the script wants here. Counts: asking is passing by."""
+        for number, rule in enumerate(self.rules):
+            if rule.fits(stage, line):
+                self._passed[number] += 1
+                if rule.after < self._passed[number] <= rule.after + rule.times:
+                    return rule.act
+        return None
 
 
 class _Session:
@@ -241,7 +244,7 @@ class _Session:
         await self._reply("connect", "", "220 upstream.test ESMTP")
         while line := await self._reader.readline():
             command = line.rstrip(b"\r\n").decode("utf-8", "surrogateescape")
-            self._upstream.commands.append(command)
+            self._upstream.hear(command)
             await self._obey(command)
 
     async def _obey(self, command: str) -> None:
@@ -299,7 +302,7 @@ class _Session:
     async def _drop(self, text: str) -> None:
         if text:
             await self._write(text)
-            self._writer.write_eof() if self._writer.can_write_eof() else None
+            self._writer.close()
         raise _Cut
 
     def _hello(self) -> str:
@@ -350,7 +353,8 @@ class _Session:
             self._recipients.append(command[len("RCPT TO:") :])
 
     async def _data(self, command: str) -> None:
-        if self._sender is None or not self._recipients:
+        nobody = not self._recipients and not self._upstream.takes_data_for_nobody
+        if self._sender is None or nobody:
             await self._write("554 5.5.1 No valid recipients")
             return
         if not await self._reply("data", command, "354 Go on"):
@@ -365,7 +369,7 @@ class _Session:
             connection=self._number,
         )
         self._forget()
-        self._upstream.commands.append(".")
+        self._upstream.hear(".")
         if await self._reply("dot", received.sender, "250 2.0.0 Taken"):
             self._upstream.received.append(received)
             act = self._upstream.act_for("idle", received.sender)

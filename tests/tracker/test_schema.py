@@ -9,7 +9,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, MetaData, text
-from support.stores import dump
+from support.stores import dump, no_thread_beside
 
 import relay.store.schema
 import tracker.store.schema
@@ -67,4 +67,4 @@ async def test_a_store_of_a_newer_release_is_refused_and_left_alone(store_url: s
         await Database.open(store_url, ask_within=20, write_within=30)
     assert not isinstance(caught.value, StoreUnavailable)
     assert asyncio.all_tasks() == tasks
-    assert set(threading.enumerate()) == threads
+    no_thread_beside(threads)

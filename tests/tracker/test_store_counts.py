@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.mail import NOW, a_delivery, a_message, id_of, record
+from support.deliveries import NOW, a_delivery, a_message, id_of, record
 from support.stores import Stores, dump
 
 from tracker.consent import Mode

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, func, insert, select, text
-from support.stores import PostgresServer, slow
+from support.stores import PostgresServer, no_thread_beside, slow
 
 from tracker.errors import StoreError, StoreUnavailable
 from tracker.store.database import Breaker, Database
@@ -404,7 +404,7 @@ async def test_closing_leaves_no_task_and_no_thread(store_url: str) -> None:
     database.reads.trip("a test")
     await database.close()
     assert asyncio.all_tasks() == tasks
-    assert set(threading.enumerate()) == threads
+    no_thread_beside(threads)
 
 
 async def test_closing_finishes_what_was_handed_over(database: Database, store_url: str) -> None:
@@ -429,7 +429,7 @@ async def test_a_closed_store_refuses_and_opens_nothing(database: Database) -> N
             await work
     database.reads.trip("too late")
     assert asyncio.all_tasks() <= tasks
-    assert set(threading.enumerate()) <= threads
+    no_thread_beside(threads)
 
 
 async def test_closing_does_not_wait_for_ever_on_a_server_that_hangs(mortal: PostgresServer) -> None:

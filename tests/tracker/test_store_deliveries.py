@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import select, update
-from support.mail import NOW, a_decision, a_delivery, a_mailing, a_message, an_attempt, id_of, record
+from support.deliveries import NOW, a_decision, a_delivery, a_mailing, a_message, an_attempt, id_of, record
 from support.stores import dump
 
 from tracker.consent import Consent, Contact, Mode

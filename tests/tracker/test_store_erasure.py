@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.mail import NOW, a_delivery, a_message, an_attempt, an_event, id_of, record
+from support.deliveries import NOW, a_delivery, a_message, an_attempt, an_event, id_of, record
 from support.stores import dump
 
 from tracker.address import erased_key

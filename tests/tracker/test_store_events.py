@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import Connection, update
-from support.mail import NOW, a_delivery, a_message, an_event, id_of, record
+from support.deliveries import NOW, a_delivery, a_message, an_event, id_of, record
 from support.stores import dump, slow
 
 from tracker.events import Device, EventKind, Verdict, VerdictKind

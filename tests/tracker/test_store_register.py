@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import update
-from support.mail import a_delivery, a_message, id_of, record
+from support.deliveries import a_delivery, a_message, id_of, record
 from support.stores import dump
 
 from tracker.consent import Consent, DoNotTrack, Mode
@@ -19,7 +19,16 @@ from tracker.errors import InvalidAddress, InvalidValue
 from tracker.store.contacts import Contacts, Person
 from tracker.store.database import Database
 from tracker.store.erasure import Erasure
-from tracker.store.register import MOST_CHANGES, Effect, Recorded, Register, Source, Statement
+from tracker.store.register import (
+    MOST_CHANGES,
+    Effect,
+    Recorded,
+    Register,
+    Source,
+    Statement,
+    overriding,
+    parse_statement,
+)
 from tracker.store.schema import consent_ledger
 from tracker.tokens import KeyRing
 
@@ -355,6 +364,67 @@ async def test_a_row_tells_who_said_what_when_through_whom_and_on_what_evidence(
         "evidence": PROOF,
         "effective": True,
     }
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, {}),
+        ({"tracking_consent": "granted"}, {"consent": G}),
+        ({"do_not_track": "unset"}, {"do_not_track": UNSET}),
+        ({"country": "fr", "group": "staff"}, {"country": "FR", "group": "staff"}),
+        ({"country": "", "group": ""}, {"country": "", "group": ""}),
+        ({"as_of": "2026-05-01T14:00:00+02:00"}, {"as_of": NOW}),
+        ({"as_of": "2026-05-01T12:00:00Z"}, {"as_of": NOW}),
+        ({"plan": "gold", "Country": "x"}, {"attributes": {"plan": "gold", "Country": "x"}}),
+    ],
+    ids=str,
+)
+def test_words_become_a_statement(fields: dict[str, str], expected: dict[str, Any]) -> None:
+    statement = parse_statement(" Bob@Example.org", fields, evidence=PROOF)
+    assert statement == Statement(**({"address": BOB, "attributes": {}, "evidence": PROOF} | expected))
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        (
+            {"tracking_consent": "Granted"},
+            "tracking_consent: 'Granted' is not one of granted, denied, withdrawn, unknown",
+        ),
+        ({"tracking_consent": ""}, "tracking_consent: '' is not one of"),
+        ({"do_not_track": "yes"}, "do_not_track: 'yes' is not one of true, false, unset"),
+        ({"country": "FRA"}, "country: 'FRA' is no country code"),
+        ({"country": "ÉÉ"}, "country: 'ÉÉ' is no country code"),
+        ({"as_of": "yesterday"}, "as_of: 'yesterday' is no time"),
+        ({"as_of": "2026-05-01T12:00:00"}, "has no time zone"),
+    ],
+    ids=str,
+)
+def test_what_is_not_one_of_the_words_is_refused_naming_key_and_value(
+    fields: dict[str, str], told: str
+) -> None:
+    with pytest.raises(InvalidValue) as caught:
+        parse_statement(BOB, fields, evidence={})
+    assert told in str(caught.value)
+
+
+async def test_passing_consent_over_leaves_a_row_for_each_person_but_not_for_the_erased(
+    database: Database, ring: KeyRing, register: Register
+) -> None:
+    await register.record([Statement(address=BOB, consent=D)], source=API, actor="test", now=NOW)
+    await Erasure(database, ring).erase("gone@example.org", actor="test", now=NOW)
+    ground = {"lawful_basis": "contract", "user": "billing"}
+    people = [BOB, "new@example.org", "gone@example.org"]
+    await database.change(overriding(people, ground, now=day(1), ring=ring))
+    rows = await ledger(database)
+    assert verified(rows) == len(rows) == 4
+    noted = [json.loads(row["content"]) for row in rows[2:]]
+    assert sorted(noted, key=lambda content: content["address"]) == [
+        {"attribute": "override", "address": BOB, **ground},
+        {"attribute": "override", "address": "new@example.org", **ground},
+    ]
+    assert (await bob(database, ring)).consent is D
 
 
 # Erased persons

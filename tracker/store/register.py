@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, bindparam, desc, insert, select, text, update
 
@@ -27,6 +27,8 @@ from tracker.store.contacts import knowing
 from tracker.store.database import Database, execute
 from tracker.store.schema import consent_ledger, contacts
 from tracker.tokens import KeyRing
+
+W = TypeVar("W", bound=StrEnum)
 
 GENESIS = bytes(32)
 MOST_CHANGES = 5000
@@ -129,6 +131,51 @@ class Register:
         )
 
 
+def parse_statement(address: str, fields: Mapping[str, str], *, evidence: Mapping[str, str]) -> Statement:
+    """A statement from words, exactly as sent: `tracking_consent`, `do_not_track`, `country`, `group`, `as_of`,
+    and free attributes under any other name.
+
+    Raises InvalidAddress, and InvalidValue that names key, value and what is allowed."""
+    rest = dict(fields)
+    consent, do_not_track = rest.pop("tracking_consent", None), rest.pop("do_not_track", None)
+    as_of = rest.pop("as_of", None)
+    return Statement(
+        address=normalize(address),
+        consent=_word(Consent, "tracking_consent", consent) if consent is not None else None,
+        do_not_track=_word(DoNotTrack, "do_not_track", do_not_track) if do_not_track is not None else None,
+        country=_country(rest.pop("country", None)),
+        group=rest.pop("group", None),
+        as_of=_moment(as_of) if as_of is not None else None,
+        attributes=rest,
+        evidence=dict(evidence),
+    )
+
+
+def _word(words: type[W], key: str, value: str) -> W:
+    try:
+        return words(value)
+    except ValueError:
+        raise InvalidValue(f"{key}: {value!r} is not one of {', '.join(words)}") from None
+
+
+def _country(value: str | None) -> str | None:
+    if value is None or value == "":
+        return value
+    if len(value) != 2 or not value.isascii() or not value.isalpha():
+        raise InvalidValue(f"country: {value!r} is no country code of two letters (ISO 3166), such as FR")
+    return value.upper()
+
+
+def _moment(value: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise InvalidValue(f"as_of: {value!r} is no time; write 2026-05-01T12:00:00Z") from None
+    if moment.tzinfo is None:
+        raise InvalidValue(f"as_of: {value!r} has no time zone; write 2026-05-01T12:00:00Z")
+    return moment
+
+
 def overriding(
     addresses: Sequence[str], content: Mapping[str, str], *, now: datetime, ring: KeyRing
 ) -> Callable[[Connection], None]:
@@ -137,7 +184,8 @@ def overriding(
     def note(connection: Connection) -> None:
         link = end_of_chain(connection)
         for address, state in _current(connection, set(addresses), now, ring).items():
-            link.add(now, state["id"], {**content, "attribute": "override", "address": address})
+            if state["erased_key"] is None:  # erased meanwhile: then no override reaches them, nor any row
+                link.add(now, state["id"], {**content, "attribute": "override", "address": address})
         write_chain(connection, link)
 
     return note

@@ -5,6 +5,7 @@ No access log: of some people nothing may be written, and of the rest the events
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from aiohttp import web
 
 from tracker import log
 from tracker.config import parse_listen
+from tracker.device import device_of
 from tracker.domain import Domain
 from tracker.errors import CandorError, StoreUnavailable
 from tracker.web.hits import Hits
@@ -60,10 +62,11 @@ class PublicFace:
 
     async def start(self) -> tuple[str, int]:
         """Listens where the configuration says; gives the address bound."""
+        # The first look at a user agent builds the library's tables, which takes longer than an answer may.
+        await asyncio.to_thread(device_of, "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0")
         host, port = parse_listen(self._domain.config.tracker.listen)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port, reuse_port=None)
-        await site.start()
+        await web.TCPSite(self._runner, host, port).start()
         bound = self._runner.addresses[0]
         log.listening("tracker", f"http://{bound[0]}:{bound[1]}")
         return str(bound[0]), int(bound[1])
