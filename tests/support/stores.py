@@ -13,7 +13,8 @@ import secrets
 import shutil
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -21,12 +22,12 @@ from typing import Any
 
 import asyncpg
 import pytest
+from sqlalchemy import Connection, MetaData, select, text
 
 from tracker.store.database import Database
 
 _SETTINGS = """
 fsync = off
-synchronous_commit = off
 full_page_writes = off
 autovacuum = off
 max_connections = 200
@@ -168,6 +169,33 @@ class Stores:
 async def _migrate(url: str) -> None:
     database = await Database.open(url, ask_within=20, write_within=30)
     await database.close()
+
+
+async def dump(database: Database) -> dict[str, list[dict[str, Any]]]:
+    """Every row of every table, in the order in which the database gives them away."""
+
+    def rows(connection: Connection) -> dict[str, list[dict[str, Any]]]:
+        reflected = MetaData()
+        reflected.reflect(connection)
+        return {
+            table.name: [dict(row) for row in connection.execute(select(table)).mappings()]
+            for table in reflected.sorted_tables
+        }
+
+    return await database.read(rows)
+
+
+def slow(connection: Connection) -> None:
+    """Keeps a transaction open, and the database busy, for some tenths of a second."""
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400000)"
+    connection.execute(text(f"{numbers} SELECT count(*) FROM n"))
+
+
+def no_thread_beside(known: Collection[threading.Thread]) -> None:
+    """Fails when threads go on that are not `known`. One that was told to end may need a moment."""
+    for thread in set(threading.enumerate()) - set(known):
+        thread.join(10)
+        assert not thread.is_alive(), f"{thread} goes on"
 
 
 def database_name(url: str) -> str:
