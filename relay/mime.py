@@ -50,7 +50,7 @@ class Header:
     fields: tuple[Field, ...]
     body: int | None
     malformed: bool
-    """Some line is neither a field nor a folded line, or holds a bare CR."""
+    """Some line is neither a field nor a folded line, holds a bare CR, or has a blank before its colon."""
 
     def raw(self, field: Field) -> bytes:
         """The field's value with its folding, without the last line end."""
@@ -80,6 +80,8 @@ def read_header(data: bytes, start: int = 0, end: int | None = None) -> Header:
             break
         name = match[1]
         if name is not None:
+            # obsolete blanks before the colon (RFC 5322 4.5): some programs end the header block here
+            malformed = malformed or data[match.end(1)] != 0x3A
             fields.append(Field(name.decode("ascii").lower(), match.start(), match.start(2), match.end()))
         elif match.start() != start or not match[0].startswith(b"From "):
             # mbox files open with a "From " line; anything else that is no field is not understood

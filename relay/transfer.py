@@ -153,7 +153,7 @@ class Quoted:
             out.append(view[at : place.start])
             following = places[index + 1].start if index + 1 < len(places) else self._end
             # before another change on this line a soft break must still fit
-            rest = min(following + 1, place.line_end) - place.end
+            rest = (following + 1 if following <= place.line_end else place.line_end) - place.end
             column = _write_quoted(place.lead + quote(new[index]), column, rest, place.limit, out)
             at = place.end
         out.append(view[at : self._end])

@@ -57,10 +57,11 @@ def verify(base: bytes, output: bytes) -> Report:
         report.problem(f"{len(before)} parts became {len(after)}")
         return report
     expected = bytearray()
-    cursor = 0
+    cursor = re.compile(rb"\r?\n\r?\n|\A\r?\n|\Z").search(base).start()  # type: ignore[union-attr]
+    expected += base[:cursor]
     for old, new in zip(before, after, strict=True):
         old_raw, new_raw = _raw(old), _raw(new)
-        at = base.find(old_raw, cursor)
+        at = _find(base, old_raw, cursor)
         if old_raw == new_raw:
             if at >= 0:
                 expected += base[cursor : at + len(old_raw)]
@@ -78,6 +79,18 @@ def verify(base: bytes, output: bytes) -> Report:
     if report.pixels > 1:
         report.problem(f"{report.pixels} pixels")
     return report
+
+
+def _find(base: bytes, content: bytes, cursor: int) -> int:
+    """Where a part's content begins: behind an empty line, and before a delimiter or the end."""
+    at = base.find(content, cursor)
+    while at >= 0:
+        behind = base[at + len(content) : at + len(content) + 4]
+        ends = behind.startswith((b"--", b"\r\n--", b"\n--")) or behind in (b"", b"\r\n", b"\n")
+        if ends and base[max(0, at - 3) : at].endswith((b"\n\r\n", b"\n\n")):
+            return at
+        at = base.find(content, at + 1)
+    return -1
 
 
 def _leaves(data: bytes) -> list[Message]:
@@ -98,7 +111,8 @@ def _verify_part(part: Message, old: bytes, new: bytes, report: Report) -> None:
     encoding = str(part.get("content-transfer-encoding", "")).partition(";")[0].strip().lower()
     old_text, new_text = _decode(old, encoding), _decode(new, encoding)
     charset = (part.get_content_charset() or "").lower()
-    if charset.startswith(("utf-16", "utf-32", "utf16", "utf32")):
+    wide = charset.startswith(("utf-16", "utf-32", "utf16", "utf32"))
+    if wide:
         shown_old, shown_new = old_text.decode(charset), new_text.decode(charset)
     else:
         shown_old, shown_new = old_text.decode("latin-1"), new_text.decode("latin-1")
@@ -107,6 +121,8 @@ def _verify_part(part: Message, old: bytes, new: bytes, report: Report) -> None:
         _verify_links(shown_old, shown_new, report)
     if encoding == "quoted-printable":
         _verify_quoted(old, new, changes, report)
+        if not wide:
+            _align_quoted(old.replace(b"=\r\n", b""), new.replace(b"=\r\n", b""), report)
     elif encoding == "base64":
         _verify_base64(old, new, report)
     else:
@@ -130,8 +146,8 @@ def _align(old: str, new: str, kind: str, report: Report) -> int:
         if match["pixel"] and between.endswith("\r\n") and not old.startswith(between, at_old):
             # a pixel may open a line of its own, where its line would have grown too long
             between = between[:-2]
-            line = old.rfind("\n", 0, at_old + len(between)) + 1
-            if at_old + len(between) - line + len(match[0]) < 900:
+            line = new.rfind("\n", 0, match.start() - 2) + 1
+            if match.start() - 2 - line + len(new[match.start() :].partition("\n")[0]) < 998:
                 report.problem("a line end was put in without need")
         if not old.startswith(between, at_old):
             report.problem(f"differs before {match[0][:60]!r}: {_first_difference(old[at_old:], between)}")
@@ -142,11 +158,12 @@ def _align(old: str, new: str, kind: str, report: Report) -> int:
         if match["pixel"]:
             report.pixels += 1
             continue
-        gap = _value(old, at_old) if kind == "text/html" else _plain_url(old, at_old)
+        url = destination(match[3])
+        report.wrapped.append(url)
+        gap = _value(old, at_old) if kind == "text/html" else url
+        if not old.startswith(gap, at_old):
+            report.problem(f"{old[at_old : at_old + 60]!r} leads to {url!r}")
         at_old += len(gap)
-        report.wrapped.append(destination(match[3]))
-        if kind == "text/plain" and gap != destination(match[3]):
-            report.problem(f"{gap!r} leads to {destination(match[3])!r}")
     if old[at_old:] != new[at_new:]:
         report.problem(f"differs at the end: {_first_difference(old[at_old:], new[at_new:])}")
     return changes
@@ -164,11 +181,6 @@ def _value(text: str, at: int) -> str:
     match = re.compile(pattern).match(text, at)
     assert match is not None
     return match[0]
-
-
-def _plain_url(text: str, at: int) -> str:
-    match = re.compile(r"https?://[!-~]*?(?=[.,;:!?'*_~`|)\]}]*(?:[^!-~]|[<>\"]|\Z))").match(text, at)
-    return match[0] if match else ""
 
 
 def _hrefs(html: str) -> list[str]:
@@ -212,7 +224,6 @@ def _verify_quoted(old: bytes, new: bytes, changes: int, report: Report) -> None
     longest = max(76, *map(len, old.split(b"\r\n")))
     if max(map(len, new.split(b"\r\n"))) > longest:
         report.problem("a quoted-printable line is too long")
-    _align_quoted(old.replace(b"=\r\n", b""), new.replace(b"=\r\n", b""), report)
     kept = set(new.split(b"\r\n"))
     gone = sum(line not in kept for line in old.split(b"\r\n"))
     wrapped = sum(len(url) // 20 + 1 for url in report.wrapped)
