@@ -22,10 +22,8 @@ _OCTETWISE_NAMES = """utf_8 utf_8_sig ascii latin_1 iso8859_1 iso8859_2 iso8859_
     kz1048 big5 big5hkscs gb2312 gbk gb18030 shift_jis shift_jis_2004 shift_jisx0213 cp932 cp949 cp950 euc_jp
     euc_jis_2004 euc_jisx0213 euc_kr mac_cyrillic mac_greek mac_iceland mac_latin2 mac_roman mac_turkish
     tis_620 hp_roman8 ptcp154"""
-_ESCAPED_NAMES = (
-    """iso2022_jp iso2022_jp_1 iso2022_jp_2 iso2022_jp_2004 iso2022_jp_3 iso2022_jp_ext
+_ESCAPED_NAMES = """iso2022_jp iso2022_jp_1 iso2022_jp_2 iso2022_jp_2004 iso2022_jp_3 iso2022_jp_ext
     iso2022_kr"""
-)
 _MULTIBYTE_NAMES = "big5 big5hkscs gbk gb18030 shift_jis shift_jis_2004 shift_jisx0213 cp932 cp949 cp950"
 _LEFT_ALONE_NAMES = "utf_7 hz johab cp037 cp273 cp424 cp500 cp875 cp1026 cp1140 punycode idna"
 

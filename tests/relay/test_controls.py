@@ -140,7 +140,9 @@ def test_fields_are_decoded_for_people(raw: bytes, expected: str) -> None:
     assert for_people(raw) == expected
 
 
-@given(st.lists(st.sampled_from([b"=?", b"?=", b"?", b"utf-8", b"q", b"b", b"=", b"YQ==", b" ", b"\xff", b"_"])))
+@given(
+    st.lists(st.sampled_from([b"=?", b"?=", b"?", b"utf-8", b"q", b"b", b"=", b"YQ==", b" ", b"\xff", b"_"]))
+)
 @settings(max_examples=300, deadline=None)
 def test_no_field_makes_decoding_fail(pieces: list[bytes]) -> None:
     assert isinstance(for_people(b"".join(pieces)), str)
@@ -153,6 +155,8 @@ def test_no_bytes_make_reading_fail(data: bytes) -> None:
     assert all(start < end for start, end in controls.ranges)
 
 
-@pytest.mark.parametrize("piece", [b"A: 1\r\n", b"X-Candor-Tag: 1\r\n", b" \r\n", b"=?", b"\r", b"List-Unsubscribe: <"])
+@pytest.mark.parametrize(
+    "piece", [b"A: 1\r\n", b"X-Candor-Tag: 1\r\n", b" \r\n", b"=?", b"\r", b"List-Unsubscribe: <"]
+)
 def test_hostile_headers_are_read_in_linear_time(piece: bytes) -> None:
     read(b"Subject: " + piece * (500_000 // len(piece)))

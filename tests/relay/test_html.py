@@ -29,7 +29,7 @@ LINKS = [
     ('<a href = "http://x/" >t</a>', ["http://x/"]),
     ('<a\r\n\thref\n=\n"http://x/">t</a>', ["http://x/"]),
     ('<a title="a > b" href="http://x/">t</a>', ["http://x/"]),
-    ("<a title='\"' href=\"http://x/\">t</a>", ["http://x/"]),
+    ('<a title=\'"\' href="http://x/">t</a>', ["http://x/"]),
     ('<a href="http://x/" href="http://y/">t</a>', ["http://x/"]),
     ('<a x="1"href="http://x/">t</a>', ["http://x/"]),
     ('<a/href="http://x/"/>t</a>', ["http://x/"]),
@@ -80,14 +80,105 @@ def oracle(html: str) -> list[str]:
 
 
 PIECES = [
-    *('<a href="#{}">', "<a href='#{}'>", "<a href=#{}>", "<A HREF=#{} >", '<area href="#{}">', "<a\thref=#{}/>"),
-    *('<a x="" href="#{}">', "<a href=\"#{}\" href='z'>", '<a title=">" href=\'#{}\'>', "<a href=#{}'\">", "<a b==\" href=#{}>"),
-    *("</a>", "text", " ", "\r\n", "&amp;", "&lt;", "<", ">", '"', "'", "=", "/", "-", "--", "-->", "--!>", "<!--", "<!-->"),
-    *("<!--[if mso]>", "<![endif]-->", "<![endif]>", "<![if !mso]>", "<!doctype html>", "<?php", "?>", "</", "</>", "<!", "<!>"),
-    *("<style>", "</style>", "<script>", "</script>", "<title>", "</title>", "<textarea>", "</textarea>", "<xmp>", "</xmp>"),
-    *("<p>", "</p>", "<b>", "</b>", "<div class='x'>", "</div>", "<table>", "<tr>", "<td>", "</td>", "</table>", "<br/>"),
-    *("<body>", "</body>", "</html>", "<html>", "<head>", "</head>", "<iframe>", "</iframe>", "<noembed>", "</noembed>"),
-    *("<p =\">\">", "<p a='", "<p a=\"", "<p a=", "<p ", "<é href=#{}>", "\x0c", "<a\x0bhref=#{}>", "<img src=x>", "<form>", "</form>"),
+    *(
+        '<a href="#{}">',
+        "<a href='#{}'>",
+        "<a href=#{}>",
+        "<A HREF=#{} >",
+        '<area href="#{}">',
+        "<a\thref=#{}/>",
+    ),
+    *(
+        '<a x="" href="#{}">',
+        "<a href=\"#{}\" href='z'>",
+        "<a title=\">\" href='#{}'>",
+        "<a href=#{}'\">",
+        '<a b==" href=#{}>',
+    ),
+    *(
+        "</a>",
+        "text",
+        " ",
+        "\r\n",
+        "&amp;",
+        "&lt;",
+        "<",
+        ">",
+        '"',
+        "'",
+        "=",
+        "/",
+        "-",
+        "--",
+        "-->",
+        "--!>",
+        "<!--",
+        "<!-->",
+    ),
+    *(
+        "<!--[if mso]>",
+        "<![endif]-->",
+        "<![endif]>",
+        "<![if !mso]>",
+        "<!doctype html>",
+        "<?php",
+        "?>",
+        "</",
+        "</>",
+        "<!",
+        "<!>",
+    ),
+    *(
+        "<style>",
+        "</style>",
+        "<script>",
+        "</script>",
+        "<title>",
+        "</title>",
+        "<textarea>",
+        "</textarea>",
+        "<xmp>",
+        "</xmp>",
+    ),
+    *(
+        "<p>",
+        "</p>",
+        "<b>",
+        "</b>",
+        "<div class='x'>",
+        "</div>",
+        "<table>",
+        "<tr>",
+        "<td>",
+        "</td>",
+        "</table>",
+        "<br/>",
+    ),
+    *(
+        "<body>",
+        "</body>",
+        "</html>",
+        "<html>",
+        "<head>",
+        "</head>",
+        "<iframe>",
+        "</iframe>",
+        "<noembed>",
+        "</noembed>",
+    ),
+    *(
+        '<p =">">',
+        "<p a='",
+        '<p a="',
+        "<p a=",
+        "<p ",
+        "<é href=#{}>",
+        "\x0c",
+        "<a\x0bhref=#{}>",
+        "<img src=x>",
+        "<form>",
+        "</form>",
+    ),
 ]
 
 
@@ -175,7 +266,8 @@ def test_links_for_outlook_are_found_in_its_conditional_comments() -> None:
         '<!--[if mso]><v:roundrect href="1">T</v:roundrect><a href="2">U</a><link href="x"><![endif]-->'
         '<!--[if gte mso 9]><a href="3"><![endif]--><!--[if !mso]><a href="x"><![endif]-->'
         '<!--[if (gte mso 9)|(IE)]><a href="4"><![endif]--><!--[if !(mso)]><a href="x"><![endif]-->'
-        '<!-- [if mso]><a href="x"><![endif]--><!--[if mso]><a href="x">--><!--[if IE]><a href="x"><![endif]-->'
+        '<!-- [if mso]><a href="x"><![endif]--><!--[if mso]><a href="x">-->'
+        '<!--[if IE]><a href="x"><![endif]-->'
         '<!--[if mso]><a href="x"><style><![endif]--><a href="5">'
     )
     found = parse(html).anchors
@@ -207,7 +299,11 @@ MARKS = [
     ("<a href=1 data-candor-no-track/>t</a>", "<a href=1 />t</a>", ["1"]),
     ("<a/data-candor-no-track/href=1>t</a>", "<a//href=1>t</a>", ["1"]),
     ("<a data-candor-no-track data-candor-no-track href=1>", "<a href=1>", ["1"]),
-    ("<div data-candor-no-track><a href=1></a></div><a href=2>", "<div><a href=1></a></div><a href=2>", ["1"]),
+    (
+        "<div data-candor-no-track><a href=1></a></div><a href=2>",
+        "<div><a href=1></a></div><a href=2>",
+        ["1"],
+    ),
     ("<div data-candor-no-track><p><a href=1></div><a href=2>", "<div><p><a href=1></div><a href=2>", ["1"]),
     ("<br data-candor-no-track><a href=1>", "<br><a href=1>", []),
     ("<p title='data-candor-no-track'><a href=1>", "<p title='data-candor-no-track'><a href=1>", []),
@@ -229,9 +325,46 @@ def test_marks_are_read_and_can_be_taken_out(html: str, without: str, marked: li
 
 
 REFERENCES = [
-    *("?a=1&amp;b=2", "?a=1&b=2", "?a=1&copy=2", "?a=1&copy2", "&copy", "&copy;", "&copy/", "&notit;", "&notin;", "&not;x"),
-    *("&#38;", "&#x26;", "&#38x", "&#128;", "&#0;", "&#xD800;", "&#x110000;", "&#;", "&;", "&", "&amp", "&amp;amp;", "&ampx"),
-    *("&lt=", "&lt;=", "&zzz;", "&#x3A;//", "&Tab;", "&NewLine;", "&apos;", "&AMP", "&AMPx", "&hellip", "&hellip;"),
+    *(
+        "?a=1&amp;b=2",
+        "?a=1&b=2",
+        "?a=1&copy=2",
+        "?a=1&copy2",
+        "&copy",
+        "&copy;",
+        "&copy/",
+        "&notit;",
+        "&notin;",
+        "&not;x",
+    ),
+    *(
+        "&#38;",
+        "&#x26;",
+        "&#38x",
+        "&#128;",
+        "&#0;",
+        "&#xD800;",
+        "&#x110000;",
+        "&#;",
+        "&;",
+        "&",
+        "&amp",
+        "&amp;amp;",
+        "&ampx",
+    ),
+    *(
+        "&lt=",
+        "&lt;=",
+        "&zzz;",
+        "&#x3A;//",
+        "&Tab;",
+        "&NewLine;",
+        "&apos;",
+        "&AMP",
+        "&AMPx",
+        "&hellip",
+        "&hellip;",
+    ),
 ]
 
 
@@ -249,7 +382,7 @@ def test_any_reference_is_decoded_as_browsers_do(value: str) -> None:
 
 
 def test_attributes_have_exact_ranges() -> None:
-    text = " a=\"1\" b='2'\tC = 3 d /e=\" x\""
+    text = ' a="1" b=\'2\'\tC = 3 d /e=" x"'
     found = list(attributes(text, 0, len(text)))
     assert [(a.name, text[a.value_start : a.value_end], a.quote) for a in found] == [
         ("a", "1", '"'),
@@ -268,9 +401,43 @@ def test_no_more_links_than_asked_for_are_looked_at() -> None:
 
 
 HOSTILE = [
-    *("<a ", "<!--", '<a href="', "<a href='", "<a>", "<a href=x>", "<", "</", "</a", "<!", "<![if", "<!--[if mso]>", "<p><a href=x>"),
-    *("<style>", "<script><!--", "<title>", "<a b=", '<a b="" ', "<a\r\n", "--", "&", "&amp", "&#", "<svg>", "<div data-candor-no-track>"),
-    *("<b></i>", "<a href=x data-candor-no-track>", "<body>", "</body>", "{{open_pixel}}", "<!--[if mso]><a href=x><![endif]-->"),
+    *(
+        "<a ",
+        "<!--",
+        '<a href="',
+        "<a href='",
+        "<a>",
+        "<a href=x>",
+        "<",
+        "</",
+        "</a",
+        "<!",
+        "<![if",
+        "<!--[if mso]>",
+        "<p><a href=x>",
+    ),
+    *(
+        "<style>",
+        "<script><!--",
+        "<title>",
+        "<a b=",
+        '<a b="" ',
+        "<a\r\n",
+        "--",
+        "&",
+        "&amp",
+        "&#",
+        "<svg>",
+        "<div data-candor-no-track>",
+    ),
+    *(
+        "<b></i>",
+        "<a href=x data-candor-no-track>",
+        "<body>",
+        "</body>",
+        "{{open_pixel}}",
+        "<!--[if mso]><a href=x><![endif]-->",
+    ),
 ]
 
 

@@ -9,10 +9,10 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.mail import corpus, crlf
 
 from relay.mime import MAX_PARTS, Part, TooManyPartsError, parts, read_header
 from relay.reasons import Reason
-from support.mail import corpus, crlf
 
 HEADERS = [
     (b"A: 1\r\nB: 2\r\n\r\nbody", [("a", b"A: 1\r\n"), ("b", b"B: 2\r\n")], 14, False),
@@ -67,7 +67,8 @@ def test_a_message_without_a_type_is_plain_text() -> None:
 def test_parts_have_exact_ranges() -> None:
     data = (
         b'Content-Type: multipart/mixed; boundary="b"\r\n\r\npreamble\r\n--b \r\n\r\none\r\n\r\n--b\r\n'
-        b"Content-Type: text/html\r\n\r\ntwo\r\n--bb\r\n--b--x\r\n--b-- \t\r\nepilogue\r\n--b\r\n\r\nthree\r\n"
+        b"Content-Type: text/html\r\n\r\ntwo\r\n--bb\r\n--b--x\r\n--b-- \t\r\nepilogue\r\n"
+        b"--b\r\n\r\nthree\r\n"
     )
     assert [data[part.body : part.end] for part in leaves(data)] == [b"one\r\n", b"two\r\n--bb\r\n--b--x"]
 
@@ -133,8 +134,8 @@ MULTIPARTS = [
     ("mixed", "", ["", "Content-Disposition: inline; filename=x"], [None, Reason.ATTACHMENT]),
     ("alternative", "", ["", "Content-Disposition: inline; filename=x"], [None, None]),
     ("related", "", ["", ""], [None, Reason.NOT_ROOT]),
-    ("related", "; start=\"<2>\"", ["Content-ID: <1>", "Content-ID: <2>"], [Reason.NOT_ROOT, None]),
-    ("related", "; start=\"<3>\"", ["Content-ID: <1>", "Content-ID: <2>"], [Reason.NOT_ROOT] * 2),
+    ("related", '; start="<2>"', ["Content-ID: <1>", "Content-ID: <2>"], [Reason.NOT_ROOT, None]),
+    ("related", '; start="<3>"', ["Content-ID: <1>", "Content-ID: <2>"], [Reason.NOT_ROOT] * 2),
 ]
 
 
@@ -144,7 +145,8 @@ def test_parts_are_bodies_by_their_place(
 ) -> None:
     data = f"Content-Type: multipart/{subtype}; boundary=b{more}\r\n\r\n".encode()
     for header in headers:
-        data += f"--b\r\nContent-Type: text/html\r\n{header}{'' if not header else chr(13) + chr(10)}\r\nx\r\n".encode()
+        fields = ["Content-Type: text/html", *([header] if header else [])]
+        data += ("--b\r\n" + "\r\n".join(fields) + "\r\n\r\nx\r\n").encode()
     assert [part.reason for part in leaves(data + b"--b--")] == expected
 
 
@@ -187,7 +189,11 @@ def trees(draw: st.DrawFn, depth: int = 0) -> bytes:
         head = b"Content-Type: multipart/" + subtype + b'; boundary="' + boundary + b'"' + eol + eol
         return head + preamble + body + closing
     kind = draw(st.sampled_from(KINDS)).encode()
-    content = draw(st.lists(st.sampled_from([b"x", b"--", b"--b", b"\r\n", b"\n", b"-", b" ", b"\xff", b"b0"]), max_size=8))
+    content = draw(
+        st.lists(
+            st.sampled_from([b"x", b"--", b"--b", b"\r\n", b"\n", b"-", b" ", b"\xff", b"b0"]), max_size=8
+        )
+    )
     return b"Content-Type: " + kind + eol + eol + b"".join(content)
 
 
@@ -198,7 +204,7 @@ def test_leaves_are_those_that_pythons_parser_sees(data: bytes) -> None:
     theirs = [
         (part.get_content_type(), str(part._payload).encode("ascii", "surrogateescape"))  # type: ignore[attr-defined]
         for part in message.walk()
-        if not part.is_multipart() and not part.get_content_maintype() == "multipart"
+        if not part.is_multipart() and part.get_content_maintype() != "multipart"
     ]
     ours = [(p.content_type, data[p.body : p.end]) for p in leaves(data) if p.reason is None]
     if len(ours) != len(theirs):
@@ -216,7 +222,10 @@ def without_line_end(content: bytes) -> bytes:
 @given(st.binary(max_size=300), st.integers(0, 2**32))
 @settings(max_examples=300, deadline=None)
 def test_no_bytes_make_the_scanner_fail(noise: bytes, seed: int) -> None:
-    base = b'Content-Type: multipart/mixed; boundary="b"\r\n\r\n--b\r\n\r\nx\r\n--b\r\nContent-Type: text/html\r\n\r\ny\r\n--b--\r\n'
+    base = (
+        b'Content-Type: multipart/mixed; boundary="b"\r\n\r\n'
+        b"--b\r\n\r\nx\r\n--b\r\nContent-Type: text/html\r\n\r\ny\r\n--b--\r\n"
+    )
     at = random.Random(seed).randrange(len(base))
     for data in (noise, base[:at] + noise + base[at:], base[:at] + base[at + len(noise) :]):
         for part in leaves(data):

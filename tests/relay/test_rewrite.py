@@ -8,13 +8,13 @@ import re
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.mail import corpus, crlf, message, multipart, part
+from support.verifier import PIXEL, PIXEL_URL, Report, link_url, verify
 
 from relay import rewrite
 from relay.reasons import EXPLANATIONS, Reason
 from relay.rewrite import Plan, Rules, compile_message
 from relay.rulebook import OPT_OUT_MARKS
-from support.mail import corpus, crlf, message, multipart, part
-from support.verifier import PIXEL, PIXEL_URL, Report, link_url, verify
 
 PREFERENCES = "https://t.candor.example/p/abc"
 ENCODINGS = ["8bit", "quoted-printable", "quoted-printable-binary", "base64"]
@@ -147,7 +147,9 @@ KEPT = [
 STRICT = Rules(own_hosts=("t.own.example",))
 
 
-@pytest.mark.parametrize(("attributes", "text", "reason"), KEPT, ids=[f"{r[2]}-{r[0][:50]}-{r[1]}" for r in KEPT])
+@pytest.mark.parametrize(
+    ("attributes", "text", "reason"), KEPT, ids=[f"{r[2]}-{r[0][:50]}-{r[1]}" for r in KEPT]
+)
 @pytest.mark.parametrize("encoding", ["8bit", "quoted-printable"])
 def test_these_links_stay_and_say_why(attributes: str, text: str, reason: Reason, encoding: str) -> None:
     data = message(
@@ -174,10 +176,18 @@ OPTIONS = [
     (Rules(skip_hosts=("x.example",)), a('href="http://y.x.example/"'), ["http://y.x.example/"]),
     (Rules(skip_patterns=()), a('href="http://x.example/login"'), ["http://x.example/login"]),
     (Rules(skip_patterns=("secret",)), a('href="http://x.example/SECRET"'), []),
-    (Rules(unsubscribe_patterns=()), a('href="http://x.example/unsubscribe"'), ["http://x.example/unsubscribe"]),
+    (
+        Rules(unsubscribe_patterns=()),
+        a('href="http://x.example/unsubscribe"'),
+        ["http://x.example/unsubscribe"],
+    ),
     (Rules(wrapped_hosts=()), a('href="http://a.list-manage.com/"'), ["http://a.list-manage.com/"]),
     (Rules(max_links=2), a('href="http://x.example/"') * 3, ["http://x.example/"] * 2),
-    (Rules(max_url_length=18), a('href="http://x.example/1"') + a('href="http://x.example/12"'), ["http://x.example/1"]),
+    (
+        Rules(max_url_length=18),
+        a('href="http://x.example/1"') + a('href="http://x.example/12"'),
+        ["http://x.example/1"],
+    ),
 ]
 
 
@@ -200,7 +210,10 @@ def test_what_outlook_is_shown_shares_the_fate_of_its_visible_twin() -> None:
     )
     data = message(f"<body>{html}</body>")
     plan = compile_message(data)
-    assert [(link.number, link.url) for link in plan.links] == [(1, "http://x.example/1"), (2, "http://x.example/3")]
+    assert [(link.number, link.url) for link in plan.links] == [
+        (1, "http://x.example/1"),
+        (2, "http://x.example/3"),
+    ]
     assert [kept.reason for kept in plan.kept] == [Reason.OPT_OUT, Reason.OPT_OUT, Reason.UNQUOTED_IN_COMMENT]
     assert prove(data).wrapped == ["http://x.example/1", "http://x.example/1", "http://x.example/3"]
     kept = compile_message(data, Rules(wrap_outlook=False))
@@ -233,7 +246,10 @@ UNTOUCHED = [
     (message("<p>x", header="Content-Disposition: attachment\r\n"), Reason.NO_HTML),
     (message("<p>x", header="Content-Type: text/html\r\n"), Reason.MALFORMED_TYPE),
     (message("<p>x", header="Content-Transfer-Encoding: 8bit\r\n"), Reason.UNKNOWN_ENCODING),
-    *((message("<p>x", encoding=e), Reason.UNKNOWN_ENCODING) for e in ("7-bit", "8bits", "hexa", "x-uuencode")),
+    *(
+        (message("<p>x", encoding=e), Reason.UNKNOWN_ENCODING)
+        for e in ("7-bit", "8bits", "hexa", "x-uuencode")
+    ),
     (message(b"<p a=b>x").replace(b"8bit", b"quoted-printable"), Reason.BROKEN_ENCODING),
     (message(b"PHA+*").replace(b"8bit", b"base64"), Reason.BROKEN_ENCODING),
     (message(b"PHA").replace(b"8bit", b"base64"), Reason.BROKEN_ENCODING),
@@ -263,7 +279,9 @@ UNTOUCHED = [
 ]
 
 
-@pytest.mark.parametrize(("data", "reason"), UNTOUCHED, ids=[f"{n}-{row[1]}" for n, row in enumerate(UNTOUCHED)])
+@pytest.mark.parametrize(
+    ("data", "reason"), UNTOUCHED, ids=[f"{n}-{row[1]}" for n, row in enumerate(UNTOUCHED)]
+)
 def test_a_message_in_doubt_is_the_same_object_again(data: bytes, reason: Reason) -> None:
     plan = compile_message(data)
     assert plan.untouched is reason
@@ -302,7 +320,10 @@ BASES = [
     ("{{other}} {{open_pixels}} {open_pixel}", "{{other}} {{open_pixels}} {open_pixel}"),
     ("<!--{{open_pixel}}--><title>{{open_pixel}}</title>", "<!----><title></title>"),
     ('<p data-candor-no-track="{{open_pixel}}">', "<p>"),
-    ('<!--[if mso]><a data-candor-no-track href="http+notrack://x/"><![endif]-->', '<!--[if mso]><a href="http://x/"><![endif]-->'),
+    (
+        '<!--[if mso]><a data-candor-no-track href="http+notrack://x/"><![endif]-->',
+        '<!--[if mso]><a href="http://x/"><![endif]-->',
+    ),
 ]
 
 
@@ -346,7 +367,9 @@ def test_a_preferences_url_is_escaped_where_it_must_be() -> None:
 def test_placeholders_in_text_parts_are_resolved() -> None:
     text = "See {{tracking_preferences_url}} {{open_pixel}}or https+notrack://x.example/"
     for encoding in ENCODINGS:
-        data = multipart(part(text, kind="text/plain", encoding=encoding.removesuffix("-binary")), part("<p>x"))
+        data = multipart(
+            part(text, kind="text/plain", encoding=encoding.removesuffix("-binary")), part("<p>x")
+        )
         plan = compile_message(data)
         assert plan.has_preferences_placeholder
         assert verify(base(plan), tracked(plan)).problems == []
@@ -483,7 +506,7 @@ def test_every_charset_goes_with_every_encoding(charset: str, encoding: str) -> 
 PLAIN = [
     ("See http://x.example/a.", ["http://x.example/a"]),
     ("(http://x.example/a) http://x.example/(b)", ["http://x.example/a", "http://x.example/(b)"]),
-    ("<http://x.example/a.>, \"http://x.example/b\"", ["http://x.example/a.", "http://x.example/b"]),
+    ('<http://x.example/a.>, "http://x.example/b"', ["http://x.example/a.", "http://x.example/b"]),
     ("<http://x.example/a b>", []),
     ("> http://x.example/a\r\n | http://x.example/a\r\nhttp://x.example/b", ["http://x.example/b"]),
     ("http://x.example/é http://x.example/b", ["http://x.example/b"]),
@@ -502,7 +525,9 @@ def test_plain_text_is_wrapped_where_configured(text: str, wrapped: list[str], e
 
 
 def test_flowed_text_that_may_run_on_is_left_alone() -> None:
-    data = message("http://x.example/a \r\nb http://x.example/c d\r\n", subtype="plain; format=flowed; delsp=yes")
+    data = message(
+        "http://x.example/a \r\nb http://x.example/c d\r\n", subtype="plain; format=flowed; delsp=yes"
+    )
     assert prove(data, Rules(wrap_plain_text=True)).wrapped == ["http://x.example/c"]
 
 
@@ -511,10 +536,42 @@ def mail(draw: st.DrawFn) -> bytes:
     """Whole messages: trees of parts with HTML of every encoding, well-formed and broken."""
     words = st.sampled_from(
         [
-            *('<a href="http://x.example/?a=1&amp;b=2">go</a>', "<a href=http://x.example/1 >go</a>", "<a href='http://x.example/long/{}'>go</a>"),
-            *("<p>", "</p>", "\r\n", " ", "=", "=3D", "ü", "€", "x" * 70, "<!--", "-->", "<style>", "</style>", "</body>", "<body>"),
-            *("{{open_pixel}}", "{{tracking_preferences_url}}", "<a data-candor-no-track href='http://x.example/'>no</a>", ".", "From "),
-            *("<!--[if mso]><a href='http://x.example/1'>go</a><![endif]-->", "<a href='https+notrack://x.example/'>no</a>", "\t", "--b", "y" * 300),
+            *(
+                '<a href="http://x.example/?a=1&amp;b=2">go</a>',
+                "<a href=http://x.example/1 >go</a>",
+                "<a href='http://x.example/long/{}'>go</a>",
+            ),
+            *(
+                "<p>",
+                "</p>",
+                "\r\n",
+                " ",
+                "=",
+                "=3D",
+                "ü",
+                "€",
+                "x" * 70,
+                "<!--",
+                "-->",
+                "<style>",
+                "</style>",
+                "</body>",
+                "<body>",
+            ),
+            *(
+                "{{open_pixel}}",
+                "{{tracking_preferences_url}}",
+                "<a data-candor-no-track href='http://x.example/'>no</a>",
+                ".",
+                "From ",
+            ),
+            *(
+                "<!--[if mso]><a href='http://x.example/1'>go</a><![endif]-->",
+                "<a href='https+notrack://x.example/'>no</a>",
+                "\t",
+                "--b",
+                "y" * 300,
+            ),
         ]
     )
     parts = []
@@ -532,6 +589,9 @@ def mail(draw: st.DrawFn) -> bytes:
 
 @given(mail())
 @settings(max_examples=1200, deadline=None)
+@example(multipart(part("-{{open_pixel}}{{open_pixel}}-b"), boundary="b"))
+@example(multipart(part("<p>" + "{{open_pixel}}" + "--b\r\n", encoding="quoted-printable"), boundary="b"))
+@example(message("</body><p><p>{{tracking_preferences_url}}", encoding="quoted-printable"))
 @example(message("<a href=http://x.example/ >x" + "y" * 60, encoding="quoted-printable"))
 def test_invented_mail_changes_in_links_and_pixel_only(data: bytes) -> None:
     for rules in (Rules(), Rules(wrap_plain_text=True)):
@@ -542,6 +602,7 @@ def test_invented_mail_changes_in_links_and_pixel_only(data: bytes) -> None:
         )
         report = verify(base(plan), copy.data)
         assert report.problems == []
+        assert report.pixels == copy.has_pixel
         assert {link.url for link in plan.links} == set(report.wrapped) | {
             link.url for link in plan.links if link.number in copy.unwrapped
         }
@@ -566,21 +627,26 @@ def test_broken_mail_is_never_made_worse(data: bytes, at: int, noise: bytes, cut
     if plan.untouched is not None:
         assert copy == base(plan)
     # what stands before the first change and behind the last one is the same
-    marker = min((i for i in (copy.find(b"https://t.candor"), len(copy)) if i >= 0))
+    marker = min(i for i in (copy.find(b"https://t.candor"), len(copy)) if i >= 0)
     assert copy[: max(0, marker - 80)] in (base(plan)[: max(0, marker - 80)], copy[: max(0, marker - 80)])
 
 
 @given(st.binary(max_size=400))
 @settings(max_examples=300, deadline=None)
 def test_no_bytes_make_compiling_fail(data: bytes) -> None:
-    for prefix in (b"", b"Content-Type: text/html\r\n\r\n", b"Content-Type: text/html; charset=utf-16\r\n"
-                   b"Content-Transfer-Encoding: base64\r\n\r\n"):
+    for prefix in (
+        b"",
+        b"Content-Type: text/html\r\n\r\n",
+        b"Content-Type: text/html; charset=utf-16\r\nContent-Transfer-Encoding: base64\r\n\r\n",
+    ):
         plan = compile_message(prefix + data)
         assert plan.untouched is not Reason.INTERNAL_ERROR
         tracked(plan)
 
 
-def test_a_failure_inside_leaves_the_message_without_its_control_headers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_inside_leaves_the_message_without_its_control_headers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError
 
@@ -599,7 +665,8 @@ HOSTILE = {
     "5 MB of base64": message(a('href="http://x.example/"') * 120_000, encoding="base64"),
     "an attachment": multipart(
         part(a('href="http://x.example/"')),
-        b"Content-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n" + (b"A" * 76 + b"\r\n") * 300_000,
+        b"Content-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+        + (b"A" * 76 + b"\r\n") * 300_000,
         subtype="mixed",
     ),
     "placeholders": message("{{open_pixel}}{{tracking_preferences_url}}" * 5000, encoding="quoted-printable"),
