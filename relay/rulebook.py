@@ -42,7 +42,7 @@ SKIP_HOSTS = (
     "*.klarna.com",
 )
 SKIP_PATTERNS = (
-    r"(?:[/?&=#._-]|\b)(?:log-?in|sign-?in|log-?on|sso|oauth2?|saml)(?=[/?&=#._-]|$)",
+    r"(?:[/?&=#._-]|\b)(?:log[-_]?in|sign[-_]?in|log[-_]?on|sso|oauth2?|saml)(?=[/?&=#._-]|$)",
     r"(?:reset|forgot(?:ten)?|change|set|new|recover)[-_/]?(?:password|passwd|pwd)",
     r"(?:password|passwd|pwd)[-_/]?(?:reset|forgot(?:ten)?|change|recover[a-z]*)",
     r"magic[-_/]?(?:link|login|sign-?in)",

@@ -32,7 +32,9 @@ class Slot(NamedTuple):
     start: int
     end: int
     optional: bool = False
-    """May be left as it is where the line would grow too long."""
+    """Not put in where the line would grow too long; `fallback` takes its place."""
+    fallback: bytes | None = None
+    """None leaves the slot as it was."""
     breakable: bool = False
     """A line end may be put before it."""
 
@@ -93,7 +95,10 @@ class Raw:
                     line_start, grown = slot.start, 0
                 elif slot.optional:
                     left.append(index)
-                    continue
+                    if slot.fallback is None:
+                        continue
+                    value = slot.fallback
+                    growth = len(value) - (slot.end - slot.start)
             grown += growth
             out.append(view[base + at : base + slot.start])
             out.append(value)
@@ -148,12 +153,11 @@ class Quoted:
         for index, place in enumerate(places):
             if place.start < at:
                 place = place._replace(start=at, lead=b"")
-            line = place.line if place.line >= at else -1
-            column = place.start - line if line >= 0 else column + place.start - at
+            column = place.start - place.line if place.line > at else column + place.start - at
             out.append(view[at : place.start])
             following = places[index + 1].start if index + 1 < len(places) else self._end
             # before another change on this line a soft break must still fit
-            rest = min(following + 1, place.line_end) - place.end
+            rest = (following + 1 if following <= place.line_end else place.line_end) - place.end
             column = _write_quoted(place.lead + quote(new[index]), column, rest, place.limit, out)
             at = place.end
         out.append(view[at : self._end])
@@ -310,6 +314,9 @@ class Base64:
                 at = slot.end
         pieces.append(text[at:])
         encoded = binascii.b2a_base64(b"".join(pieces), newline=False)
+        if not encoded:
+            # nothing follows on the next line: the line end before it goes
+            cut = self._start + len(self._data[self._start : cut].rstrip(b"\r\n"))
         out.append(view[self._start : cut])
         self._write_lines(encoded, column, out)
         out.append(view[self._payload_end : self._end])

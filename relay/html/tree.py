@@ -247,7 +247,8 @@ class _Reader:
         shown = self._show(start, min(at, start + MAX_TEXT))
         if "<" in shown:
             shown = _TAG.sub(lambda tag: " " if _LINE_BREAK.match(tag[0]) else "", shown)
-        soup.handle_data(unescape(shown))
+        if shown:
+            soup.handle_data(unescape(shown))
         soup.handle_endtag(name)
 
     def _follow_mark(self, token: Token) -> None:
