@@ -9,13 +9,134 @@ from __future__ import annotations
 import traceback
 from typing import Any
 
+import structlog
+
 from relay.replies import Reply
+
+_log = structlog.get_logger("candor.relay")
 
 Log = Any
 """A structlog logger: its type depends on how it is configured."""
 
 
-# Upstream. Its own words are not arguments, its host is; who waits for the mail is in the context.
+# --- intake ---
+
+
+def listening(log: Log, *, host: str, port: int, implicit_tls: bool) -> None:
+    log.info("listening", host=host, port=port, implicit_tls=implicit_tls)
+
+
+def stopping(log: Log, *, sessions: int, deliveries: int) -> None:
+    log.info("stopping", sessions=sessions, deliveries=deliveries)
+
+
+def delivery_cut_off(log: Log, *, count: int) -> None:
+    """The grace period ended before these messages were settled; their clients heard no 250."""
+    log.warning("delivery-cut-off", count=count)
+
+
+def connections_capped(log: Log, *, configured: int, possible: int) -> None:
+    log.warning("connections-capped", configured=configured, possible=possible)
+
+
+def session_opened(log: Log, session: str, *, address: str) -> None:
+    log.debug("session-opened", session=session, address=address)
+
+
+def session_refused(log: Log, session: str, *, reply: Reply) -> None:
+    log.info("session-refused", session=session, reply=_code(reply))
+
+
+def session_ended(log: Log, session: str, *, reason: str) -> None:
+    log.debug("session-ended", session=session, reason=reason)
+
+
+def session_cut_off(log: Log, session: str, *, reply: Reply) -> None:
+    """We ended it: too slow, too many errors, shutting down."""
+    log.info("session-cut-off", session=session, reply=_code(reply))
+
+
+def session_failed(log: Log, session: str, *, id: str, error: BaseException) -> None:
+    log.error("session-failed", session=session, id=id, **_described(error))
+
+
+def tls_failed(log: Log, session: str, *, error: BaseException) -> None:
+    log.info("tls-failed", session=session, error=type(error).__name__)
+
+
+def login_succeeded(log: Log, session: str, *, user: str) -> None:
+    log.debug("login-succeeded", session=session, user=user)
+
+
+def login_failed(log: Log, session: str) -> None:
+    log.info("login-failed", session=session)
+
+
+def login_error(log: Log, session: str, *, error: BaseException) -> None:
+    log.error("login-error", session=session, **_described(error))
+
+
+def submission_received(
+    log: Log, id: str, *, session: str, recipients: int, size: int, tls: str | None
+) -> None:
+    log.debug("submission-received", id=id, session=session, recipients=recipients, size=size, tls=tls)
+
+
+def submission_answered(log: Log, id: str, *, reply: Reply, client_waits: bool) -> None:
+    """`client_waits` is false when the client left before it could hear the reply."""
+    log.info("submission-answered", id=id, reply=_code(reply), client_waits=client_waits)
+
+
+def submission_refused(log: Log, id: str, *, reply: Reply) -> None:
+    """Refused by the intake itself, nothing was kept."""
+    log.info("submission-refused", id=id, reply=_code(reply))
+
+
+def submission_failed(log: Log, id: str, *, error: BaseException) -> None:
+    log.error("submission-failed", id=id, **_described(error))
+
+
+# --- delivery and queue ---
+
+
+def forwarding(upstream: str) -> None:
+    """Where mail goes from here; `capture:PATH` keeps it on this machine."""
+    _log.info("forwarding", upstream=upstream)
+
+
+def store_away(id: str) -> None:
+    """Nobody is tracked by this message."""
+    _log.warning("sent-untracked-store-away", id=id)
+
+
+def not_recorded(id: str, *, error: BaseException) -> None:
+    _log.warning("not-recorded", id=id, error=type(error).__name__)
+
+
+def attempt_failed(id: str, *, error: BaseException) -> None:
+    _log.error("attempt-failed", id=id, **_described(error))
+
+
+def copy_failed(id: str, *, error: BaseException) -> None:
+    """Sent without pixel and wrapped links instead."""
+    _log.error("sent-untracked-copy-failed", id=id, **_described(error))
+
+
+def outcome_lost(id: str, *, error: BaseException) -> None:
+    """What became of this message is not on record; the mail itself is where its client was told it is."""
+    _log.error("outcome-lost", id=id, error=type(error).__name__)
+
+
+def no_report_owed(id: str, *, recipients: int) -> None:
+    _log.info("refused-no-report-owed", id=id, recipients=recipients)
+
+
+def worker_failed(*, error: BaseException) -> None:
+    _log.error("worker-failed", **_described(error))
+
+
+# --- upstream ---
+# Its own words are not arguments, its host is; who waits for the mail is in the context.
 
 
 def upstream_refused_login(log: Log, *, host: str, reply: Reply) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -46,3 +47,31 @@ class Outcome:
     @property
     def settled(self) -> bool:
         return self.status in SETTLED
+
+
+def answer(outcomes: Sequence[Outcome], owed: int, accepted: Reply) -> Reply | None:
+    """What the client hears when every one of its `owed` recipients is settled with one kind of result.
+
+    A single recipient hears upstream's own words; of several, all taken gives `accepted`, all refused or all
+    put off the first such reply. None when the results are mixed or not all there: then it must be queued."""
+    if len(outcomes) != owed:
+        return None
+    kinds = {outcome.status for outcome in outcomes}
+    if len(kinds) != 1:
+        return None
+    if owed == 1 or kinds != {Status.ACCEPTED}:
+        return _in_class(outcomes[0])
+    return accepted
+
+
+_CLASS = {Status.ACCEPTED: (200, 300), Status.DEFERRED: (400, 500), Status.BOUNCED: (500, 600)}
+
+
+def _in_class(outcome: Outcome) -> Reply:
+    """The reply, in the class its status stands for: a 5xx greeting is only a deferral, and a client that heard
+    5xx would give up."""
+    low, high = _CLASS.get(outcome.status, (200, 300))
+    reply = outcome.reply
+    if low <= reply.code < high:
+        return reply
+    return Reply(code={200: 250, 400: 451, 500: 550}[low], detail=reply.detail or "0.0", text=reply.text)

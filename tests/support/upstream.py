@@ -127,7 +127,7 @@ class Received:
         return tuple(text[1 : text.index(">")] for text in self.recipients)
 
 
-class _Cut(Exception):  # noqa: N818 - not an error: the script says so
+class _Cut(Exception):
     """The script ends this connection."""
 
 

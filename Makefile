@@ -1,0 +1,41 @@
+# The two commands everybody needs: `make demo` and `make test`. Nothing here needs root or a service.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.ready
+
+.PHONY: help venv demo test check bench clean
+
+help:            ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+
+venv: $(STAMP)   ## .venv with the project and its development tools
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; PYTHON=python3.12 make … names another"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: venv       ## see the main job work, with mail that reaches nobody
+	@$(BIN)/candor demo
+
+test: venv       ## run the tests, on SQLite and PostgreSQL
+	$(BIN)/python -m pytest
+
+check: venv      ## lint, types, import contracts, example configuration
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/candor config check --config config.example.toml
+	$(BIN)/python -m pytest tests/relay/test_config.py
+
+bench: venv      ## measure what a message costs, as ratios within one run
+	$(BIN)/python tests/bench/rewriting.py
+	$(BIN)/python tests/bench/relaying.py
+	$(BIN)/python tests/bench/hits.py
+
+clean:           ## remove what was made here
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

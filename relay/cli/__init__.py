@@ -1,0 +1,61 @@
+"""The one command, `candor`, made of both packages' groups. A command's module is loaded only when it is called:
+the process that faces the public web loads nothing of mail."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+_COMMANDS = {
+    "up": "relay.cli.serve:up",
+    "relay": "relay.cli.serve:relay",
+    "tracker": "tracker.cli.serve:tracker",
+    "demo": "relay.cli.demo:demo",
+    "config": "relay.cli.configuration:config",
+    "user": "relay.cli.users:user",
+    "contact": "tracker.cli.contacts:contact",
+    "explain": "tracker.cli.contacts:explain",
+    "message": "tracker.cli.messages:message",
+    "event": "tracker.cli.messages:event",
+    "report": "tracker.cli.messages:report",
+    "token": "tracker.cli.tokens:token",
+    "keys": "tracker.cli.tokens:keys",
+}
+_SUMMARIES = {
+    "up": "Run relay, queue worker and tracker in one process.",
+    "relay": "Run the SMTP relay and its queue worker.",
+    "tracker": "Serve pixels, redirects and preference pages.",
+    "demo": "Show the main job working, with mail that reaches nobody.",
+    "config": "Check and show the configuration.",
+    "user": "Passwords of sending users.",
+    "contact": "People and their consent.",
+    "explain": "Show why a person would (not) be tracked.",
+    "message": "Messages and their deliveries.",
+    "event": "Opens and clicks.",
+    "report": "What it adds up to.",
+    "token": "Explain one of our links.",
+    "keys": "The key ring.",
+}
+
+
+class _Lazy(click.Group):
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        module, _, attribute = _COMMANDS[name].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _SUMMARIES[name]) for name in _COMMANDS])
+
+
+@click.command(cls=_Lazy)
+@click.version_option(package_name="candor", prog_name="candor")
+def main() -> None:
+    """Candor: an SMTP relay that tracks only those who may be tracked."""

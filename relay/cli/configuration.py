@@ -1,0 +1,91 @@
+"""`candor config check|show`: is the configuration right, and what does it say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import BaseModel
+
+from relay.config import Config, load
+from relay.service import intake_settings, server_tls, upstream_settings
+from tracker.cli.common import CommandError, config_option, json_option, show_json
+from tracker.errors import CandorError, ConfigError
+
+_HIDDEN = {("upstream", "url"), ("store", "url")}
+
+
+@click.group()
+def config() -> None:
+    """The configuration."""
+
+
+@config.command()
+@config_option
+def check(config_file: Path | None) -> None:
+    """Check the configuration: every table, key and value, and the files it names."""
+    _checked(config_file)
+    click.echo(f"{config_file or 'the defaults'}: right")
+
+
+@config.command()
+@json_option
+@config_option
+def show(as_json: bool, config_file: Path | None) -> None:
+    """Show what holds, defaults included, passwords left out."""
+    found = _checked(config_file)
+    document = {table: _shown(table, getattr(found, table)) for table in type(found).model_fields}
+    if as_json:
+        show_json(document)
+        return
+    for table, keys in document.items():
+        click.echo(f"[{table}]")
+        for key, value in keys.items():
+            click.echo(f"{key} = {_toml(value)}")
+        click.echo("")
+
+
+def _checked(config_file: Path | None) -> Config:
+    try:
+        found = load(config_file)
+        upstream_settings(found)
+        server_tls(found)
+        try:
+            intake_settings(found)
+        except ValueError as error:
+            raise ConfigError(f"[relay]: {error}") from None
+    except CandorError as error:
+        raise CommandError(error) from error
+    return found
+
+
+def _shown(table: str, model: BaseModel) -> dict[str, Any]:
+    document = model.model_dump(mode="json")
+    for key in document:
+        if (table, key) in _HIDDEN:
+            document[key] = without_password(document[key])
+    for user in document.get("user", ()):
+        user["password_hash"] = "…"  # noqa: S105
+    return document
+
+
+def without_password(url: str) -> str:
+    """The URL with its password as `…`."""
+    scheme, separator, rest = url.partition("://")
+    login, at, host = rest.rpartition("@")
+    name, colon, _ = login.partition(":")
+    return f"{scheme}{separator}{name}{':…' if colon else ''}{at}{host}" if separator else url
+
+
+def _toml(value: Any) -> str:
+    """The value as TOML would have it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
+    return str(value)

@@ -1,0 +1,292 @@
+"""`candor demo`: the main job, worked through before one's eyes. Mail is captured, nothing leaves the machine."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.parser import BytesParser
+from email.policy import default
+from pathlib import Path
+
+import aiohttp
+import aiosmtplib
+import click
+
+from relay.capture import captured
+from relay.config import Config, RelayTable, UpstreamTable
+from relay.service import Relay
+from tracker import log
+from tracker.cli.common import CommandError, run, show_table
+from tracker.cli.messages import show_report
+from tracker.cli.serve import Faces, until_stopped
+from tracker.config import AdminTable, StoreTable, TokensTable, TrackerTable
+from tracker.consent import Consent, DoNotTrack
+from tracker.domain import Domain
+from tracker.errors import CandorError
+from tracker.reports.message import report_message
+from tracker.store.register import Source, Statement
+from tracker.verdict import TOO_SOON
+
+BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+SENDER = "news@shop.example"
+_EXAMPLE = "people.example"
+_PIXEL = re.compile(r'src="?(http://[^">\s]+/o/[^">\s]+)')
+_LINK = re.compile(r'href="?(http://[^">\s]+/c/[^">\s]+)')
+_PAGE = re.compile(r"(http://[^\s\">]+/p/[A-Za-z0-9_-]+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Persona:
+    """Somebody with something to say about tracking."""
+
+    name: str
+    story: str
+    consent: Consent | None = None
+    do_not_track: DoNotTrack | None = None
+    erased: bool = False
+
+    @property
+    def address(self) -> str:
+        return f"{self.name}@{_EXAMPLE}"
+
+
+PERSONAS = (
+    Persona(name="grace", story="agreed to tracking", consent=Consent.GRANTED),
+    Persona(name="dennis", story="declined", consent=Consent.DENIED),
+    Persona(name="wilma", story="agreed once, withdrew since", consent=Consent.WITHDRAWN),
+    Persona(name="uma", story="never said anything"),
+    Persona(
+        name="donna", story="agreed, but not by name", consent=Consent.GRANTED, do_not_track=DoNotTrack.TRUE
+    ),
+    Persona(name="earl", story="asked to be erased", erased=True),
+)
+
+
+@click.command()
+@click.option(
+    "--keep", "folder", type=click.Path(file_okay=False, path_type=Path), help="Keep the data in this folder."
+)
+def demo(folder: Path | None) -> None:
+    """Show the main job working: six people, one mail, and what is (not) measured of each.
+
+    Everything runs in this process on loopback with SQLite; mail is captured in a Maildir. On a terminal the pages
+    stay open until Ctrl-C.
+    """
+    log.configure("readable", "warning")
+    try:
+        if folder is not None:
+            run(_demo(folder))
+        else:
+            with tempfile.TemporaryDirectory(prefix="candor-demo-") as temporary:
+                run(_demo(Path(temporary)))
+    except CandorError as error:
+        raise CommandError(error) from error
+
+
+async def _demo(folder: Path) -> None:
+    async with _running(folder) as (config, domain):
+        _say("1. People, and what they said")
+        await _tell(domain)
+        show_table(("person", "story"), [(one.address, one.story) for one in PERSONAS])
+
+        _say("2. One mail to all six, by SMTP")
+        reply = await _send(config)
+        click.echo(f"   the relay answered: {reply}\n")
+        kept = await asyncio.to_thread(captured, folder / "captured")
+        copies = {person: _html(copy) for person, copy in kept}
+        show_table(
+            ("person", "received"), [(one.address, _describe(copies[one.address])) for one in PERSONAS]
+        )
+
+        _say("3. Grace, Uma and Donna open it and follow a link; so does Dennis")
+        await _wait_until_read()
+        for name in ("grace", "uma", "donna", "dennis"):
+            click.echo(f"   {name}: {await _read(copies[f'{name}@{_EXAMPLE}'])}")
+
+        _say("4. Grace changes her mind, and follows the old link again")
+        click.echo(f"   her page says: {await _decline(copies[f'grace@{_EXAMPLE}'])}")
+        click.echo(f"   her link: {await _click(copies[f'grace@{_EXAMPLE}'])}")
+
+        _say("5. What is on record")
+        (message,) = await domain.deliveries.list(limit=1)
+        message_id = bytes.fromhex(message["id"])
+        rows = [
+            (one["kind"], one["recipient"], one["url"] or "", one["verdict"])
+            for one in await domain.events.list()
+        ]
+        show_table(("event", "person", "link", "verdict"), rows)
+        show_report(await report_message(domain, message_id))
+        click.echo(
+            f"\nDonna is counted in no cell of her own: fewer than {config.anonymity.min_group} people were asked to be"
+            " counted anonymously, so she is part of the sender's month."
+        )
+        await _stay(config, folder, copies)
+
+
+@asynccontextmanager
+async def _running(folder: Path) -> AsyncIterator[tuple[Config, Domain]]:
+    """Relay, worker, tracker and SQLite in this process."""
+    config = _config(folder)
+    domain = await Domain.open(config)
+    faces, service = Faces(domain), Relay(config, domain)
+    try:
+        await faces.start()
+        await service.start()
+        yield config, domain
+    finally:
+        await service.stop()
+        await faces.stop()
+        await domain.close()
+
+
+def _config(folder: Path) -> Config:
+    web = _free_port(8080)
+    return Config(
+        relay=RelayTable(listen=f"127.0.0.1:{_free_port(2525)}", hostname="relay.example"),
+        upstream=UpstreamTable(url=f"capture:{folder / 'captured'}"),
+        tracker=TrackerTable(listen=f"127.0.0.1:{web}", public_url=f"http://127.0.0.1:{web}"),
+        admin=AdminTable(listen=f"127.0.0.1:{_free_port(8081)}"),
+        store=StoreTable(url=f"sqlite:///{folder / 'candor.db'}"),
+        tokens=TokensTable(keys_file=str(folder / "keys.toml")),
+    )
+
+
+def _free_port(wanted: int) -> int:
+    """The wanted port, or any other that is free."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise CandorError("there is no free port on 127.0.0.1")
+
+
+async def _tell(domain: Domain) -> None:
+    now = datetime.now(UTC)
+    said = [
+        Statement(
+            address=one.address,
+            consent=one.consent,
+            do_not_track=one.do_not_track,
+            evidence={"form": "the demo's sign-up form"},
+        )
+        for one in PERSONAS
+        if one.consent is not None
+    ]
+    await domain.register.record(said, source=Source.API, actor="demo", now=now)
+    for one in PERSONAS:
+        if one.erased:
+            await domain.erasure.erase(one.address, actor="demo", now=now)
+
+
+async def _send(config: Config) -> str:
+    host, _, port = config.relay.listen.rpartition(":")
+    client = aiosmtplib.SMTP(hostname=host, port=int(port), use_tls=False, start_tls=False)
+    async with client:
+        _, reply = await client.sendmail(SENDER, [one.address for one in PERSONAS], _mail().as_bytes())
+    return reply
+
+
+def _mail() -> EmailMessage:
+    message = EmailMessage()
+    message["From"] = f"The Shop <{SENDER}>"
+    message["To"] = "Friends of the shop <friends@shop.example>"
+    message["Subject"] = "Apples are here"
+    message["X-Candor-Campaign"] = "apples"
+    message["X-Candor-Tag"] = "autumn"
+    message.set_content(
+        "Apples are here: https://shop.example/apples\n\nYour choice: {{tracking_preferences_url}}\n"
+    )
+    message.add_alternative(
+        '<!doctype html>\n<html><body>\n<h1>Apples are here</h1>\n<p><a href="https://shop.example/apples?kind=russet&amp;'
+        'box=2">See the apples</a> or <a href="https://shop.example/stories">read a story</a>.</p>\n'
+        '<p><a href="{{tracking_preferences_url}}">May we see whether you read this?</a></p>\n</body></html>\n',
+        subtype="html",
+    )
+    return message
+
+
+def _html(copy: bytes) -> str:
+    """What a mail program would show."""
+    body = BytesParser(policy=default).parsebytes(copy).get_body(("html",))
+    return str(body.get_content()) if body is not None else ""
+
+
+def _describe(copy: str) -> str:
+    links, pixel = len(_LINK.findall(copy)), bool(_PIXEL.search(copy))
+    if not links and not pixel:
+        return "no pixel, no wrapped link"
+    return f"{'a pixel' if pixel else 'no pixel'}, {links} wrapped links"
+
+
+async def _wait_until_read() -> None:
+    """Nobody reads a mail in the moment it arrives, and whoever seems to is taken for a machine."""
+    await asyncio.sleep(TOO_SOON + 0.2)
+
+
+async def _read(copy: str) -> str:
+    """Loads the pixel and follows the first link, as a mail program would."""
+    pixel = _PIXEL.search(copy)
+    if pixel is None:
+        return "sees the mail as it was written; there is nothing to load, and the links lead straight on"
+    async with (
+        aiohttp.ClientSession(headers={"User-Agent": BROWSER}) as browser,
+        browser.get(pixel[1]) as response,
+    ):
+        octets = len(await response.read())
+    return f"pixel of {octets} octets, link leads to {await _click(copy)}"
+
+
+async def _click(copy: str) -> str:
+    link = _LINK.search(copy)
+    if link is None:
+        return "is not wrapped"
+    async with (
+        aiohttp.ClientSession(headers={"User-Agent": BROWSER}) as browser,
+        browser.get(link[1], allow_redirects=False) as response,
+    ):
+        return f"{response.headers['Location']} ({response.status})"
+
+
+async def _decline(copy: str) -> str:
+    page = _PAGE.search(copy)
+    if page is None:
+        raise CandorError("the demo's mail has no preference link")
+    async with (
+        aiohttp.ClientSession() as browser,
+        browser.post(page[1], data={"choice": "decline"}) as response,
+    ):
+        said = re.search(r'role="status">([^<]+)<', await response.text())
+    return said[1] if said else f"status {response.status}"
+
+
+async def _stay(config: Config, folder: Path, copies: dict[str, str]) -> None:
+    """On a terminal the pages stay open; elsewhere the demo is over."""
+    pages = [(one.address, page[1]) for one in PERSONAS if (page := _PAGE.search(copies[one.address]))]
+    if not sys.stdout.isatty():
+        return
+    _say("Pages to visit")
+    for address, url in pages:
+        click.echo(f"   {address}\n     {url}")
+    click.echo(f"   health     http://{config.admin.listen}/healthz")
+    click.echo(f"   mailboxes  {folder / 'captured'}  (a Maildir: mutt -f opens it)")
+    click.echo(
+        f"   relay      {config.relay.listen}  (send it something: swaks --server {config.relay.listen} …)"
+    )
+    click.echo("\nCtrl-C ends it.")
+    await until_stopped()
+
+
+def _say(text: str) -> None:
+    click.secho(f"\n{text}\n", bold=True)

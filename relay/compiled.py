@@ -1,0 +1,86 @@
+"""A submission with all that can be known of it without asking anybody: controls, plan, mailing, ceiling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parseaddr
+
+from relay.controls import Controls
+from relay.controls import read as read_controls
+from relay.rewrite import Plan, Rules, compile_message
+from relay.submission import Recipient, Submission
+from tracker.address import normalize
+from tracker.consent import Ceiling
+from tracker.errors import InvalidAddress
+from tracker.store.deliveries import Mailing
+from tracker.tokens import KeyRing, mailing_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compiled:
+    """What a message is, before it is asked what may be measured."""
+
+    submission: Submission
+    controls: Controls
+    plan: Plan
+    mailing: Mailing
+    ceiling: Ceiling
+
+    @property
+    def untouchable(self) -> str | None:
+        """Why nobody may be tracked by this message, if so."""
+        return "null-sender" if not self.submission.sender else self.plan.untouched
+
+    @property
+    def id(self) -> str:
+        return self.submission.id.hex()
+
+
+class Compiler:
+    """Compiles submissions by one set of rules."""
+
+    def __init__(self, rules: Rules, ring: KeyRing, ceilings: Mapping[str, Ceiling]) -> None:
+        self._rules = rules
+        self._ring = ring
+        self._ceilings = ceilings
+
+    def compile(self, submission: Submission) -> Compiled:
+        """Reads the headers and plans the cuts; no I/O, never an exception for what a message holds."""
+        controls = read_controls(submission.data)
+        user = submission.client.user
+        return Compiled(
+            submission=submission,
+            controls=controls,
+            plan=compile_message(submission.data, self._rules, controls=controls),
+            mailing=self._mailing(submission, controls),
+            # A user whom the configuration no longer names has nobody who answers for the tracking.
+            ceiling=Ceiling.FULL if user is None else self._ceilings.get(user, Ceiling.NONE),
+        )
+
+    def _mailing(self, submission: Submission, controls: Controls) -> Mailing:
+        """The campaign, else author and day. The author is the `From:` address and not the envelope's sender,
+        which list software makes unique to each recipient: a mailing of one would be a person."""
+        author = author_of(submission, controls)
+        if controls.options.campaign:
+            name, kind = controls.options.campaign, "campaign"
+        else:
+            name, kind = f"{author} {submission.received_at:%Y-%m-%d}", "sender-day"
+        return Mailing(id=mailing_id(f"{kind}\n{name}", self._ring), kind=kind, name=name, sender=author)
+
+
+def author_of(submission: Submission, controls: Controls) -> str:
+    """The address in `From:`, in normal form where it has one; the envelope's sender where there is none."""
+    address = parseaddr(controls.from_header)[1] or submission.sender
+    try:
+        return normalize(address)
+    except InvalidAddress:
+        return address.lower()[:320]
+
+
+def normal_form(recipient: Recipient) -> str | None:
+    """The key under which consent is asked; None for what is no address anybody gave consent with."""
+    try:
+        return normalize(recipient.address)
+    except InvalidAddress:
+        return None

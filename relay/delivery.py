@@ -1,0 +1,213 @@
+"""The flow of a message, from a complete submission to the reply its client hears.
+
+Promises: a 250 means that for every recipient upstream has the mail, or it is on our disk, or it was refused for
+good and a report to the sender is on our disk. Whatever is in doubt about consent is not tracked; whatever is in
+doubt about delivery stays with the client or in the queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from relay import log, replies
+from relay.attempt import Attempt
+from relay.compiled import Compiled, Compiler, normal_form
+from relay.config import Config
+from relay.outcome import Outcome, answer
+from relay.personalize import Addressed, Tracking, copies, received_line
+from relay.queue import Queue
+from relay.replies import Reply
+from relay.rewrite import Rules
+from relay.settlement import Settlement
+from relay.submission import Recipient, Submission
+from relay.upstream import Upstream
+from tracker.consent import Contact, Decision, Question, decide, untracked
+from tracker.domain import Domain
+from tracker.errors import StoreError
+
+MOST_HOPS = 50
+"""`Received:` lines beyond which a message is going in circles (RFC 5321 6.3)."""
+
+
+class Delivery:
+    """Hands messages on: the client's first try here, the queue's later ones in `relay.worker`."""
+
+    def __init__(
+        self,
+        config: Config,
+        domain: Domain,
+        upstream: Upstream,
+        queue: Queue,
+        *,
+        rules: Rules,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.config = config
+        self.domain = domain
+        self.upstream = upstream
+        self.compiler = Compiler(rules, domain.ring, {user.name: user.track for user in config.relay.user})
+        hostname = config.relay.name
+        self.settlement = Settlement(
+            domain, queue, self.compiler, config.override, hostname=hostname, clock=clock
+        )
+        self._hostname = hostname
+        self._background: set[asyncio.Task[None]] = set()
+        self.wake: Callable[[], None] = lambda: None
+        """Called when the queue may hold something due; the worker sets it."""
+
+    async def deliver(self, submission: Submission) -> Reply:
+        """The flow; the reply is decided last."""
+        message = self.compiler.compile(submission)
+        if refusal := self._refusal(message):
+            return refusal
+        contacts = await self.ask(submission.recipients)
+        addressed = self._decide(message, contacts)
+        recorded = contacts is not None and await self.settlement.record(message, addressed)
+        if not recorded:
+            log.store_away(message.id)
+            addressed = [replace(one, decision=untracked("store-unavailable")) for one in addressed]
+        patience = self.config.relay.wait_for_upstream
+        if patience == 0:
+            return await self._queue(message, addressed, recorded=recorded)
+        attempt = self.attempt(message, addressed, recorded=recorded)
+        finished = await attempt.wait(patience if recorded else None)
+        if not recorded:
+            return self._answer(message, addressed, attempt.outcomes) or replies.put_off(message.id)
+        return await self._conclude(message, addressed, attempt, finished=finished)
+
+    async def ask(self, recipients: Sequence[Recipient]) -> dict[str, Contact] | None:
+        """Everybody's contact in one question; None when the store does not answer in time."""
+        addresses = {normal for one in recipients if (normal := normal_form(one)) is not None}
+        try:
+            return await self.domain.contacts.ask(addresses)
+        except StoreError:
+            return None
+
+    def attempt(self, message: Compiled, addressed: Sequence[Addressed], *, recorded: bool) -> Attempt:
+        """Starts one try for these recipients."""
+        tracking = Tracking(
+            public_url=self.config.tracker.public_url,
+            ring=self.domain.ring,
+            mailing=message.mailing.id,
+            sent_at=message.submission.received_at,
+        )
+        received = received_line(message.submission, self._hostname)
+        made = copies(message.plan, addressed, tracking, received, recorded=recorded)
+        attempt = Attempt(self.upstream, message.submission, made, unanimous=not recorded)
+        attempt.start()
+        return attempt
+
+    async def close(self, *, grace: float) -> None:
+        """Waits for attempts that outlived their client's patience, then for what is still to be written."""
+        if self._background:
+            await asyncio.wait(self._background, timeout=grace)
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await self.settlement.close(grace=grace)
+
+    def _refusal(self, message: Compiled) -> Reply | None:
+        """What the message itself makes impossible."""
+        client = message.submission.client
+        if message.controls.received_count > MOST_HOPS:
+            return replies.MAIL_LOOP
+        if message.controls.options.override and not self.config.override.permits(
+            client.user, client.address
+        ):
+            return replies.OVERRIDE_REFUSED
+        return None
+
+    def _decide(self, message: Compiled, contacts: dict[str, Contact] | None) -> list[Addressed]:
+        """One decision per recipient."""
+        addressed = []
+        for position, recipient in enumerate(message.submission.recipients):
+            normal = normal_form(recipient)
+            contact = contacts.get(normal) if contacts is not None and normal is not None else None
+            erased = contact is not None and contact.erased
+            addressed.append(
+                Addressed(
+                    delivery_id=secrets.token_bytes(16),
+                    position=position,
+                    recipient=recipient,
+                    normal=None if erased else normal or recipient.address,
+                    group=contact.group if contact else None,
+                    decision=self._decision(message, contact, understood=normal is not None),
+                )
+            )
+        return addressed
+
+    def _decision(self, message: Compiled, contact: Contact | None, *, understood: bool) -> Decision:
+        if not understood:  # nobody ever gave consent under what is no address
+            return untracked("address-not-understood")
+        options = message.controls.options
+        question = Question(
+            contact=contact,
+            reading=self.domain.policy.reading(),
+            untouchable=message.untouchable,
+            opens=options.opens and message.plan.has_pixel_place,
+            clicks=options.clicks and bool(message.plan.links),
+            override=options.override,
+            ceiling=message.ceiling,
+            refused=options.refused,
+        )
+        return decide(question)
+
+    async def _queue(self, message: Compiled, addressed: Sequence[Addressed], *, recorded: bool) -> Reply:
+        """`wait_for_upstream = "0s"`: commit, 250, deliver later."""
+        if not recorded:
+            return replies.store_unavailable(message.id)
+        try:
+            await self.settlement.queue_all(message, addressed)
+        except StoreError:
+            return replies.store_unavailable(message.id)
+        self.wake()
+        return replies.accepted(message.id)
+
+    async def _conclude(
+        self, message: Compiled, addressed: Sequence[Addressed], attempt: Attempt, *, finished: bool
+    ) -> Reply:
+        """One kind of result is the client's answer; anything else is on disk before the 250."""
+        reply = self._answer(message, addressed, attempt.outcomes) if finished else None
+        if reply is not None:
+            await self.settlement.settle(message, addressed, attempt.outcomes, returned=reply.is_temporary)
+            return reply
+        outcomes = dict(attempt.outcomes)
+        try:
+            owed = await self.settlement.keep(message, addressed, outcomes, mine=not finished)
+        except StoreError:
+            # What upstream says of everybody together is still an answer; else the client keeps its copy.
+            await attempt.wait()
+            reply = self._answer(message, addressed, attempt.outcomes) or replies.put_off(message.id)
+            await self.settlement.settle(message, addressed, attempt.outcomes, returned=reply.is_temporary)
+            return reply
+        if finished:
+            self.wake()
+        else:
+            self._go_on(message, owed, attempt)
+        return replies.accepted(message.id)
+
+    def _go_on(self, message: Compiled, owed: Sequence[Addressed], attempt: Attempt) -> None:
+        """The running attempt belongs to the queue now: the lease is ours, the outcomes are written at the end."""
+
+        async def finish() -> None:
+            try:
+                await attempt.wait()
+            except asyncio.CancelledError:
+                attempt.cancel()
+                raise
+            await self.settlement.finish(message.submission, owed, attempt.outcomes, tries={})
+            self.wake()
+
+        task = asyncio.create_task(finish())
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    def _answer(
+        self, message: Compiled, addressed: Sequence[Addressed], outcomes: dict[bytes, Outcome]
+    ) -> Reply | None:
+        in_order = [outcomes[one.delivery_id] for one in addressed if one.delivery_id in outcomes]
+        return answer(in_order, len(addressed), replies.accepted(message.id))

@@ -1,0 +1,266 @@
+"""What is to be changed in one body: the ranges of its links, marks, placeholders and its pixel's place.
+
+Puts what the HTML reader found before the rulebook and writes down each answer, with the reason where it is
+no. Positions are those of the text that was read; encodings and recipients come later. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+from relay import html, plain
+from relay.charsets import Text
+from relay.html import MARK, Anchor
+from relay.reasons import Reason
+from relay.rulebook import NO_TRACK_SCHEME, Rulebook
+
+MAX_LINK_TEXT = 200
+
+
+class Effect(Enum):
+    LINK = "the link's tracking URL"
+    REMOVE = "nothing"
+    PREFERENCES = "the preference page's URL"
+    PIXEL = "the pixel, where the sender asked for it"
+    PIXEL_AT_END = "the pixel, at the end of the body"
+    PIXEL_AT_START = "the pixel, at the start of a long body"
+
+
+class Edit(NamedTuple):
+    """A range and what goes there; an empty range is an insertion."""
+
+    start: int
+    end: int
+    effect: Effect
+    number: int = 0
+    """The link's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A link that is wrapped. The Outlook twin of a visible link shares its number."""
+
+    number: int
+    """From 1, in the order of the message."""
+    url: str
+    """The author's destination: entities decoded once, what browsers strip taken out, else as written."""
+    text: str
+    """The visible text, at most `MAX_LINK_TEXT` characters."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """Something that stays as it is, and why."""
+
+    what: str
+    """A link's destination, or a part as `part 1.2, text/html`."""
+    reason: Reason
+    text: str = ""
+    """A link's visible text."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Findings:
+    """What was found in the bodies so far; each body adds to it."""
+
+    book: Rulebook
+    list_unsubscribe: Collection[str]
+    links: list[Link] = field(default_factory=list)
+    kept: list[Kept] = field(default_factory=list)
+    has_pixel_place: bool = False
+    has_preferences: bool = False
+
+    def wrap(self, url: str, text: str) -> Link | None:
+        """A new link, or None where there are too many."""
+        if len(self.links) >= self.book.rules.max_links:
+            self.keep(url, text, Reason.TOO_MANY_LINKS)
+            return None
+        link = Link(number=len(self.links) + 1, url=url, text=text[:MAX_LINK_TEXT])
+        self.links.append(link)
+        return link
+
+    def keep(self, url: str, text: str, reason: Reason) -> None:
+        self.kept.append(Kept(what=url[:1000], reason=reason, text=text[:MAX_LINK_TEXT]))
+
+
+_PLACEHOLDER = re.compile(
+    r"\{\{[ \t]*(open_pixel|tracking_preferences_url)[ \t]*\}\}|%7B%7B(tracking_preferences_url)%7D%7D",
+    re.IGNORECASE,
+)
+_SOURCE = re.compile(r"\bsrc=[\"']?https?://([^/\"'\s>:]+)", re.IGNORECASE)
+
+
+def html_edits(text: Text, findings: Findings) -> list[Edit]:
+    """The edits of an HTML body, in order and disjoint."""
+    scan = text.scan
+    placeholders = _placeholders(text)
+    closely = bool(placeholders) or MARK in scan.lower()
+    document = html.read(scan, text.read, limit=findings.book.rules.max_links, closely=closely)
+    edits = [Edit(start, end, Effect.REMOVE) for start, end in document.marks]
+    edits += _link_edits(text, document, findings)
+    edits += _pixel_edits(text, document, placeholders, findings)
+    edits += [Edit(*place, Effect.PREFERENCES) for place, name in placeholders if name != "open_pixel"]
+    findings.has_preferences |= any(edit.effect is Effect.PREFERENCES for edit in edits)
+    return _disjoint(edits)
+
+
+def text_edits(text: Text, findings: Findings, *, flowed: bool, delsp: bool) -> list[Edit]:
+    """The edits of a plain text body, in order and disjoint."""
+    edits = [
+        Edit(*place, Effect.REMOVE if name == "open_pixel" else Effect.PREFERENCES)
+        for place, name in _placeholders(text)
+    ]
+    findings.has_preferences |= any(edit.effect is Effect.PREFERENCES for edit in edits)
+    edits += [Edit(*match.span(1), Effect.REMOVE) for match in _NO_TRACK_IN_TEXT.finditer(text.scan)]
+    if findings.book.rules.wrap_plain_text:
+        edits += _plain_links(text, findings, flowed=flowed, delsp=delsp)
+    return _disjoint(edits)
+
+
+_NO_TRACK_IN_TEXT = re.compile(r"(?<![A-Za-z0-9+.-])https?(\+notrack)://", re.IGNORECASE)
+
+
+def _plain_links(text: Text, findings: Findings, *, flowed: bool, delsp: bool) -> list[Edit]:
+    edits: list[Edit] = []
+    for found in plain.urls(text.scan, flowed=flowed, delsp=delsp):
+        url = text.scan[found.start : found.end]
+        reason = found.doubt
+        if reason is None:
+            url, reason = findings.book.judge(url, "", findings.list_unsubscribe)
+        if reason is not None:
+            findings.keep(url, "", reason)
+            continue
+        link = findings.wrap(url, url)
+        if link is not None:
+            edits.append(Edit(found.start, found.end, Effect.LINK, link.number))
+    return edits
+
+
+def _placeholders(text: Text) -> list[tuple[tuple[int, int], str]]:
+    scan = text.scan
+    if "{{" not in scan and "%7" not in scan:
+        return []
+    return [
+        (match.span(), (match[1] or match[2]).lower())
+        for match in _PLACEHOLDER.finditer(scan)
+        if text.is_boundary(match.start())
+    ]
+
+
+class _Judged(NamedTuple):
+    anchor: Anchor
+    url: str
+    text: str
+    reason: Reason | None
+    twin: int
+    """Index of the visible link that this one repeats for Outlook; -1 for none."""
+
+
+def _link_edits(text: Text, document: html.Document, findings: Findings) -> list[Edit]:
+    judged = [_judge(anchor, findings) for anchor in document.anchors]
+    judged = _pair_twins(judged)
+    edits: list[Edit] = []
+    numbers: dict[int, int] = {}
+    for index, one in enumerate(judged):
+        removal = NO_TRACK_SCHEME.match(text.scan, one.anchor.href_start, one.anchor.href_end)
+        if removal is not None:
+            edits.append(Edit(*removal.span(1), Effect.REMOVE))
+        if one.reason is not None:
+            findings.keep(one.url, one.text, one.reason)
+        elif one.twin < 0:
+            link = findings.wrap(one.url, one.text)
+            if link is not None:
+                numbers[index] = link.number
+    for index, one in enumerate(judged):
+        number = numbers.get(index if one.twin < 0 else one.twin)
+        if one.reason is None and number is not None:
+            edits.append(Edit(one.anchor.href_start, one.anchor.href_end, Effect.LINK, number))
+    if document.more_anchors:
+        findings.keep("further links", "", Reason.TOO_MANY_LINKS)
+    return edits
+
+
+def _judge(anchor: Anchor, findings: Findings) -> _Judged:
+    text = " ".join(anchor.tag.get_text().split())
+    url, reason = findings.book.judge_tag(anchor.tag, text, findings.list_unsubscribe)
+    if reason is None and anchor.doubtful:
+        reason = Reason.TREE_CONSTRUCTION
+    if reason is None and anchor.outlook:
+        if not findings.book.rules.wrap_outlook:
+            reason = Reason.OUTLOOK
+        elif not anchor.quoted:
+            # a URL ending in two hyphens before the tag's end would close the comment
+            reason = Reason.UNQUOTED_IN_COMMENT
+    return _Judged(anchor, url, text, reason, -1)
+
+
+def _pair_twins(judged: list[_Judged]) -> list[_Judged]:
+    """What Outlook is shown instead of a visible link shares that link's fate: its number, or its reason."""
+    visible: dict[str, list[int]] = {}
+    for index, one in enumerate(judged):
+        if not one.anchor.outlook:
+            visible.setdefault(one.url, []).append(index)
+    paired = list(judged)
+    for index, one in enumerate(judged):
+        candidates = visible.get(one.url)
+        if not one.anchor.outlook or one.reason is not None or not candidates:
+            continue
+        behind = bisect_left(candidates, index)
+        near = candidates[max(0, behind - 1) : behind + 1]
+        twin = min(near, key=lambda other: abs(judged[other].anchor.start - one.anchor.start))
+        paired[index] = one._replace(twin=twin, reason=judged[twin].reason)
+    return paired
+
+
+def _pixel_edits(
+    text: Text,
+    document: html.Document,
+    placeholders: list[tuple[tuple[int, int], str]],
+    findings: Findings,
+) -> list[Edit]:
+    """One pixel for the message: in its first body, where the sender asked for it or at the end. Further
+    placeholders go."""
+    asked = [place for place, name in placeholders if name == "open_pixel"]
+    shown = [place for place in asked if document.is_shown(place[0])]
+    wanted = not findings.has_pixel_place
+    if wanted and _is_tracked(text.scan, findings.book):
+        findings.keep("pixel", "", Reason.ALREADY_TRACKED)
+        wanted = False
+    if wanted and shown:
+        findings.has_pixel_place = True
+        return [Edit(*place, Effect.PIXEL if place == shown[0] else Effect.REMOVE) for place in asked]
+    edits = [Edit(*place, Effect.REMOVE) for place in asked]
+    if not wanted:
+        return edits
+    if document.body_end is None:
+        findings.keep("pixel", "", Reason.NO_PIXEL_PLACE)
+        return edits
+    findings.has_pixel_place = True
+    edits.append(Edit(document.body_end, document.body_end, Effect.PIXEL_AT_END))
+    if document.body_start is not None and document.body_start <= document.body_end:
+        edits.append(Edit(document.body_start, document.body_start, Effect.PIXEL_AT_START))
+    return edits
+
+
+def _is_tracked(scan: str, book: Rulebook) -> bool:
+    """An image of one of our hosts is there already: never a second pixel."""
+    if not book.rules.own_hosts:
+        return False
+    return any(book.is_own_host(match[1].lower()) for match in _SOURCE.finditer(scan))
+
+
+def _disjoint(edits: list[Edit]) -> list[Edit]:
+    """In order; of two that overlap the first stays."""
+    edits.sort(key=lambda edit: (edit.start, edit.end))
+    result: list[Edit] = []
+    last = 0
+    for edit in edits:
+        if edit.start >= last:
+            result.append(edit)
+            last = edit.end
+    return result

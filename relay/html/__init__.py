@@ -1,0 +1,6 @@
+"""HTML as it arrives in mail: where links, marks and the body's ends lie, as exact ranges. Pure."""
+
+from relay.html.tokens import decode_attribute
+from relay.html.tree import MARK, Anchor, Document, read
+
+__all__ = ["MARK", "Anchor", "Document", "decode_attribute", "read"]

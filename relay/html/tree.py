@@ -1,0 +1,280 @@
+"""The links of an HTML text as BeautifulSoup tags, fed by our own tokenizer.
+
+BeautifulSoup's own parsers stay unused: they give no ranges and can be stalled by hostile markup. The tree
+holds what rules are written about, the links with their attributes and text and the elements marked as not to
+be tracked; everything else of the document is left out. Knows no rules. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from html import unescape
+from sys import maxsize
+
+from bs4 import BeautifulSoup, Tag
+from bs4.builder import TreeBuilder
+
+from relay.html.tokens import Attribute, Kind, Token, attributes, decode_attribute, tokens
+
+MARK = "data-candor-no-track"
+"""Our own mark: on a link or on an element around links."""
+MAX_TEXT = 2000
+"""So many characters of a link's content are read as its text."""
+
+DISAGREED = frozenset({"svg", "math", "frameset", "select", "template", "noscript", "plaintext"})
+"""From the first of these on, what is a link depends on tree construction, which programs do differently."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anchor:
+    """A link: its tag, and the range of its first `href`'s value."""
+
+    tag: Tag
+    start: int
+    """Where its tag begins."""
+    href_start: int
+    href_end: int
+    quoted: bool
+    outlook: bool = False
+    """It stands in a conditional comment, which only Outlook reads."""
+    doubtful: bool = False
+    """Programs disagree whether it is there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """What was found in one HTML text. All ranges are positions in the text that was read."""
+
+    anchors: tuple[Anchor, ...]
+    """In the order of their positions."""
+    more_anchors: bool
+    """There are links behind the last one that was looked at."""
+    marks: tuple[tuple[int, int], ...]
+    """Ranges to take out so that no `data-candor-no-track` stays."""
+    body_start: int | None
+    """Behind the first `<body …>`."""
+    body_end: int | None
+    """Before the last `</body`, or behind the last character that is no blank; None where what is put
+    there would be swallowed."""
+    hidden: tuple[tuple[int, int], ...]
+    """Comments, raw text, and whatever is never closed: text in there is not shown."""
+
+    def is_shown(self, position: int) -> bool:
+        """No tag, comment or raw text covers the position. Only known where `closely` was asked for."""
+        index = bisect_right(self.hidden, (position, maxsize)) - 1
+        return index < 0 or position >= self.hidden[index][1]
+
+
+def read(text: str, show: Callable[[int, int], str], *, limit: int = 1000, closely: bool = False) -> Document:
+    """Find the links and the body's ends of an HTML text. `show` gives the characters of a range as people
+    read them; at most `limit` links are looked at. `closely` looks at every tag: asked for where marks or
+    placeholders stand in the text."""
+    reader = _Reader(text, show, limit, closely)
+    BeautifulSoup(_MARKUP, builder=_Builder(reader))
+    reader.anchors.sort(key=lambda anchor: anchor.start)
+    return Document(
+        anchors=tuple(reader.anchors),
+        more_anchors=reader.more_anchors,
+        marks=tuple(sorted(reader.marks)),
+        body_start=reader.body_start,
+        body_end=reader.body_end(),
+        hidden=tuple(reader.hidden),
+    )
+
+
+_MARKUP = "<>"
+"""The builder reads its own text: BeautifulSoup only has to be given something to be parsed."""
+
+_CONDITION = re.compile(r"\[if\b([^\]]*+)\]>", re.IGNORECASE)
+_CONDITION_END = re.compile(r"<!\[endif\]--!?>\Z", re.IGNORECASE)
+_FOR_OUTLOOK = re.compile(r"(?<!!)(?<!!\()(?:\b[gl]te?\s+)?\bmso\b", re.IGNORECASE)
+_SCRIPT_IN_SCRIPT = re.compile(r"<!--[\s\S]*<script", re.IGNORECASE)
+_TAG = re.compile(r"<!--[\s\S]*?-->|<(/?[a-zA-Z]|[!?/])[^>]*>")
+_LINE_BREAK = re.compile(r"<br\b", re.IGNORECASE)
+_VOID_NAMES = "area base br col embed hr img input link meta param source track wbr"
+_VOID = frozenset(_VOID_NAMES.split())
+
+
+class _Builder(TreeBuilder):
+    """BeautifulSoup's way in for parsers that it does not know."""
+
+    NAME = "candor"
+    TRACKS_LINE_NUMBERS = True
+
+    def __init__(self, reader: _Reader) -> None:
+        super().__init__()
+        self._reader = reader
+
+    def feed(self, markup: object) -> None:
+        self._reader.feed(self.soup)
+
+
+class _Reader:
+    """One pass over one text; what it met stands in its attributes."""
+
+    def __init__(self, text: str, show: Callable[[int, int], str], limit: int, closely: bool) -> None:
+        self._text, self._show, self._limit, self._closely = text, show, limit, closely
+        self.anchors: list[Anchor] = []
+        self.more_anchors = False
+        self.marks: list[tuple[int, int]] = []
+        self.hidden: list[tuple[int, int]] = []
+        self.body_start: int | None = None
+        self._last_body_end: int | None = None
+        self._never_closed = False
+        self._disagreed = False
+        self._conditional: list[tuple[int, int, bool]] = []
+        self._link: tuple[str, int] | None = None
+        self._marked: list[str] = []
+        """The open elements from one that carries our mark on; `_open` counts them by name."""
+        self._open: Counter[str] = Counter()
+
+    def feed(self, soup: BeautifulSoup) -> None:
+        for token in tokens(self._text, every=self._closely):
+            self._take(soup, token)
+        self._close_link(soup, len(self._text))
+        for start, end, doubtful in self._conditional:
+            self._marked.clear()
+            self._open.clear()
+            self._read_conditional(soup, start, end, doubtful)
+
+    def body_end(self) -> int | None:
+        if self._last_body_end is not None:
+            return self._last_body_end
+        if self._disagreed or self._never_closed:
+            return None
+        return len(self._text.rstrip(" \t\r\n\f"))
+
+    def _take(self, soup: BeautifulSoup, token: Token) -> None:
+        name = token.name
+        if self._closely or token.kind not in (Kind.START, Kind.END):
+            self.hidden.append((token.start, token.end))
+        if token.kind is Kind.START:
+            if name in ("a", "area"):
+                self._close_link(soup, token.start)
+                self._leave("a")
+                self._open_link(soup, token, outlook=False, doubtful=self._disagreed)
+            elif name == "body":
+                if self.body_start is None and not self._disagreed:
+                    self.body_start = token.end
+            elif name in DISAGREED:
+                self._disagreed = True
+            if self._closely:
+                self._follow_mark(token)
+        elif token.kind is Kind.END:
+            if name == "a":
+                self._close_link(soup, token.start)
+            elif name == "body" and not self._disagreed:
+                self._last_body_end = token.start
+            self._leave(name)
+        elif token.kind is Kind.COMMENT:
+            self._take_comment(token)
+        elif token.kind is Kind.RAW:
+            if token.name == "script" and _SCRIPT_IN_SCRIPT.search(self._text, token.attributes, token.end):
+                # HTML 13.2.5.26: what closes such a script depends on how deep it is escaped
+                self._disagreed = True
+        else:
+            self._never_closed = True
+
+    def _take_comment(self, token: Token) -> None:
+        condition = _CONDITION.match(self._text, token.attributes, token.end)
+        if condition is None or _FOR_OUTLOOK.search(condition[1]) is None:
+            return
+        end = _CONDITION_END.search(self._text, max(condition.end(), token.end - 20), token.end)
+        if end is not None and "href" in self._text[condition.end() : end.start()].lower():
+            self._conditional.append((condition.end(), end.start(), self._disagreed))
+
+    def _read_conditional(self, soup: BeautifulSoup, start: int, end: int, doubtful: bool) -> None:
+        found = list(tokens(self._text, start, end, every=True))
+        if found and found[-1].kind is Kind.OPEN:
+            return
+        for token in found:
+            link = token.name in ("a", "area") or token.name.startswith("v:")
+            if token.kind is Kind.START:
+                if link:
+                    self._close_link(soup, token.start)
+                    self._open_link(soup, token, outlook=True, doubtful=doubtful)
+                self._follow_mark(token)
+            elif token.kind is Kind.END:
+                if self._link is not None and token.name == self._link[0]:
+                    self._close_link(soup, token.start)
+                self._leave(token.name)
+        self._close_link(soup, end)
+
+    def _open_link(self, soup: BeautifulSoup, token: Token, *, outlook: bool, doubtful: bool) -> None:
+        values: dict[str, str] = {}
+        href: Attribute | None = None
+        for attribute in attributes(self._text, token.attributes, token.end - 1):
+            if attribute.name == "href" and href is None:
+                href = attribute
+            # of duplicates the first counts (HTML 13.2.5.33)
+            if attribute.name not in values:
+                value = self._text[attribute.value_start : attribute.value_end]
+                values[attribute.name] = decode_attribute(value)
+        if href is None:
+            return
+        if len(self.anchors) >= self._limit:
+            self.more_anchors = True
+            return
+        if self._marked:
+            # a mark on an element around a link is handed down to it
+            values.setdefault(MARK, "")
+        tag = soup.handle_starttag(token.name, None, None, values, sourcepos=token.start)
+        self.anchors.append(
+            Anchor(
+                tag=tag,
+                start=token.start,
+                href_start=href.value_start,
+                href_end=href.value_end,
+                quoted=bool(href.quote),
+                outlook=outlook,
+                doubtful=doubtful,
+            )
+        )
+        if token.name == "area":
+            soup.handle_endtag("area")
+        else:
+            self._link = (token.name, token.end)
+
+    def _close_link(self, soup: BeautifulSoup, at: int) -> None:
+        if self._link is None:
+            return
+        name, start = self._link
+        self._link = None
+        shown = self._show(start, min(at, start + MAX_TEXT))
+        if "<" in shown:
+            shown = _TAG.sub(lambda tag: " " if _LINE_BREAK.match(tag[0]) else "", shown)
+        if shown:
+            soup.handle_data(unescape(shown))
+        soup.handle_endtag(name)
+
+    def _follow_mark(self, token: Token) -> None:
+        marked = False
+        if MARK in self._text[token.attributes : token.end].lower():
+            for attribute in attributes(self._text, token.attributes, token.end - 1):
+                if attribute.name == MARK:
+                    marked = True
+                    self.marks.append(self._removable(attribute))
+        if (marked or self._marked) and token.name not in _VOID:
+            self._marked.append(token.name)
+            self._open[token.name] += 1
+
+    def _leave(self, name: str) -> None:
+        """An end tag closes the last open element of its name and what is open inside."""
+        if not self._open[name]:
+            return
+        closed = ""
+        while closed != name:
+            closed = self._marked.pop()
+            self._open[closed] -= 1
+
+    def _removable(self, attribute: Attribute) -> tuple[int, int]:
+        """The attribute with the blanks before it, where what stays does not grow together without them."""
+        start = attribute.start
+        if self._text[attribute.end] in " \t\r\n\f>":
+            while self._text[start - 1] in " \t\r\n\f":
+                start -= 1
+        return start, attribute.end

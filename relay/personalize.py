@@ -1,0 +1,138 @@
+"""Decisions become copies: who shares the original, who gets their own, and what stands in it. Pure.
+
+Untracked recipients share one copy, which is the message as it came behind one `Received:` line. A copy's bytes
+are made when they are needed, so that a thousand tracked recipients never lie in memory together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+from relay.rewrite import Link, Plan
+from relay.submission import Recipient, Submission
+from tracker.consent import Decision, Mode
+from tracker.tokens import KeyRing, Kind, Token, seal
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addressed:
+    """A recipient with what was decided for them."""
+
+    delivery_id: bytes
+    position: int
+    recipient: Recipient
+    normal: str | None
+    """The address in normal form; None where it has none, and for erased persons."""
+    group: str | None = None
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """What one transaction carries, and for whom."""
+
+    addressed: tuple[Addressed, ...]
+    content: Callable[[], tuple[bytes, ...]]
+    """The pieces in order; made anew at each call."""
+    plain: Callable[[], tuple[bytes, ...]]
+    """The same without pixel and wrapped links, should those fail to be made."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tracking:
+    """Where our links lead and what they are sealed with."""
+
+    public_url: str
+    ring: KeyRing
+    mailing: bytes
+    sent_at: datetime
+
+    def url(self, path: str, token: Token) -> str:
+        return f"{self.public_url}/{path}/{seal(token, self.ring)}"
+
+    def token(self, kind: Kind, one: Addressed, link: Link | None = None) -> Token:
+        return Token(
+            kind=kind,
+            mode=one.decision.mode,
+            subject=one.delivery_id,
+            sent_at=self.sent_at,
+            override=one.decision.override,
+            link=link.number if link else 0,
+            destination=link.url if link else "",
+        )
+
+    def pixel(self, one: Addressed) -> str:
+        """The pixel's URL. In aggregate mode it is the same for everybody: it names the mailing and no time."""
+        if one.decision.mode is Mode.AGGREGATE:
+            token = Token(kind=Kind.OPEN, mode=Mode.AGGREGATE, subject=self.mailing, sent_at=_EPOCH)
+        else:
+            token = self.token(Kind.OPEN, one)
+        return self.url("o", token) + ".gif"
+
+    def link(self, one: Addressed) -> Callable[[Link], str]:
+        return lambda link: self.url("c", self.token(Kind.CLICK, one, link))
+
+    def preferences(self, one: Addressed) -> str:
+        return self.url("p", self.token(Kind.PREFERENCES, one))
+
+
+def copies(
+    plan: Plan, addressed: Sequence[Addressed], tracking: Tracking, received: bytes, *, recorded: bool
+) -> list[Copy]:
+    """The copies of one message. With `recorded` false (the store is away) links to a person's page would lead
+    nowhere, so everybody's placeholder becomes the tracker's own address and all share one copy."""
+    made = []
+    personal = plan.has_preferences_placeholder and recorded
+    shared = [one for one in addressed if one.decision.mode is Mode.UNTRACKED and not personal]
+    if shared:
+        anybody = tracking.public_url + "/p" if plan.has_preferences_placeholder else None
+
+        def base() -> tuple[bytes, ...]:
+            return received, plan.base(preferences_url=anybody)
+
+        made.append(Copy(addressed=tuple(shared), content=base, plain=base))
+    made.extend(
+        _own(plan, one, tracking, received)
+        for one in addressed
+        if one.decision.mode is not Mode.UNTRACKED or personal
+    )
+    return made
+
+
+def _own(plan: Plan, one: Addressed, tracking: Tracking, received: bytes) -> Copy:
+    preferences = tracking.preferences(one) if plan.has_preferences_placeholder else None
+
+    def plain() -> tuple[bytes, ...]:
+        return received, plan.base(preferences_url=preferences)
+
+    def tracked() -> tuple[bytes, ...]:
+        return received, plan.render(
+            link_url=tracking.link(one) if one.decision.clicks else None,
+            pixel_url=tracking.pixel(one) if one.decision.opens else None,
+            preferences_url=preferences,
+        )
+
+    untracked = one.decision.mode is Mode.UNTRACKED
+    return Copy(addressed=(one,), content=plain if untracked else tracked, plain=plain)
+
+
+def received_line(submission: Submission, hostname: str) -> bytes:
+    """The trace line in front of every copy (RFC 5321 4.4, RFC 3848 for the protocol's name)."""
+    client = submission.client
+    protocol = "SMTP"
+    if client.esmtp:
+        protocol = "ESMTP" + ("S" if client.tls else "") + ("A" if client.user else "")
+    if submission.smtputf8:
+        protocol = "UTF8SMTP" + protocol.removeprefix("ESMTP")
+    literal = f"IPv6:{client.address}" if ":" in client.address else client.address
+    line = (
+        f"Received: from {client.helo or 'localhost'} ([{literal}])\r\n"
+        f"\tby {hostname} (Candor) with {protocol} id {submission.id.hex()};\r\n"
+        f"\t{format_datetime(submission.received_at)}\r\n"
+    )
+    return line.encode("utf-8" if submission.smtputf8 else "ascii", "replace")

@@ -1,0 +1,331 @@
+"""A message compiled once and rendered per recipient: where to cut, and what goes there.
+
+Every octet outside the cuts is the sender's own. Doubt leaves a link, a part or the whole message as it was,
+with a reason; no input makes `compile_message` raise. Knows neither recipients nor tokens: it is given URLs.
+Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import NamedTuple
+
+from relay.charsets import Text, view
+from relay.controls import Controls, read_block
+from relay.edits import Edit, Effect, Findings, Kept, Link, html_edits, text_edits
+from relay.mime import Header, Part, TooManyPartsError, parts, read_header
+from relay.reasons import EXPLANATIONS, Reason
+from relay.rulebook import Rulebook, Rules, rulebook
+from relay.transfer import Chunk, Content, Slot, open_content
+
+__all__ = ["EXPLANATIONS", "Kept", "Link", "Plan", "Reason", "Rendered", "Rules", "compile_message"]
+
+MAX_BODY = 10 * 1024 * 1024
+"""Octets of a body that is looked at, as transferred."""
+CLIPPED = 100 * 1024
+"""Gmail cuts an HTML body a little behind this; a pixel at its end would not be shown."""
+
+_TRACKING_URL = re.compile(r"[A-Za-z0-9_./:-]+")
+_PGP = b"-----BEGIN PGP "
+
+
+class _Body(NamedTuple):
+    """A part with something to change."""
+
+    start: int
+    end: int
+    content: Content
+    text: Text
+    edits: tuple[Edit, ...]
+    slots: tuple[Slot, ...]
+    is_html: bool
+
+
+class Rendered(NamedTuple):
+    """A copy of a message and what could not be done in it."""
+
+    data: bytes
+    unwrapped: tuple[int, ...]
+    """Numbers of links that stayed somewhere because their line would have grown too long."""
+    has_pixel: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Plan:
+    """What may be changed in a message. Rendering never changes the plan: one plan serves all recipients."""
+
+    data: bytes = field(repr=False)
+    untouched: Reason | None
+    """Why the message as a whole is not tracked."""
+    links: tuple[Link, ...] = ()
+    kept: tuple[Kept, ...] = ()
+    has_pixel_place: bool = False
+    has_preferences_placeholder: bool = False
+    _ranges: tuple[tuple[int, int], ...] = ()
+    _bodies: tuple[_Body, ...] = field(default=(), repr=False)
+
+    def base(self, *, preferences_url: str | None = None) -> bytes:
+        """The untracked copy: control headers, marks and `notrack` prefixes gone, placeholders resolved.
+        Where nothing has to go it is `data` itself, the same object. Without a preferences URL its
+        placeholder stays."""
+        return self._assemble({}, None, preferences_url).data
+
+    def render(
+        self,
+        *,
+        link_url: Callable[[Link], str] | None,
+        pixel_url: str | None,
+        preferences_url: str | None = None,
+    ) -> bytes:
+        """A tracked copy: the base with each link's URL and one pixel put in. `link_url` None leaves links
+        as in the base, `pixel_url` None puts no pixel."""
+        return self.rendered(link_url=link_url, pixel_url=pixel_url, preferences_url=preferences_url).data
+
+    def rendered(
+        self,
+        *,
+        link_url: Callable[[Link], str] | None,
+        pixel_url: str | None,
+        preferences_url: str | None = None,
+    ) -> Rendered:
+        """The same with what stayed. Raises ValueError for a tracking URL with characters that would need
+        encoding."""
+        urls = {} if link_url is None else {link.number: link_url(link) for link in self.links}
+        for url in (*urls.values(), pixel_url or "/"):
+            if _TRACKING_URL.fullmatch(url) is None:
+                raise ValueError(f"a tracking URL may not need encoding: {url[:100]!r}")
+        return self._assemble(urls, pixel_url, preferences_url)
+
+    def _assemble(
+        self, urls: Mapping[int, str], pixel_url: str | None, preferences_url: str | None
+    ) -> Rendered:
+        out: list[Chunk] = []
+        unwrapped: set[int] = set()
+        view_of_data = memoryview(self.data)
+        at = 0
+        for start, end in self._ranges:
+            out.append(view_of_data[at:start])
+            at = end
+        for body in self._bodies:
+            values = _values(body, urls, pixel_url, preferences_url)
+            if all(value is None for value in values):
+                continue
+            out.append(view_of_data[at : body.start])
+            left = body.content.write(body.slots, values, out)
+            unwrapped.update(body.edits[index].number for index in left)
+            at = body.end
+        if at == 0:
+            return Rendered(self.data, (), has_pixel=False)
+        out.append(view_of_data[at:])
+        # only the pixel has no number
+        has_pixel = self.has_pixel_place and pixel_url is not None and 0 not in unwrapped
+        return Rendered(b"".join(out), tuple(sorted(unwrapped - {0})), has_pixel)
+
+
+def _values(
+    body: _Body, urls: Mapping[int, str], pixel_url: str | None, preferences_url: str | None
+) -> Sequence[bytes | None]:
+    """What goes into each slot of a body; None where it stays."""
+    pixel = None
+    if pixel_url is not None:
+        pixel = f'<img src="{pixel_url}" width="1" height="1" alt="" style="display:block;border:0">'
+    preferences = preferences_url
+    if preferences is not None and body.is_html:
+        preferences = escape(preferences)
+    place = _pixel_effect(body, urls) if pixel is not None else None
+    fixed: dict[Effect, str | None] = {
+        Effect.REMOVE: "",
+        Effect.PREFERENCES: preferences,
+        Effect.PIXEL: pixel or "",
+        Effect.PIXEL_AT_END: pixel if place is Effect.PIXEL_AT_END else None,
+        Effect.PIXEL_AT_START: pixel if place is Effect.PIXEL_AT_START else None,
+    }
+    encode = body.text.encode
+    ready = {effect: None if text is None else encode(text) for effect, text in fixed.items()}
+    return [
+        (encode(urls[edit.number]) if edit.number in urls else None)
+        if edit.effect is Effect.LINK
+        else ready[edit.effect]
+        for edit in body.edits
+    ]
+
+
+def _pixel_effect(body: _Body, urls: Mapping[int, str]) -> Effect:
+    """At the start where the body's end would be clipped, if there is a start."""
+    if all(edit.effect is not Effect.PIXEL_AT_START for edit in body.edits):
+        return Effect.PIXEL_AT_END
+    size = len(body.content.decoded)
+    for edit, slot in zip(body.edits, body.slots, strict=True):
+        if edit.effect is Effect.LINK and edit.number in urls:
+            size += len(urls[edit.number]) - (slot.end - slot.start)
+    return Effect.PIXEL_AT_START if size > CLIPPED else Effect.PIXEL_AT_END
+
+
+def compile_message(data: bytes, rules: Rules | None = None, *, controls: Controls | None = None) -> Plan:
+    """Find what may be changed in a message. Never raises: what is not understood is left untouched.
+
+    `controls` saves reading the header block a second time."""
+    ranges: tuple[tuple[int, int], ...] = ()
+    try:
+        header = read_header(data)
+        controls = controls or read_block(header)
+        ranges = controls.ranges
+        return _compile(data, header, controls, rulebook(rules or Rules()))
+    except TooManyPartsError:
+        return Plan(data=data, untouched=Reason.TOO_MANY_PARTS, _ranges=ranges)
+    except Exception:  # noqa: BLE001 - mail that we fail on is passed on as it came
+        return Plan(data=data, untouched=Reason.INTERNAL_ERROR, _ranges=ranges)
+
+
+def _compile(data: bytes, header: Header, controls: Controls, book: Rulebook) -> Plan:
+    reason = None
+    if controls.is_signed and not book.rules.track_signed:
+        reason = Reason.SIGNED_DKIM
+    elif header.malformed:
+        reason = Reason.MALFORMED_HEADER
+    elif header.body is None:
+        reason = Reason.NO_BODY
+    if reason is not None:
+        return Plan(data=data, untouched=reason, _ranges=controls.ranges)
+    findings = Findings(book=book, list_unsubscribe=controls.list_unsubscribe_urls)
+    bodies: list[_Body] = []
+    seen: list[tuple[Part, Reason | None]] = []
+    for part in parts(data, header):
+        result = _compile_part(data, part, findings)
+        if isinstance(result, Reason):
+            findings.kept.append(Kept(what=f"part {part.number}, {part.content_type}", reason=result))
+            seen.append((part, result))
+        else:
+            seen.append((part, None))
+            if result is not None:
+                bodies.append(result)
+    return Plan(
+        data=data,
+        untouched=None if findings.links or findings.has_pixel_place else _why_untouched(seen),
+        links=tuple(findings.links),
+        kept=tuple(findings.kept),
+        has_pixel_place=findings.has_pixel_place,
+        has_preferences_placeholder=findings.has_preferences,
+        _ranges=controls.ranges,
+        _bodies=tuple(bodies),
+    )
+
+
+_TELLING = frozenset(
+    {
+        Reason.SIGNED,
+        Reason.ENCRYPTED,
+        Reason.SMIME,
+        Reason.REPORT,
+        Reason.DIGEST,
+        Reason.UNKNOWN_MULTIPART,
+        Reason.MALFORMED_MULTIPART,
+        Reason.MALFORMED_TYPE,
+        Reason.TOO_DEEP,
+        Reason.NO_BLANK_LINE,
+    }
+)
+"""Reasons that say why no HTML body was found."""
+
+
+def _why_untouched(seen: Sequence[tuple[Part, Reason | None]]) -> Reason:
+    for part, reason in seen:
+        if part.content_type == "text/html":
+            if reason is None:
+                return Reason.NOTHING_TO_TRACK
+            if reason is not Reason.ATTACHMENT:
+                return reason
+    return next((reason for _, reason in seen if reason in _TELLING and reason), Reason.NO_HTML)
+
+
+def _compile_part(data: bytes, part: Part, findings: Findings) -> _Body | Reason | None:
+    """A body with its edits; why the part stays; or None where it is nothing to us or has no edits."""
+    is_html = part.content_type == "text/html"
+    if part.reason is not None:
+        return part.reason if is_html or part.reason in _TELLING else None
+    if not is_html and part.content_type != "text/plain":
+        return None
+    if part.end - part.body > MAX_BODY:
+        return Reason.TOO_LARGE
+    content = open_content(data, part.body, part.end, part.encoding)
+    if isinstance(content, Reason):
+        return content if is_html else None
+    if not content.decoded.strip():
+        return None
+    if not is_html and not _may_have_edits(content.decoded, findings):
+        return None
+    if _PGP in content.decoded:
+        return Reason.PGP
+    text = view(content.decoded, part.charset)
+    if isinstance(text, Reason):
+        return text if is_html else None
+    if text.wide and part.encoding not in ("base64", "quoted-printable"):
+        # line ends and NULs of wide charsets do not survive unencoded (RFC 2045 2.8)
+        return Reason.CHARSET_MISMATCH
+    if is_html:
+        edits = html_edits(text, findings)
+    else:
+        edits = text_edits(text, findings, flowed=part.flowed, delsp=part.delsp)
+    if not edits:
+        return None
+    body = _Body(part.body, part.end, content, text, tuple(edits), _slots(text, edits), is_html)
+    if part.encoding != "base64" and _may_end_early(body, part.boundaries):
+        return _only_enclosed(body, findings)
+    return body
+
+
+_ENCLOSED = frozenset({Effect.LINK, Effect.PIXEL_AT_END})
+"""Behind these stands a quote, a blank, or the start of a tag, and never a hyphen."""
+
+
+def _may_end_early(body: _Body, boundaries: Sequence[bytes]) -> bool:
+    """Taking something out of the text, or breaking a line behind it, could make a delimiter line."""
+    if not boundaries or all(edit.effect in _ENCLOSED for edit in body.edits):
+        return False
+    text = body.content.decoded
+    pieces, at = [], 0
+    for edit, slot in zip(body.edits, body.slots, strict=True):
+        if edit.effect is not Effect.LINK:
+            pieces.append(text[at : slot.start])
+            at = slot.end
+    joined = b"".join((*pieces, text[at:]))
+    delimiters = [b"--" + boundary for boundary in boundaries]
+    return any(joined.count(delimiter) > text.count(delimiter) for delimiter in delimiters) or any(
+        text.startswith(delimiter, slot.end) for delimiter in delimiters for slot in body.slots
+    )
+
+
+def _only_enclosed(body: _Body, findings: Findings) -> _Body:
+    """The body with its links and the pixel at its end; placeholders and marks stay."""
+    kept = [index for index, edit in enumerate(body.edits) if edit.effect in _ENCLOSED]
+    edits = tuple(body.edits[index] for index in kept)
+    if any(edit.effect is Effect.PIXEL for edit in body.edits):
+        findings.has_pixel_place = False
+    findings.keep("placeholders", "", Reason.DELIMITER)
+    return body._replace(edits=edits, slots=tuple(body.slots[index] for index in kept))
+
+
+def _may_have_edits(decoded: bytes, findings: Findings) -> bool:
+    return (
+        findings.book.rules.wrap_plain_text or b"{{" in decoded or b"notrack" in decoded or b"\x00" in decoded
+    )
+
+
+_PIXELS = frozenset({Effect.PIXEL, Effect.PIXEL_AT_END, Effect.PIXEL_AT_START})
+
+
+def _slots(text: Text, edits: Sequence[Edit]) -> tuple[Slot, ...]:
+    offsets = text.offsets([position for edit in edits for position in (edit.start, edit.end)])
+    return tuple(
+        Slot(
+            offsets[2 * index],
+            offsets[2 * index + 1],
+            optional=edit.effect is Effect.LINK or edit.effect in _PIXELS,
+            fallback=b"" if edit.effect is Effect.PIXEL else None,
+            breakable=edit.effect in _PIXELS,
+        )
+        for index, edit in enumerate(edits)
+    )

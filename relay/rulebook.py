@@ -1,0 +1,287 @@
+"""Which links are wrapped and which never are.
+
+`Rules` is the `[rewrite]` table as a value; `Rulebook` answers for one link, given as a BeautifulSoup tag.
+Each exception is a row of a table or a method of a few lines, each with its reason; wrapping less is always
+safe. Knows nothing of bytes, encodings or consent. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from fnmatch import translate
+from functools import lru_cache
+
+from bs4 import Tag
+
+from relay.html import MARK
+from relay.reasons import Reason
+
+MAX_TRACKING_URL = 4096
+"""Longer URLs are cut by mail programs and refused by servers."""
+
+SKIP_HOSTS = (
+    # app links open an app only while they lead to their own host
+    "apps.apple.com",
+    "itunes.apple.com",
+    "play.google.com",
+    "*.app.link",
+    "*.onelink.me",
+    "*.page.link",
+    "*.smart.link",
+    "wa.me",
+    "t.me",
+    # payment
+    "checkout.stripe.com",
+    "buy.stripe.com",
+    "pay.stripe.com",
+    "invoice.stripe.com",
+    "*.paypal.com",
+    "paypal.me",
+    "*.klarna.com",
+)
+SKIP_PATTERNS = (
+    r"(?:[/?&=#._-]|\b)(?:log[-_]?in|sign[-_]?in|log[-_]?on|sso|oauth2?|saml)(?=[/?&=#._-]|$)",
+    r"(?:reset|forgot(?:ten)?|change|set|new|recover)[-_/]?(?:password|passwd|pwd)",
+    r"(?:password|passwd|pwd)[-_/]?(?:reset|forgot(?:ten)?|change|recover[a-z]*)",
+    r"magic[-_/]?(?:link|login|sign-?in)",
+    r"(?:one-?time|otp|passwordless)(?=[/?&=#._-]|$)",
+    r"(?:confirm|verify|verification|activate|activation|validate)"
+    r"[-_/]?(?:e-?mail|account|address|token)?(?=[/?&=#]|$)",
+    r"(?:accept|join)[-_/]?(?:invite|invitation)|(?:invite|invitation)s?/(?:accept|join)",
+    r"[?&](?:token|auth|auth_token|access_token|login_token|otp|ticket|jwt|sig|signature|X-Amz-Signature)=",
+    r"(?:[/?&=_-]|\b)(?:checkout|pay|payment|pay-?now)(?=[/?&=#]|$)",
+)
+UNSUBSCRIBE_PATTERNS = (
+    r"un-?subscri|opt-?out|list-?unsub|email-?preferences",
+    r"(?:manage|update|change)[ /_-]*(?:your[ /_-]*)?(?:e-?mail[ /_-]*)?(?:preferences|subscription)",
+    r"(?:notification|communication|subscription|mail(?:ing)?)[ /_-]?(?:preferences|settings)",
+    r"abmeld|abbestell|austragen|newsletter[ -]?einstellungen",
+    r"d[eé]sabonn|d[eé]s-?inscri|g[eé]rer[ -](?:mes|vos)[ -]pr[eé]f[eé]rences",
+    r"disiscriv|cancell(?:a|ati|azione)[ /_-]?(?:iscrizione|dalla)|annulla[ /_-]?iscrizione",
+    r"darse[ /_-]?de[ /_-]?baja|cancelar[ /_-]?(?:la[ /_-]?)?(?:suscripci|inscri|subscri)|des(?:in)?scribir",
+    r"uitschrijv|afmeld|avregistrer|avanmäl|afmelding|avmeld|frameld",
+    r"wypisz|odhl[aá]sit|leiratkoz|dezabon|отписа|配信停止|退订|退訂",
+)
+WRAPPED_HOSTS = (
+    "*.list-manage.com",
+    "mandrillapp.com",
+    "*.mandrillapp.com",
+    "*.ct.sendgrid.net",
+    "sendgrid.net",
+    "*.sendgrid.net",
+    "*.awstrack.me",
+    "click.pstmrk.it",
+    "*.mjt.lu",
+    "*.rs6.net",
+    "*.sendibm*.com",
+    "*.sendibt*.com",
+    "*.sparkpostmail*.com",
+    "*.hubspotlinks.com",
+    "*.hubspotemail.net",
+    "*.createsend*.com",
+    "*.cmail*.com",
+    "click.icptrack.com",
+    "*.exct.net",
+    "*.e2ma.net",
+    "*.klclick*.com",
+    "*.ctrk.klclick.com",
+    "*.mailgun.org",
+    "*.customeriomail.com",
+    "*.safelinks.protection.outlook.com",
+    "urldefense.com",
+    "urldefense.proofpoint.com",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What is wrapped, as configured. Hosts are shell patterns (`*.example.org`), patterns are regular
+    expressions searched without regard to case."""
+
+    skip_hosts: tuple[str, ...] = SKIP_HOSTS
+    skip_patterns: tuple[str, ...] = SKIP_PATTERNS
+    """On the URL: login, reset, magic and payment links."""
+    unsubscribe_patterns: tuple[str, ...] = UNSUBSCRIBE_PATTERNS
+    """On the URL and on the visible text."""
+    wrap_visible_urls: bool = False
+    wrap_outlook: bool = True
+    wrap_plain_text: bool = False
+    protocol_relative: bool = False
+    """Wrap `//host` as https."""
+    max_links: int = 1000
+    own_hosts: tuple[str, ...] = ()
+    """Our tracking hosts: never wrapped again."""
+    wrapped_hosts: tuple[str, ...] = WRAPPED_HOSTS
+    """Click hosts of other services and of mail filters."""
+    track_signed: bool = False
+    """Rewrite messages whose DKIM or ARC signature a change breaks."""
+    max_url_length: int = 2900
+    """The longest destination whose tracking URL stays within `MAX_TRACKING_URL`: base64url takes four
+    characters for three octets, and host, path and seal need some room."""
+
+    def __post_init__(self) -> None:
+        for pattern in (*self.skip_patterns, *self.unsubscribe_patterns):
+            re.compile(pattern)
+
+
+OPT_OUT_MARKS: tuple[tuple[str, str | None], ...] = (
+    (MARK, None),
+    ("ses:no-track", None),
+    ("clicktracking", "off"),
+    ("data-msys-clicktrack", "0"),
+    ("data-pm-no-track", None),
+    ("data-no-track", None),
+    ("mc:disable-tracking", None),
+    ("mautic:disable-tracking", None),
+    ("autotrack", "false"),
+)
+"""Attributes by which authors keep a link from being tracked, here and at the services they come from; None
+stands for any value."""
+
+OPT_OUT_CLASSES = frozenset({"untracked", "mktnotrack"})
+
+NO_TRACK_SCHEME = re.compile(r"\s*https?((?:\+|&#43;|&#x2b;|&plus;)notrack)://", re.IGNORECASE)
+"""`https+notrack://host` asks for `https://host`, untracked."""
+
+
+class Rulebook:
+    """The rules, ready to be asked. Made once per `Rules` by `rulebook()`."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.is_own_host = _hosts(rules.own_hosts)
+        self._wrapped = _hosts(rules.wrapped_hosts)
+        self._skipped = _hosts(rules.skip_hosts)
+        self._patterns = _any(rules.skip_patterns)
+        self._unsubscribe = _any(rules.unsubscribe_patterns)
+
+    def judge_tag(self, tag: Tag, text: str, list_unsubscribe: Collection[str]) -> tuple[str, Reason | None]:
+        """(destination, None) for a link to be wrapped, else (what the link says, why it stays).
+
+        The destination has its entities decoded and lacks what browsers take out of it, nothing else."""
+        url = destination(str(tag.attrs["href"]))
+        if opted_out(tag):
+            return url, Reason.OPT_OUT
+        return self.judge(url, text, list_unsubscribe)
+
+    def judge(self, url: str, text: str, list_unsubscribe: Collection[str]) -> tuple[str, Reason | None]:
+        """The same for a URL that stands in no tag."""
+        if url.startswith("//") and self.rules.protocol_relative:
+            url = "https:" + url
+        host = _AUTHORITY.match(url)
+        if host is None:
+            return url, _why_not_http(url)
+        reason = self._form(url, host[1]) or self._place(url, host[1], text, list_unsubscribe)
+        return url, reason
+
+    def _form(self, url: str, authority: str) -> Reason | None:
+        """What the URL looks like."""
+        for unfit, reason in _UNFIT:
+            if unfit(url):
+                return reason
+        if not authority:
+            return Reason.NO_HOST
+        if "@" in authority:
+            return Reason.USERINFO
+        if _HOST.fullmatch(authority) is None:
+            return Reason.ODD_HOST
+        return Reason.TOO_LONG if len(url) > self.rules.max_url_length else None
+
+    def _place(self, url: str, authority: str, text: str, list_unsubscribe: Collection[str]) -> Reason | None:
+        """Where the URL leads and what it is for."""
+        host = _PORT.sub("", authority).lower().rstrip(".")
+        if self.is_own_host(host):
+            return Reason.OWN_HOST
+        if url in list_unsubscribe:
+            return Reason.LIST_UNSUBSCRIBE
+        if self._unsubscribe(url) or self._unsubscribe(text):
+            return Reason.UNSUBSCRIBE
+        if self._wrapped(host):
+            return Reason.ALREADY_WRAPPED
+        if self._skipped(host):
+            return Reason.SKIPPED_HOST
+        if self._patterns(url):
+            return Reason.SKIPPED_PATTERN
+        if not self.rules.wrap_visible_urls and looks_like_url(text):
+            return Reason.VISIBLE_URL
+        return None
+
+
+@lru_cache(maxsize=16)
+def rulebook(rules: Rules) -> Rulebook:
+    """The rulebook of some rules; their patterns are compiled once."""
+    return Rulebook(rules)
+
+
+_AUTHORITY = re.compile(r"https?://([^/?#\\]*)", re.IGNORECASE)
+_HOST = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_PORT = re.compile(r":[0-9]*\Z")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_PLACEHOLDER = re.compile(r"\{\{|\}\}|\{%|%\}|\*\||\|\*|<%|%>|%%[^%]+%%|\$\{|\[\[|\]\]|\[%|%\]|#\{")
+_OUTSIDE_ASCII = re.compile(r"[^\x00-\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_BROWSERS_STRIP = "".join(map(chr, range(0x21)))
+_BROWSERS_REMOVE = re.compile(r"[\t\r\n]+")
+
+_UNFIT: tuple[tuple[Callable[[str], object], Reason], ...] = (
+    (_PLACEHOLDER.search, Reason.TEMPLATE),
+    (_OUTSIDE_ASCII.search, Reason.NON_ASCII),
+    (re.compile(" ").search, Reason.BLANK),
+    (_CONTROL.search, Reason.CONTROL_CHARACTER),
+)
+
+
+def destination(value: str) -> str:
+    """An attribute's value as browsers read it as a URL (URL 4.4): ends stripped, tabs and line ends out."""
+    return _BROWSERS_REMOVE.sub("", value.strip(_BROWSERS_STRIP))
+
+
+def opted_out(tag: Tag) -> bool:
+    """The tag carries a mark of ours or of another service that it is not to be tracked."""
+    for name, value in OPT_OUT_MARKS:
+        found = tag.attrs.get(name)
+        if found is not None and (value is None or str(found).strip().lower() == value):
+            return True
+    classes = tag.attrs.get("class")
+    return bool(classes) and not OPT_OUT_CLASSES.isdisjoint(str(classes).lower().split())
+
+
+_URL_TEXT = re.compile(
+    r"(?:https?://\S+|www\.\S+|(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+(?:[a-z]{2,24}|xn--[a-z0-9-]+)(?:[:/?#]\S*)?)",
+    re.IGNORECASE,
+)
+_AROUND_TEXT = " \t\r\n\f\xa0\u200b\ufeff<>()[]{}\"'«»“”‘’.,;:!?→›|*-"
+
+
+def looks_like_url(text: str) -> bool:
+    """The visible text is nothing but a URL or a bare domain."""
+    return _URL_TEXT.fullmatch(text.strip(_AROUND_TEXT)) is not None
+
+
+def _why_not_http(url: str) -> Reason:
+    if not url:
+        return Reason.EMPTY
+    if url.startswith("#"):
+        return Reason.FRAGMENT
+    if _PLACEHOLDER.search(url):
+        return Reason.TEMPLATE
+    if NO_TRACK_SCHEME.match(url):
+        return Reason.OPT_OUT
+    if url.startswith(("//", "\\\\", "/\\", "\\/")):
+        return Reason.PROTOCOL_RELATIVE
+    return Reason.OTHER_SCHEME if _SCHEME.match(url) else Reason.RELATIVE
+
+
+def _hosts(patterns: tuple[str, ...]) -> Callable[[str], object]:
+    """A pattern `*.example.org` means what lies below the domain, and `example.org` that host alone."""
+    if not patterns:
+        return lambda _: None
+    return re.compile("|".join(translate(pattern.lower()) for pattern in patterns)).match
+
+
+def _any(patterns: tuple[str, ...]) -> Callable[[str], object]:
+    if not patterns:
+        return lambda _: None
+    return re.compile("|".join(f"(?:{pattern})" for pattern in patterns), re.IGNORECASE).search

@@ -1,0 +1,45 @@
+"""Mail's tables. The tracker's chain of migrations builds them; a test holds the two equal.
+
+Both hold addresses and content, and both are emptied as soon as the last recipient of a message is settled.
+Due times and leases are seconds since 1970 by the database's own clock, so that nodes agree.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, Boolean, Column, Double, Index, Integer, LargeBinary, MetaData, Table, Text
+
+from tracker.store.schema import Id, Moment
+from tracker.store.schema import metadata as tracker_metadata
+
+metadata = MetaData(naming_convention=tracker_metadata.naming_convention)
+
+spool = Table(
+    "spool",
+    metadata,
+    Column("message_id", Id, primary_key=True, nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("data", LargeBinary, nullable=False),  # the original, as it came
+    Column("received_at", Moment, nullable=False),
+    Column("client", JSON, nullable=False),
+    Column("envelope", JSON, nullable=False),  # SMTPUTF8, BODY, ENVID, RET
+)
+
+queue = Table(
+    "queue",
+    metadata,
+    Column("delivery_id", Id, primary_key=True, nullable=False),
+    Column("message_id", Id, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("address", Text, nullable=False),  # exactly as given in RCPT TO
+    Column("notify", Text, nullable=False),
+    Column("orcpt", Text, nullable=True),
+    Column("state", Text, nullable=False),  # waiting, held, damaged
+    Column("tries", Integer, nullable=False),
+    Column("queued_at", Double, nullable=False),
+    Column("due_at", Double, nullable=False),
+    Column("lease", Text, nullable=False),  # who works on it; "" for nobody
+    Column("lease_until", Double, nullable=False),
+    Column("delay_told", Boolean, nullable=False),
+    Index(None, "state", "due_at"),
+    Index(None, "message_id"),
+)

@@ -1,0 +1,349 @@
+"""Content-Transfer-Encoding at the encoded level: decode a part, and put new octets into it so that every
+encoded octet outside stays where it was.
+
+Knows RFC 2045 section 6 and the line limits of RFC 5321 4.5.3.1.6; knows nothing of what is put in. Content
+that does not follow its label is refused, never repaired. Pure.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
+from struct import Struct
+from typing import NamedTuple, Protocol
+
+from relay.reasons import Reason
+
+MAX_LINE = 998
+"""Octets of a line without its CRLF (RFC 5321 4.5.3.1.6)."""
+QUOTED_LINE = 76
+"""Octets of a quoted-printable or base64 line (RFC 2045 6.7, 6.8)."""
+SOFT_BREAK = b"=\r\n"
+
+Chunk = bytes | memoryview
+
+
+class Slot(NamedTuple):
+    """A range of decoded octets that may be replaced; an empty one is a place to insert at."""
+
+    start: int
+    end: int
+    optional: bool = False
+    """Not put in where the line would grow too long; `fallback` takes its place."""
+    fallback: bytes | None = None
+    """None leaves the slot as it was."""
+    breakable: bool = False
+    """A line end may be put before it."""
+
+
+class Content(Protocol):
+    """A part's content under its transfer encoding."""
+
+    @property
+    def decoded(self) -> bytes: ...
+
+    def write(self, slots: Sequence[Slot], values: Sequence[bytes | None], out: list[Chunk]) -> list[int]:
+        """Append the encoded content to `out`, each slot's octets replaced by its value (None: as it was).
+        Slots ascend and do not overlap. Gives the indexes of slots that had a value and were left alone."""
+        ...
+
+
+def open_content(data: bytes, start: int, end: int, encoding: str) -> Content | Reason:
+    """The content `data[start:end]`, or why it cannot be worked on."""
+    if encoding in ("7bit", "8bit", "binary"):
+        return Raw(data, start, end)
+    if encoding == "quoted-printable":
+        return Quoted.open(data, start, end) or Reason.BROKEN_ENCODING
+    if encoding == "base64":
+        return Base64.open(data, start, end) or Reason.BROKEN_ENCODING
+    return Reason.UNKNOWN_ENCODING
+
+
+class Raw:
+    """7bit, 8bit, binary: the octets are the content."""
+
+    __slots__ = ("_end", "_start", "_view", "decoded")
+
+    def __init__(self, data: bytes, start: int, end: int) -> None:
+        self._view = memoryview(data)
+        self._start, self._end = start, end
+        self.decoded = data[start:end]
+
+    def write(self, slots: Sequence[Slot], values: Sequence[bytes | None], out: list[Chunk]) -> list[int]:
+        view, base, text = self._view, self._start, self.decoded
+        left: list[int] = []
+        at = 0
+        line_start = line_end = -1
+        grown = 0
+        for index, (slot, value) in enumerate(zip(slots, values, strict=True)):
+            if value is None:
+                continue
+            if slot.start > line_end or line_end < 0:
+                line_start = max(line_end, text.rfind(b"\n", max(0, line_end), slot.start) + 1)
+                line_end = _line_end(text, slot.end)
+                grown = 0
+            elif slot.end > line_end:
+                line_end = _line_end(text, slot.end)
+            growth = len(value) - (slot.end - slot.start)
+            length = line_end - line_start + grown + growth
+            if length > MAX_LINE and growth > 0:
+                if slot.breakable and line_end - slot.start + len(value) <= MAX_LINE:
+                    value = b"\r\n" + value
+                    line_start, grown = slot.start, 0
+                elif slot.optional:
+                    left.append(index)
+                    if slot.fallback is None:
+                        continue
+                    value = slot.fallback
+                    growth = len(value) - (slot.end - slot.start)
+            grown += growth
+            out.append(view[base + at : base + slot.start])
+            out.append(value)
+            at = slot.end
+        out.append(view[base + at : self._end])
+        return left
+
+
+def _line_end(text: bytes, at: int) -> int:
+    end = text.find(b"\n", at)
+    if end < 0:
+        return len(text)
+    return end - 1 if end > at and text[end - 1] == 0x0D else end
+
+
+class Quoted:
+    """Quoted-printable (RFC 2045 6.7): only soft breaks around what is new, no escape is cut."""
+
+    __slots__ = ("_data", "_decoded_starts", "_end", "_start", "_starts", "decoded")
+
+    def __init__(
+        self, data: bytes, start: int, end: int, decoded: bytes, starts: tuple[list[int], list[int]]
+    ) -> None:
+        self._data, self._start, self._end = data, start, end
+        self.decoded = decoded
+        self._starts, self._decoded_starts = starts
+
+    @classmethod
+    def open(cls, data: bytes, start: int, end: int) -> Quoted | None:
+        """None where some `=` begins neither an escape nor a soft break."""
+        body = data[start:end]
+        soft_end = body.endswith(b"=")
+        if body.count(b"=\n") or body.count(b"=\r") != body.count(b"=\r\n"):
+            return None
+        decoded = binascii.a2b_qp(body)
+        lines = body.split(b"\r\n")
+        # An escape is three octets for one; a soft break ends a line and is three octets for none.
+        sizes = [len(line) - 2 * line.count(b"=") + (1 if line.endswith(b"=") else 2) for line in lines]
+        sizes[-1] -= 0 if soft_end else 2
+        decoded_starts = [0, *accumulate(sizes)]
+        if decoded_starts.pop() != len(decoded):
+            return None
+        starts = list(accumulate((len(line) + 2 for line in lines), initial=start))
+        starts.pop()
+        return cls(data, start, end, decoded, (starts, decoded_starts))
+
+    def write(self, slots: Sequence[Slot], values: Sequence[bytes | None], out: list[Chunk]) -> list[int]:
+        new = [value for value in values if value is not None]
+        places = [self._place(slot) for slot, value in zip(slots, values, strict=True) if value is not None]
+        view = memoryview(self._data)
+        at, column = self._start, 0
+        for index, place in enumerate(places):
+            if place.start < at:
+                place = place._replace(start=at, lead=b"")
+            column = place.start - place.line if place.line > at else column + place.start - at
+            out.append(view[at : place.start])
+            following = places[index + 1].start if index + 1 < len(places) else self._end
+            # before another change on this line a soft break must still fit
+            rest = (following + 1 if following <= place.line_end else place.line_end) - place.end
+            column = _write_quoted(place.lead + quote(new[index]), column, rest, place.limit, out)
+            at = place.end
+        out.append(view[at : self._end])
+        return []
+
+    def _place(self, slot: Slot) -> _Place:
+        start, first = self._encoded(slot.start)
+        if slot.end > slot.start:
+            end, last = self._encoded_behind(slot.end)
+        else:
+            end, last = start, first
+        line, line_end = self._line(first)
+        _, last_end = self._line(last)
+        limit = max(QUOTED_LINE, last_end - self._starts[last])
+        lead = b""
+        if start == end and start - line >= max(QUOTED_LINE, line_end - line):
+            # no room for a soft break behind a full line: its last character moves down with what is new
+            size = 3 if self._data[start - 3 : start - 2] == b"=" and start - line >= 3 else 1
+            lead = self._data[start - size : start]
+            start -= size
+        return _Place(start, end, line, last_end, limit, lead)
+
+    def _line(self, index: int) -> tuple[int, int]:
+        start = self._starts[index]
+        end = self._starts[index + 1] - 2 if index + 1 < len(self._starts) else self._end
+        return start, end
+
+    def _encoded(self, offset: int) -> tuple[int, int]:
+        """Where the decoded octet at `offset` begins, and the index of its line."""
+        index = bisect_right(self._decoded_starts, offset) - 1
+        at, end = self._line(index)
+        return self._walk(at, end, offset - self._decoded_starts[index]), index
+
+    def _encoded_behind(self, offset: int) -> tuple[int, int]:
+        """Where the encoded form of the octet before `offset` ends, and the index of its line."""
+        index = bisect_right(self._decoded_starts, offset - 1) - 1
+        at, end = self._line(index)
+        return self._walk(at, end, offset - self._decoded_starts[index]), index
+
+    def _walk(self, at: int, end: int, octets: int) -> int:
+        """`octets` decoded octets on from `at`; the line end itself counts as plain octets."""
+        find = self._data.find
+        while octets > 0:
+            escape = find(b"=", at, end)
+            if escape < 0 or escape - at >= octets:
+                return at + octets
+            octets -= escape - at + 1
+            at = escape + 3
+        return at
+
+
+class _Place(NamedTuple):
+    start: int
+    end: int
+    line: int
+    """Where the line begins that holds `start`."""
+    line_end: int
+    """Where the line ends that holds `end`."""
+    limit: int
+    lead: bytes
+
+
+_TO_QUOTE = re.compile(rb"[^!-<>-~ ]| \Z")
+
+
+def quote(octets: bytes) -> bytes:
+    """Octets in quoted-printable on one line, without soft breaks; blanks inside are plain."""
+    if not _TO_QUOTE.search(octets):
+        return octets
+    return _TO_QUOTE.sub(lambda match: b"=%02X" % match[0][0], octets)
+
+
+def _write_quoted(new: bytes, column: int, rest: int, limit: int, out: list[Chunk]) -> int:
+    """Put `new` at `column`, before `rest` octets of the same line. Gives the column behind it."""
+    if column + len(new) + rest <= limit:
+        out.append(new)
+        return column + len(new)
+    if column:
+        out.append(SOFT_BREAK)
+    at, room = 0, QUOTED_LINE - 1
+    while len(new) - at > room:
+        end = at + room
+        escape = new.rfind(b"=", end - 2, end)
+        if escape >= 0:
+            end = escape
+        out += (new[at:end], SOFT_BREAK)
+        at = end
+    out.append(new[at:])
+    column = len(new) - at
+    if column + rest > QUOTED_LINE and column:
+        out.append(SOFT_BREAK)
+        return 0
+    return column
+
+
+class Base64:
+    """Base64 (RFC 2045 6.8): encoded anew from the first group that changes, at the line length found."""
+
+    __slots__ = (
+        "_data",
+        "_end",
+        "_length",
+        "_line",
+        "_located",
+        "_newline",
+        "_payload_end",
+        "_start",
+        "decoded",
+    )
+
+    def __init__(self, data: bytes, start: int, end: int, payload_end: int, decoded: bytes) -> None:
+        self._data, self._start, self._end = data, start, end
+        self._payload_end = payload_end
+        self.decoded = decoded
+        first = data.find(b"\n", start, payload_end)
+        self._newline = b"\r\n" if first < 0 or data[first - 1] == 0x0D else b"\n"
+        length = QUOTED_LINE if first < 0 else len(data[start:first].rstrip(b"\r"))
+        self._located: dict[int, tuple[int, int]] = {}
+        self._length = length if 4 <= length <= MAX_LINE else QUOTED_LINE
+        self._line = Struct(f"{self._length}s")
+
+    @classmethod
+    def open(cls, data: bytes, start: int, end: int) -> Base64 | None:
+        """None where the content is anything but one run of whole groups in lines."""
+        body = data[start:end]
+        payload = body.rstrip(b"\r\n \t")
+        if payload[:1] in (b"\r", b"\n"):
+            return None
+        groups = payload.translate(None, b"\r\n")
+        try:
+            decoded = binascii.a2b_base64(groups, strict_mode=True)
+        except binascii.Error:
+            return None
+        if binascii.b2a_base64(decoded, newline=False) != groups:
+            return None
+        return cls(data, start, end, start + len(payload), decoded)
+
+    def write(self, slots: Sequence[Slot], values: Sequence[bytes | None], out: list[Chunk]) -> list[int]:
+        view = memoryview(self._data)
+        first = next((slot for slot, value in zip(slots, values, strict=True) if value is not None), None)
+        if first is None:
+            out.append(view[self._start : self._end])
+            return []
+        group = first.start // 3
+        if group not in self._located:
+            self._located[group] = self._locate(4 * group)
+        cut, column = self._located[group]
+        text = memoryview(self.decoded)
+        pieces: list[Chunk] = []
+        at = 3 * group
+        for slot, value in zip(slots, values, strict=True):
+            if value is not None:
+                pieces += (text[at : slot.start], value)
+                at = slot.end
+        pieces.append(text[at:])
+        encoded = binascii.b2a_base64(b"".join(pieces), newline=False)
+        if not encoded:
+            # nothing follows on the next line: the line end before it goes
+            cut = self._start + len(self._data[self._start : cut].rstrip(b"\r\n"))
+        out.append(view[self._start : cut])
+        self._write_lines(encoded, column, out)
+        out.append(view[self._payload_end : self._end])
+        return []
+
+    def _locate(self, offset: int) -> tuple[int, int]:
+        """Where the base64 character at `offset` stands, line ends not counted, and its column."""
+        data, at = self._data, self._start
+        line_end = data.find(b"\n", at, self._payload_end)
+        while line_end >= 0:
+            length = line_end - at - (1 if data[line_end - 1] == 0x0D else 0)
+            if offset < length:
+                break
+            offset -= length
+            at = line_end + 1
+            line_end = data.find(b"\n", at, self._payload_end)
+        return at + offset, offset
+
+    def _write_lines(self, encoded: bytes, column: int, out: list[Chunk]) -> None:
+        room = self._length - column
+        if room <= 0 and encoded:
+            out.append(self._newline)
+            room = self._length
+        remainder = max(0, len(encoded) - room) % self._length
+        tail = len(encoded) - remainder
+        lines = [encoded[:room]]
+        lines += [line for (line,) in self._line.iter_unpack(memoryview(encoded)[room:tail])]
+        if remainder:
+            lines.append(encoded[tail:])
+        out.append(self._newline.join(lines))

@@ -1,0 +1,36 @@
+"""A program with another key ring than the store's must not start."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tracker.errors import KeyRingError
+from tracker.keyring import load_or_create, rotate
+from tracker.store.database import Database
+from tracker.store.ringkeys import agree
+from tracker.tokens import KeyRing
+
+NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
+
+
+async def test_the_ring_the_store_knows_may_come_back_and_may_have_grown(
+    database: Database, ring: KeyRing, tmp_path: Path
+) -> None:
+    await agree(database, ring, "keys.toml", NOW)
+    await agree(database, ring, "keys.toml", NOW)
+    await agree(database, rotate(tmp_path / "keys.toml"), "keys.toml", NOW)
+
+
+async def test_a_ring_that_lacks_a_key_in_use_is_refused_by_name(
+    database: Database, ring: KeyRing, tmp_path: Path
+) -> None:
+    await agree(database, ring, "keys.toml", NOW)
+    other = load_or_create(tmp_path / "other.toml")
+    with pytest.raises(KeyRingError) as caught:
+        await agree(database, other, "/etc/candor/keys.toml", NOW)
+    assert "/etc/candor/keys.toml" in str(caught.value)
+    assert ring.newest.id.hex() in str(caught.value)
+    await agree(database, ring, "keys.toml", NOW)

@@ -1,0 +1,1 @@
+"""The operator's face, on a listener of its own."""

@@ -1,0 +1,1 @@
+"""Commands about the tracking domain; `relay.cli` gathers them into `candor`."""

@@ -1,0 +1,121 @@
+"""What the commands share: the configuration option, running, and showing things to people and programs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
+
+from tracker.config import RELAY_TABLES, Config, load
+from tracker.domain import Domain
+from tracker.errors import CandorError, ConfigError, InvalidAddress, InvalidValue
+
+T = TypeVar("T")
+
+config_option = click.option(
+    "--config",
+    "config_file",
+    envvar="CANDOR_CONFIG",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The configuration file; without one every option has its default.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
+class CommandError(click.ClickException):
+    """An error as people see it: one sentence, no traceback. Exit code 1, or 2 where the call was wrong."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.wrong_call = isinstance(error, ConfigError | InvalidAddress | InvalidValue)
+
+    @property
+    def exit_code(self) -> int:  # type: ignore[override]
+        return 2 if self.wrong_call else 1
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"candor: {self.message}", err=True)
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Runs a command's work, on uvloop where there is one."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(main)
+    return uvloop.run(main)
+
+
+def with_domain(config_file: Path | None, work: Callable[[Domain], Awaitable[T]]) -> T:
+    """Opens the tracking domain, does the work, closes it. Errors are shown, not raised."""
+
+    async def main() -> T:
+        domain = await Domain.open(load(config_file, Config, foreign=RELAY_TABLES))
+        try:
+            return await work(domain)
+        finally:
+            await domain.close()
+
+    try:
+        return run(main())
+    except CandorError as error:
+        raise CommandError(error) from error
+
+
+@contextmanager
+def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on the terminal, nothing where there is none; gives the function that moves it."""
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda advanced: bar.update(task, advance=advanced)
+
+
+def show_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def show_json_lines(values: Iterable[Any]) -> None:
+    for value in values:
+        click.echo(json.dumps(value, ensure_ascii=False))
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
+    """A table for people. Cells are shown as they are: what came from mail cannot style or break it."""
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    console().print(table)
+
+
+def console() -> Console:
+    """Wide enough not to cut ids where the output is no terminal."""
+    return Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+
+
+def printable(cell: object) -> str:
+    """Text without control characters: a subject must not steer the reader's terminal."""
+    text = "" if cell is None else str(cell)
+    return "".join(character if character.isprintable() else "·" for character in text)
+
+
+def id_argument(text: str, what: str) -> bytes:
+    """16 octets from their hex form. Raises InvalidValue."""
+    try:
+        octets = bytes.fromhex(text)
+    except ValueError:
+        octets = b""
+    if len(octets) != 16:
+        raise CommandError(InvalidValue(f"{text!r} is not the id of a {what}: expected 32 hex digits"))
+    return octets

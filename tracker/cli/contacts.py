@@ -1,0 +1,235 @@
+"""`candor contact …` and `candor explain`: who is known, what they said, and what follows from it."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tracker.address import normalize
+from tracker.cli.common import (
+    CommandError,
+    config_option,
+    json_option,
+    progress,
+    show_json,
+    show_table,
+    with_domain,
+)
+from tracker.consent import Consent, DoNotTrack, Question, Step, steps
+from tracker.contactfile import Refused, read_contacts
+from tracker.domain import Domain
+from tracker.errors import CandorError, InvalidValue
+from tracker.store.contacts import Person
+from tracker.store.deliveries import isoformat
+from tracker.store.register import MOST_CHANGES, Effect, Recorded, Source, Statement, parse_statement
+
+
+@click.group()
+def contact() -> None:
+    """People and their consent."""
+
+
+@contact.command("set")
+@click.argument("address")
+@click.argument("values", nargs=-1, required=True, metavar="KEY=VALUE...")
+@click.option("--as-of", help="When the person said it (ISO 8601 with time zone); now, when left out.")
+@click.option(
+    "--evidence", multiple=True, metavar="KEY=VALUE", help="Proof, e.g. form=https://… (repeatable)."
+)
+@json_option
+@config_option
+def set_(
+    address: str,
+    values: tuple[str, ...],
+    as_of: str | None,
+    evidence: tuple[str, ...],
+    as_json: bool,
+    config_file: Path | None,
+) -> None:
+    """Record what a person said.
+
+    Keys: tracking_consent (granted, denied, withdrawn, unknown), do_not_track (true, false, unset), country,
+    group, and any attribute of your own.
+    """
+    try:
+        fields = _pairs(values) | ({"as_of": as_of} if as_of else {})
+        statement = parse_statement(address, fields, evidence=_pairs(evidence))
+    except CandorError as error:
+        raise CommandError(error) from error
+
+    async def work(domain: Domain) -> Recorded:
+        now = datetime.now(UTC)
+        (recorded,) = await domain.register.record([statement], source=Source.CLI, actor=_actor(), now=now)
+        return recorded
+
+    recorded = with_domain(config_file, work)
+    if as_json:
+        show_json({"address": recorded.address, "effect": recorded.effect, "reason": recorded.reason})
+    else:
+        click.echo(
+            f"{recorded.address}: {recorded.effect}" + (f" ({recorded.reason})" if recorded.reason else "")
+        )
+    if recorded.effect is Effect.NOT_EFFECTIVE:
+        raise SystemExit(1)
+
+
+@contact.command()
+@click.argument("address")
+@json_option
+@config_option
+def show(address: str, as_json: bool, config_file: Path | None) -> None:
+    """Show what is kept of one person."""
+    person = with_domain(config_file, lambda domain: domain.contacts.show(address))
+    shown = _shown(person)
+    if as_json:
+        show_json(shown)
+    else:
+        show_table(
+            ("what", "value"), [(key, value) for key, value in shown.items() if value not in (None, {})]
+        )
+
+
+@contact.command()
+@click.argument("address")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@config_option
+def erase(address: str, yes: bool, config_file: Path | None) -> None:
+    """Erase a person: events, ledger content and address go, a keyed hash stays so that nobody tracks them again."""
+    if not yes:
+        click.confirm(f"Erase {address}? This cannot be undone", abort=True)
+    removed = with_domain(
+        config_file, lambda domain: domain.erasure.erase(address, actor=_actor(), now=datetime.now(UTC))
+    )
+    click.echo(f"erased, with {removed} event{'' if removed == 1 else 's'}")
+
+
+@contact.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Read and check everything, change nothing.")
+@json_option
+@config_option
+def import_(file: Path, dry_run: bool, as_json: bool, config_file: Path | None) -> None:
+    """Import contacts from a CSV file with a header line.
+
+    Columns: address (or email), tracking_consent, do_not_track, country, group, as_of, evidence; any other column
+    becomes an attribute. An empty do_not_track means false; a column that is not there leaves its value alone.
+    Refused rows are listed with their line; all others are imported.
+    """
+
+    async def work(domain: Domain) -> dict[str, Any]:
+        return await _import(domain, file, dry_run)
+
+    result = with_domain(config_file, work)
+    refused: list[Refused] = result.pop("refused_rows")
+    if as_json:
+        show_json(result | {"refusals": [{"line": one.line, "reason": one.reason} for one in refused]})
+    else:
+        counted = [(key.replace("_", " "), value) for key, value in result.items()]
+        show_table(("rows", "number"), counted, title="Nothing was changed (dry run)" if dry_run else None)
+        for one in refused[:50]:
+            click.echo(f"{file}:{one.line}: {one.reason}", err=True)
+        if len(refused) > 50:
+            click.echo(f"… and {len(refused) - 50} more; --json lists all", err=True)
+    if refused or result["not_effective"]:
+        raise SystemExit(1)
+
+
+@click.command()
+@click.argument("address")
+@json_option
+@config_option
+def explain(address: str, as_json: bool, config_file: Path | None) -> None:
+    """Show, step by step, what would be measured of a mail to ADDRESS today."""
+
+    async def work(domain: Domain) -> list[Step]:
+        normal = normalize(address)
+        contact = (await domain.contacts.ask((normal,)))[normal]
+        return list(steps(Question(contact=contact, reading=domain.policy.reading())))
+
+    found = with_domain(config_file, work)
+    decision = found[-1].decision
+    assert decision is not None  # noqa: S101 - the last step carries it
+    if as_json:
+        walked = [{"asked": step.asked, "found": step.found} for step in found]
+        show_json(
+            {
+                "mode": decision.mode,
+                "reason": decision.reason,
+                "opens": decision.opens,
+                "clicks": decision.clicks,
+                "steps": walked,
+            }
+        )
+        return
+    rows = [
+        (n, step.asked, step.found, step.decision.mode if step.decision else "")
+        for n, step in enumerate(found, 1)
+    ]
+    show_table(("", "asked", "found", "mode"), rows)
+    click.echo(f"{decision.mode}: {decision.reason}")
+
+
+async def _import(domain: Domain, file: Path, dry_run: bool) -> dict[str, Any]:
+    """Reads in batches, so that neither memory nor a transaction grows with the file."""
+    counted = {"read": 0, **{effect.value.replace("-", "_"): 0 for effect in Effect}, "refused": 0}
+    refused: list[Refused] = []
+    batch: list[Statement] = []
+
+    async def flush() -> None:
+        if batch and not dry_run:
+            now = datetime.now(UTC)
+            for one in await domain.register.record(batch, source=Source.IMPORT, actor=_actor(), now=now):
+                counted[one.effect.value.replace("-", "_")] += 1
+        batch.clear()
+
+    size = file.stat().st_size  # noqa: ASYNC240 - a command, with nothing else on its loop
+    with progress("importing", size) as advance:
+        for row, octets in read_contacts(file, datetime.now(UTC)):
+            advance(octets)
+            counted["read"] += 1
+            if isinstance(row, Refused):
+                counted["refused"] += 1
+                refused.append(row)
+                continue
+            batch.append(row)
+            if len(batch) == MOST_CHANGES:
+                await flush()
+        await flush()
+    return {**counted, "refused_rows": refused}
+
+
+def _pairs(values: tuple[str, ...]) -> dict[str, str]:
+    pairs = {}
+    for value in values:
+        key, equals, text = value.partition("=")
+        if not equals or not key:
+            raise InvalidValue(f"{value!r}: expected KEY=VALUE")
+        pairs[key] = text
+    return pairs
+
+
+def _actor() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "cli"
+
+
+def _shown(person: Person) -> dict[str, Any]:
+    return {
+        "address": person.address,
+        "status": "erased" if person.erased else "active",
+        "tracking_consent": Consent(person.consent),
+        "consent_as_of": isoformat(person.consent_as_of) if person.consent_as_of else None,
+        "consent_source": person.consent_source,
+        "do_not_track": DoNotTrack(person.do_not_track),
+        "country": person.country,
+        "group": person.group,
+        "attributes": person.attributes,
+        "last_open_day": person.last_open_day,
+        "created_at": isoformat(person.created_at),
+    }

@@ -1,0 +1,78 @@
+"""`candor token show` and `candor keys rotate`: what one of our links says, and what it is sealed with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+
+from tracker import keyring
+from tracker.cli.common import CommandError, config_option, json_option, show_json, show_table
+from tracker.config import RELAY_TABLES, Config, load
+from tracker.errors import CandorError, TokenError
+from tracker.store.deliveries import isoformat
+from tracker.tokens import Kind, read
+
+
+@click.group()
+def token() -> None:
+    """Our links, read back."""
+
+
+@token.command()
+@click.argument("url")
+@json_option
+@config_option
+def show(url: str, as_json: bool, config_file: Path | None) -> None:
+    """Show where one of our links leads, which delivery it belongs to and which key sealed it."""
+    try:
+        config = load(config_file, Config, foreign=RELAY_TABLES)
+        found = read(_token_in(url), keyring.load(Path(config.tokens.keys_file)))
+    except CandorError as error:
+        raise CommandError(error) from error
+    subject = "mailing" if found.kind is Kind.OPEN and found.mode == "aggregate" else "delivery"
+    shown = {
+        "kind": found.kind.name.lower(),
+        "mode": found.mode.value,
+        "override": found.override,
+        subject: found.subject.hex(),
+        "sent_at": isoformat(found.sent_at) if found.sent_at.year > 1970 else None,
+        "link": found.link or None,
+        "destination": found.destination or None,
+        "suffix": found.suffix or None,
+        "key": found.key_id.hex(),
+    }
+    if as_json:
+        show_json(shown)
+    else:
+        show_table(("what", "value"), [(key, value) for key, value in shown.items() if value is not None])
+
+
+@click.group()
+def keys() -> None:
+    """The key ring."""
+
+
+@keys.command()
+@config_option
+def rotate(config_file: Path | None) -> None:
+    """Add a key for new links; old keys go on verifying for ever.
+
+    Programs that are running take it up when they are started again; give the file to every node first.
+    """
+    try:
+        config = load(config_file, Config, foreign=RELAY_TABLES)
+        ring = keyring.rotate(Path(config.tokens.keys_file))
+    except CandorError as error:
+        raise CommandError(error) from error
+    click.echo(f"key {ring.newest.id.hex()} is the newest of {len(ring.keys)} in {config.tokens.keys_file}")
+
+
+def _token_in(text: str) -> str:
+    """The token of a URL of ours, or the token itself. Raises TokenError."""
+    path = urlsplit(text).path if "/" in text else text
+    word = path.rpartition("/")[2].removesuffix(".gif")
+    if not word:
+        raise TokenError(f"{text!r} holds no token: expected a link such as https://t.example.com/c/TOKEN")
+    return word

@@ -1,0 +1,277 @@
+"""The configuration: strict TOML, read once into frozen values.
+
+An error names file, table and key, says what is wrong and what is allowed. Every string may come from a file
+(`url_file = "/run/secrets/url"`) and every key from the environment (`CANDOR_STORE_URL`), so that secrets need
+not stand in the configuration. The relay's tables are read by `relay.config`; here they are passed over.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+)
+
+from tracker.errors import ConfigError
+from tracker.policy import Policy, Unknown
+
+RELAY_TABLES = frozenset({"relay", "upstream", "queue", "rewrite", "override"})
+"""Tables that belong to the relay: the tracker's programs accept that they are there and never read them."""
+
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_SIZES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+
+
+def _duration(value: object) -> object:
+    if isinstance(value, str):
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)", value.strip())
+        if not match:
+            raise ValueError('expected a duration such as "500ms", "20s", "5m", "4h" or "5d"')
+        return float(match[1]) * _UNITS[match[2]]
+    raise ValueError('expected a duration in quotes, such as "20s"')
+
+
+def _size(value: object) -> object:
+    if isinstance(value, str):
+        match = re.fullmatch(r"(\d+)\s*(B|KB|MB|GB|KiB|MiB|GiB)", value.strip())
+        if not match:
+            raise ValueError('expected a size such as "500KB", "25MB" or "1GiB"')
+        return int(match[1]) * _SIZES[match[2]]
+    raise ValueError('expected a size in quotes, such as "25MB"')
+
+
+def _shown_duration(seconds: float) -> str:
+    """The duration as people write it, exactly: `0.05` is `50ms`, `300.0` is `5m`."""
+    for unit in ("d", "h", "m", "s"):
+        if seconds and seconds % _UNITS[unit] == 0:
+            return f"{int(seconds // _UNITS[unit])}{unit}"
+    return f"{seconds * 1000:g}ms" if seconds else "0s"
+
+
+def _shown_size(octets: int) -> str:
+    for unit in ("GB", "GiB", "MB", "MiB", "KB", "KiB"):
+        if octets % _SIZES[unit] == 0:
+            return f"{octets // _SIZES[unit]}{unit}"
+    return f"{octets}B"
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """`("127.0.0.1", 8080)` from `127.0.0.1:8080`; brackets around IPv6. Raises ValueError."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError('expected host:port, such as "127.0.0.1:2525" or "[::1]:2525"')
+    host = host.strip()
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError('an IPv6 address stands in brackets: "[::1]:2525"')
+    return host, int(port)
+
+
+def _listen(value: str) -> str:
+    parse_listen(value)
+    return value
+
+
+def _optional_listen(value: str) -> str:
+    return _listen(value) if value else value
+
+
+def _public_url(value: str) -> str:
+    parts = urlsplit(value)
+    plain = parts.scheme in ("http", "https") and not (parts.query or parts.fragment)
+    if not plain or not parts.hostname or parts.port == 0:  # `port` raises for what is no port
+        raise ValueError('expected the public base URL of the tracker, such as "https://t.example.com"')
+    if not value.isascii() or re.search(r"[=&\s]", value):
+        raise ValueError(
+            "the public base URL may hold only ASCII, without '=', '&' and blanks (use the IDNA form)"
+        )
+    return value.rstrip("/")
+
+
+def _store_url(value: str) -> str:
+    if not value.startswith(("sqlite:///", "postgresql://")):
+        raise ValueError('expected "sqlite:///PATH" or "postgresql://user:password@host/database"')
+    if value.startswith("sqlite:") and value.removeprefix("sqlite:///") in ("", ":memory:"):
+        raise ValueError(
+            'expected a file: several connections and processes share it, as in "sqlite:///PATH"'
+        )
+    _ = urlsplit(value).port  # raises for what is no port
+    return value
+
+
+Duration = Annotated[float, BeforeValidator(_duration), Field(ge=0), PlainSerializer(_shown_duration)]
+"""Seconds; written `"20s"`."""
+Size = Annotated[int, BeforeValidator(_size), Field(gt=0), PlainSerializer(_shown_size)]
+"""Octets; written `"25MB"`."""
+Listen = Annotated[str, AfterValidator(_listen)]
+OptionalListen = Annotated[str, AfterValidator(_optional_listen)]
+PublicUrl = Annotated[str, AfterValidator(_public_url)]
+StoreUrl = Annotated[str, AfterValidator(_store_url)]
+
+
+class Table(BaseModel):
+    """A table of the configuration: frozen, and strict about what it holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class TrackerTable(Table):
+    listen: Listen = "127.0.0.1:8080"
+    public_url: PublicUrl = "http://127.0.0.1:8080"
+    answer_within: Duration = Field(default="50ms", validate_default=True)
+    referrer_policy: Literal[
+        "", "no-referrer", "origin", "same-origin", "strict-origin", "strict-origin-when-cross-origin"
+    ] = "no-referrer"
+
+
+class AdminTable(Table):
+    listen: OptionalListen = "127.0.0.1:8081"
+
+
+class StoreTable(Table):
+    url: StoreUrl = "sqlite:///./candor-data/candor.db"
+    ask_within: Duration = Field(default="1s", validate_default=True, gt=0)
+    write_within: Duration = Field(default="5s", validate_default=True, gt=0)
+
+
+class ConsentTable(Table):
+    unknown: Unknown = Unknown.TRACK
+    do_not_track_unset: bool = False
+
+    def policy(self) -> Policy:
+        return Policy(unknown=self.unknown, do_not_track_unset=self.do_not_track_unset)
+
+
+class AnonymityTable(Table):
+    min_group: int = Field(default=5, ge=2, le=10_000)
+
+
+class TokensTable(Table):
+    keys_file: str = Field(default="./candor-data/keys.toml", min_length=1)
+
+
+class LogTable(Table):
+    format: Literal["readable", "json"] = "readable"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Config(Table):
+    """What the tracker's programs need to know."""
+
+    tracker: TrackerTable = TrackerTable()
+    admin: AdminTable = AdminTable()
+    store: StoreTable = StoreTable()
+    consent: ConsentTable = ConsentTable()
+    anonymity: AnonymityTable = AnonymityTable()
+    tokens: TokensTable = TokensTable()
+    log: LogTable = LogTable()
+
+
+C = TypeVar("C", bound=Config)
+
+
+def load(
+    path: Path | None,
+    model: type[C],
+    *,
+    environ: Mapping[str, str] = os.environ,
+    foreign: frozenset[str] = frozenset(),
+) -> C:
+    """The configuration in `path` (all defaults when None), with the environment's values over it.
+
+    Tables named in `foreign` are passed over. Raises ConfigError with one line for each thing that is wrong."""
+    name = str(path) if path else "the environment"
+    document = _read(path) if path else {}
+    for table in foreign:
+        document.pop(table, None)
+    _read_files(document, model, name)
+    variables = _overlay(document, model, environ)
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        lines = [_explain(name, model, variables, item) for item in error.errors()]
+        raise ConfigError("\n".join(lines)) from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from None
+
+
+def _tables(model: type[BaseModel]) -> dict[str, type[Table]]:
+    kinds = {table: field.annotation for table, field in model.model_fields.items()}
+    return {
+        table: kind for table, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, Table)
+    }
+
+
+def _read_files(document: dict[str, Any], model: type[BaseModel], name: str) -> None:
+    """`url_file = "/run/secrets/x"` gives `url` what the file holds, without blanks and line ends around it."""
+    for table, kind in _tables(model).items():
+        keys = document.get(table)
+        if not isinstance(keys, dict):
+            continue
+        for option in [option for option in kind.model_fields if f"{option}_file" in keys]:
+            key = f"{option}_file"
+            if option in keys:
+                raise ConfigError(
+                    f"{name}: [{table}] {key}: {option} is given too; only one of them is allowed"
+                )
+            path = Path(str(keys.pop(key)))
+            try:
+                keys[option] = path.read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise ConfigError(f"{name}: [{table}] {key}: {path} cannot be read: {error}") from None
+
+
+def _overlay(
+    document: dict[str, Any], model: type[BaseModel], environ: Mapping[str, str]
+) -> dict[tuple[str, str], str]:
+    """Puts the environment's values over the document's; gives the variable behind each (table, key) it set."""
+    variables = {}
+    for table, kind in _tables(model).items():
+        for key in kind.model_fields:
+            variable = f"CANDOR_{table}_{key}".upper()
+            if variable in environ and isinstance(document.setdefault(table, {}), dict):
+                document[table][key] = environ[variable]
+                variables[table, key] = variable
+    return variables
+
+
+def _explain(name: str, model: type[BaseModel], variables: Mapping[tuple[str, str], str], item: Any) -> str:
+    table, *rest = [str(part) for part in item["loc"]] or ["?"]
+    key = ".".join(rest)
+    source = variables.get((table, rest[0])) if rest else None
+    where = f"{source or name}: [{table}]" + (f" {key}" if key else "")
+    if item["type"] == "model_type":
+        return f"{where}: expected a table of that name (it is {item['input']!r})"
+    if item["type"] == "extra_forbidden":
+        field = model.model_fields.get(table)
+        known = (
+            list(model.model_fields)
+            if not rest
+            else list(getattr(field and field.annotation, "model_fields", ()))
+        )
+        return f"{where}: no such {'key' if rest else 'table'}; known: {', '.join(sorted(known))}"
+    message = str(item["msg"]).removeprefix("Value error, ")
+    shown = "" if "url" in key or "password" in key else f" (it is {item['input']!r})"
+    return f"{where}: {message}{shown}"

@@ -1,0 +1,54 @@
+"""The tracking domain, opened: store and key ring behind the verbs that relay, web and commands share."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tracker import keyring
+from tracker.config import Config
+from tracker.policy import Policy
+from tracker.store import ringkeys
+from tracker.store.contacts import Contacts
+from tracker.store.database import Database
+from tracker.store.deliveries import Deliveries
+from tracker.store.erasure import Erasure
+from tracker.store.events import Events
+from tracker.store.register import Register
+from tracker.tokens import KeyRing
+
+
+class Domain:
+    """Open with `await Domain.open(config)`, close with `await close()`."""
+
+    def __init__(self, config: Config, database: Database, ring: KeyRing) -> None:
+        self.config = config
+        self.database = database
+        self.ring = ring
+        self.policy: Policy = config.consent.policy()
+        self.contacts = Contacts(database, ring)
+        self.register = Register(database, ring)
+        self.deliveries = Deliveries(database)
+        self.events = Events(database)
+        self.erasure = Erasure(database, ring)
+
+    @classmethod
+    async def open(cls, config: Config) -> Domain:
+        """Key ring first, then store, then the check that they belong together.
+
+        Raises KeyRingError, StoreUnavailable, StoreError."""
+        keys_file = Path(config.tokens.keys_file)
+        ring = keyring.load_or_create(keys_file)
+        store = config.store
+        database = await Database.open(
+            store.url, ask_within=store.ask_within, write_within=store.write_within
+        )
+        try:
+            await ringkeys.agree(database, ring, str(keys_file), datetime.now(UTC))
+        except BaseException:
+            await database.close()
+            raise
+        return cls(config, database, ring)
+
+    async def close(self) -> None:
+        await self.database.close()

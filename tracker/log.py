@@ -1,0 +1,66 @@
+"""The tracker's vocabulary in the log: each function is an event. No address, IP or user agent passes through
+here; of a declined contact nothing does.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import structlog
+
+_log = structlog.get_logger("candor.tracker")
+
+
+def configure(style: str, level: str) -> None:
+    """Sets up the log of a program: `readable` or `json` lines on standard error, from `level` up. Libraries are
+    heard only when something is wrong: at lower levels some of them print addresses."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(name)s %(levelname)s %(message)s")
+    last = (
+        structlog.processors.JSONRenderer()
+        if style == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            last,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def store_away(direction: str, reason: str) -> None:
+    _log.error("store-away", direction=direction, reason=reason)
+
+
+def store_back(direction: str) -> None:
+    _log.warning("store-back", direction=direction)
+
+
+def listening(face: str, url: str) -> None:
+    _log.info("listening", face=face, url=url)
+
+
+def bad_token(kind: str) -> None:
+    _log.debug("bad-token", kind=kind)
+
+
+def answered_late(kind: str) -> None:
+    _log.warning("answered-before-commit", kind=kind)
+
+
+def hit_lost(kind: str, reason: str) -> None:
+    _log.warning("hit-lost", kind=kind, reason=reason)
+
+
+def request_failed(reason: str) -> None:
+    _log.error("request-failed", reason=reason)
+
+
+def consent_changed(source: str, changes: int, not_effective: int) -> None:
+    _log.info("consent-changed", source=source, changes=changes, not_effective=not_effective)

@@ -1,0 +1,1 @@
+"""What happened, added up: exact numbers, each with its denominator and its limits."""

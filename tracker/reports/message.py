@@ -1,0 +1,170 @@
+"""One message in numbers.
+
+delivered: accepted by upstream and not bounced later. Rates are shares of what was delivered *and* measured by
+name, and count what persons and their mail services' proxies did; machines stand beside. Anonymous and aggregate
+counts belong to the mailing, are totals, and are never mixed in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, distinct, func, select
+
+from tracker.consent import Mode
+from tracker.domain import Domain
+from tracker.errors import NotFound
+from tracker.events import EventKind, VerdictKind
+from tracker.store.counts import totals
+from tracker.store.schema import deliveries, events, links, mailings, messages
+
+HUMAN = (VerdictKind.PERSON.value, VerdictKind.PROXY.value, VerdictKind.UNSURE.value)
+"""Verdicts that count; the rest are machines."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engagement:
+    """One kind of event: deliveries that had it, how often, and how often machines did it."""
+
+    unique: int = 0
+    total: int = 0
+    machines: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkCount:
+    number: int
+    url: str
+    unique: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageReport:
+    """The numbers of one message."""
+
+    id: bytes
+    subject: str
+    mailing: str
+    statuses: dict[str, int]
+    delivered: int
+    trackable_delivered: int
+    """Delivered and measured by name: what rates are shares of."""
+    not_trackable: dict[str, int]
+    """Deliveries measured not at all or not by name, by reason."""
+    identified: dict[EventKind, Engagement]
+    links: tuple[LinkCount, ...]
+    mailing_counts: tuple[dict[str, Any], ...] = field(default=())
+
+    def rate(self, kind: EventKind) -> float | None:
+        """Deliveries with the event / delivered and measured; None where there is nothing to divide by."""
+        return self.identified[kind].unique / self.trackable_delivered if self.trackable_delivered else None
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "id": self.id.hex(),
+            "subject": self.subject,
+            "mailing": self.mailing,
+            "deliveries": self.statuses,
+            "delivered": self.delivered,
+            "trackable_delivered": self.trackable_delivered,
+            "not_trackable": self.not_trackable,
+            "identified": {
+                kind.value: {
+                    "unique": one.unique,
+                    "total": one.total,
+                    "machines": one.machines,
+                    "rate": self.rate(kind),
+                }
+                for kind, one in self.identified.items()
+            },
+            "links": [
+                {"number": one.number, "url": one.url, "unique": one.unique, "total": one.total}
+                for one in self.links
+            ],
+            "mailing_counts": list(self.mailing_counts),
+        }
+
+
+async def report_message(domain: Domain, message_id: bytes) -> MessageReport:
+    """The report of one message. Raises NotFound, StoreUnavailable."""
+    return await domain.database.read(lambda connection: _report(connection, message_id), within=30.0)
+
+
+def _report(connection: Connection, message_id: bytes) -> MessageReport:
+    query = select(messages.c.subject, messages.c.mailing_id, mailings.c.name).join(
+        mailings, mailings.c.id == messages.c.mailing_id
+    )
+    message = connection.execute(query.where(messages.c.id == message_id)).one_or_none()
+    if message is None:
+        raise NotFound(f"there is no message {message_id.hex()}")
+    statuses: dict[str, int] = {}
+    not_trackable: dict[str, int] = {}
+    trackable = 0
+    grouped = (
+        select(deliveries.c.status, deliveries.c.mode, deliveries.c.reason, func.count().label("n"))
+        .where(deliveries.c.message_id == message_id)
+        .group_by(deliveries.c.status, deliveries.c.mode, deliveries.c.reason)
+    )
+    for row in connection.execute(grouped):
+        statuses[row.status] = statuses.get(row.status, 0) + row.n
+        if row.mode == Mode.IDENTIFIED:
+            trackable += row.n if row.status == "accepted" else 0
+        else:
+            reason = row.reason if row.mode == Mode.UNTRACKED else f"{row.mode}: {row.reason}"
+            not_trackable[reason] = not_trackable.get(reason, 0) + row.n
+    return MessageReport(
+        id=message_id,
+        subject=message.subject,
+        mailing=message.name,
+        statuses=statuses,
+        delivered=statuses.get("accepted", 0),
+        trackable_delivered=trackable,
+        not_trackable=not_trackable,
+        identified={kind: _engagement(connection, message_id, kind) for kind in EventKind},
+        links=_links(connection, message_id),
+        mailing_counts=tuple(
+            {
+                "scope": one["scope"],
+                "group": one["grp"],
+                "kind": one["kind"],
+                "link": one["position"] or None,
+                "count": one["n"],
+            }
+            for one in totals(connection, bytes(message.mailing_id))
+        ),
+    )
+
+
+def _engagement(connection: Connection, message_id: bytes, kind: EventKind) -> Engagement:
+    theirs = (events.c.message_id == message_id) & (events.c.kind == kind.value)
+    human = events.c.verdict.in_(HUMAN)
+    counted = select(func.count(distinct(events.c.delivery_id)).label("people"), func.count().label("total"))
+    persons = connection.execute(counted.where(theirs & human)).one()
+    machines = connection.execute(select(func.count()).where(theirs & ~human)).scalar_one()
+    return Engagement(unique=persons.people, total=persons.total, machines=machines)
+
+
+def _links(connection: Connection, message_id: bytes) -> tuple[LinkCount, ...]:
+    clicked = (
+        select(
+            events.c.link,
+            func.count(distinct(events.c.delivery_id)).label("people"),
+            func.count().label("total"),
+        )
+        .where((events.c.message_id == message_id) & (events.c.kind == EventKind.CLICKED.value))
+        .where(events.c.verdict.in_(HUMAN))
+        .group_by(events.c.link)
+    )
+    found = {row.link: (row.people, row.total) for row in connection.execute(clicked)}
+    rows = connection.execute(select(links).where(links.c.message_id == message_id).order_by(links.c.number))
+    return tuple(
+        LinkCount(
+            number=row.number,
+            url=row.url,
+            unique=found.get(row.number, (0, 0))[0],
+            total=found.get(row.number, (0, 0))[1],
+        )
+        for row in rows
+    )

@@ -1,0 +1,377 @@
+"""The engine: SQLite or PostgreSQL behind one batching writer, coalesced readers and a breaker.
+
+Callers never wait on a driver: they wait on a future, for as long as they said, while one task per direction
+speaks to the database. When the database is slow, locked or gone, callers hear `StoreUnavailable` within their
+limit, later ones at once, until a probe finds it back. A write whose caller has gone is not begun.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import Connection, Executable, make_url, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tracker.errors import CandorError, StoreError, StoreUnavailable
+from tracker.store import engines, migrate
+from tracker.store.breaker import Breaker
+from tracker.store.engines import reason, translated
+
+T = TypeVar("T")
+K = TypeVar("K")
+V = TypeVar("V")
+
+Statement = tuple[Executable, Sequence[Mapping[str, Any]]]
+"""A statement and its rows. Statements that are the same object share one `executemany` in a batch."""
+
+Fetch = Callable[[Connection, list[K]], dict[K, V]]
+
+_MOST_JOBS = 500
+_MOST_KEYS = 900  # SQLite's oldest limit on bound parameters is 999
+_LEAST_PATIENCE = 2.0
+_MOST_TRIES = 3
+_CUT_AGAIN = 0.05
+
+
+class Database:
+    """Open with `await Database.open(url)`, close with `await close()`."""
+
+    def __init__(self, url: str, *, ask_within: float, write_within: float) -> None:
+        self._url = make_url(url)
+        self.dialect = "sqlite" if self._url.drivername.startswith("sqlite") else "postgresql"
+        self.ask_within = ask_within
+        self.write_within = write_within
+        if self.dialect == "sqlite":
+            self._writing = engines.sqlite(self._url, write_within, pool=1, writer=True)
+            self._reading = engines.sqlite(self._url, ask_within, pool=6, writer=False)
+        else:
+            self._writing = self._reading = engines.postgresql(self._url, ask_within, write_within)
+        self.reads = Breaker("reads", self._probe_read, patience=max(ask_within, _LEAST_PATIENCE))
+        self.writes = Breaker("writes", self._probe_write, patience=max(write_within, _LEAST_PATIENCE))
+        self._writer = _Writer(self)
+        self._coalescers: list[Coalescer[Any, Any]] = []
+        self._abandoned: set[asyncio.Task[Any]] = set()
+
+    @classmethod
+    async def open(cls, url: str, *, ask_within: float = 1.0, write_within: float = 5.0) -> Database:
+        """Connects and brings the tables up to date. Raises StoreUnavailable, StoreError."""
+        database = cls(url, ask_within=ask_within, write_within=write_within)
+        try:
+            if database.dialect == "sqlite" and (file := database._url.database):
+                Path(file).parent.mkdir(parents=True, exist_ok=True)
+            await migrate.upgrade(database._writing)
+        except BaseException as error:
+            await database.close()
+            if isinstance(error, OSError | SQLAlchemyError):
+                kind = type(translated(error))
+                raise kind(f"cannot open the store {database.shown_url}: {reason(error)}") from None
+            raise
+        return database
+
+    @property
+    def shown_url(self) -> str:
+        """The URL without its password."""
+        return self._url.render_as_string(hide_password=True)
+
+    async def close(self) -> None:
+        """Finishes what was handed over, as far as the database goes along, then lets go of every connection."""
+        await self._writer.close(self.write_within)
+        for coalescer in self._coalescers:
+            await coalescer.close(self.ask_within)
+        await self.reads.close()
+        await self.writes.close()
+        await _end(self._abandoned, self.ask_within)
+        await _dispose(self._reading, self.ask_within)
+        await _dispose(self._writing, self.ask_within)
+
+    async def write(self, *statements: Statement, within: float | None = None) -> None:
+        """Runs the statements in one transaction, shared with whoever else is waiting; returns once it is on
+        disk. Raises StoreUnavailable, StoreError."""
+        await self._writer.submit(statements, self.write_within if within is None else within)
+
+    async def change(self, work: Callable[[Connection], T], *, within: float | None = None) -> T:
+        """Runs a read-modify-write inside a transaction. It may run twice (alone, when its batch failed), so it
+        keeps no state outside the connection. Raises StoreUnavailable, StoreError, and what `work` raises."""
+        result: T = await self._writer.submit(work, self.write_within if within is None else within)
+        return result
+
+    async def read(self, work: Callable[[Connection], T], *, within: float | None = None) -> T:
+        """Runs a query for a page or a command. Hot paths use `coalesced`. Raises StoreUnavailable, StoreError, and
+        what `work` raises."""
+        self.reads.check()
+        # A task of its own: a driver may take seconds to give up a query that nobody waits for any more.
+        task = asyncio.create_task(self.run_read(work))
+        try:
+            done, _ = await asyncio.wait({task}, timeout=self.ask_within if within is None else within)
+        except asyncio.CancelledError:
+            self._abandon(task)
+            raise
+        if not done:
+            self._abandon(task)
+            raise StoreUnavailable("the store did not answer in time")
+        return task.result()
+
+    async def forget(self) -> None:
+        """Cuts SQLite's write-ahead log, which still holds erased pages as they were until it is checkpointed.
+
+        Raises StoreUnavailable when others use the log for so long that it could not be cut."""
+        if self.dialect != "sqlite":
+            return
+        try:
+            async with asyncio.timeout(self.write_within + self.ask_within):
+                while await self.read(_cut_log, within=self.write_within + self.ask_within):  # noqa: ASYNC110
+                    await asyncio.sleep(_CUT_AGAIN)
+        except TimeoutError:
+            raise StoreUnavailable(
+                "what was erased is gone from the tables, but the write-ahead log, in use by others, may still hold "
+                "it: erase again"
+            ) from None
+
+    async def run_read(self, work: Callable[[Connection], T]) -> T:
+        try:
+            async with self._reading.connect() as connection:
+                return await connection.run_sync(work)
+        except (OSError, SQLAlchemyError) as error:
+            raise translated(error) from error
+
+    def coalesced(self, fetch: Fetch[K, V]) -> Coalescer[K, V]:
+        """A reader that answers everybody who asked while the last query ran with the next one."""
+        coalescer = Coalescer(self, fetch)
+        self._coalescers.append(coalescer)
+        return coalescer
+
+    async def _probe_read(self) -> None:
+        await self.run_read(lambda connection: connection.execute(text("SELECT 1")))
+
+    async def _probe_write(self) -> None:
+        async with self._writing.begin() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    async def transact(self, work: Callable[[Connection], T]) -> T:
+        """Runs `work` in a transaction of its own; again when the database gave it up for another's sake."""
+        for tries in range(_MOST_TRIES):
+            try:
+                async with self._writing.begin() as connection:
+                    return await connection.run_sync(work)
+            except DBAPIError as error:
+                if tries + 1 == _MOST_TRIES or not engines.gave_way(error):
+                    raise
+        raise AssertionError("the last try returns or raises")
+
+    def _abandon(self, task: asyncio.Task[Any]) -> None:
+        task.cancel()
+        self._abandoned.add(task)
+        task.add_done_callback(self._let_go)
+
+    def _let_go(self, task: asyncio.Task[Any]) -> None:
+        self._abandoned.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen: nobody is left to hear it
+
+
+@dataclass(slots=True)
+class _Job:
+    work: tuple[Statement, ...] | Callable[[Connection], Any]
+    within: float
+    future: asyncio.Future[Any]
+
+    def fail(self, error: Exception) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class _Writer:
+    """One task that commits whatever queued up while its last commit ran."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._jobs: list[_Job] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def submit(self, work: tuple[Statement, ...] | Callable[[Connection], Any], within: float) -> Any:
+        self._database.writes.check()
+        job = _Job(work, within, asyncio.get_running_loop().create_future())
+        self._jobs.append(job)
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
+        try:
+            async with asyncio.timeout(within):
+                return await job.future
+        except TimeoutError:
+            self._database.writes.trip("a write took too long")
+            raise StoreUnavailable("the store did not take a write in time") from None
+
+    async def close(self, within: float) -> None:
+        if self._task is not None:
+            await _end({self._task}, within)
+
+    async def _run(self) -> None:
+        jobs: list[_Job] = []
+        try:
+            while self._jobs:
+                jobs, self._jobs = self._jobs[:_MOST_JOBS], self._jobs[_MOST_JOBS:]
+                # Whoever stopped waiting was told so: doing it now would surprise them.
+                wanted = [job for job in jobs if not job.future.done()]
+                if wanted:
+                    await self._commit(wanted)
+        finally:
+            self._task = None
+            for job in (*jobs, *self._jobs):
+                job.fail(StoreUnavailable("the store was closed"))
+            self._jobs.clear()
+
+    async def _commit(self, jobs: list[_Job]) -> None:
+        try:
+            # Longer than any caller waits: the limit is here only so that a dead connection ends one day.
+            async with asyncio.timeout(max(self._database.write_within, *(job.within for job in jobs)) * 2):
+                results = await self._database.transact(lambda connection: _run_batch(connection, jobs))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it goes to the callers
+            await self._failed(jobs, error)
+        else:
+            for job, result in zip(jobs, results, strict=True):
+                if not job.future.done():
+                    job.future.set_result(result)
+
+    async def _failed(self, jobs: list[_Job], error: Exception) -> None:
+        """One bad row fails only its owner: unless the database itself is away, each job gets its own try."""
+        final = translated(error)
+        if isinstance(final, StoreUnavailable):
+            self._database.writes.trip(reason(error))
+            for job in (*jobs, *self._jobs):
+                job.fail(final)
+            self._jobs.clear()
+        elif len(jobs) > 1:
+            for job in jobs:
+                if self._database.writes.tripped:
+                    job.fail(StoreUnavailable("the store is away"))
+                elif not job.future.done():
+                    await self._commit([job])
+        else:
+            jobs[0].fail(_for_caller(final, jobs[0]))
+
+
+def _for_caller(error: Exception, job: _Job) -> Exception:
+    """What a function raised is its owner's; of statements the store says itself what is wrong with them."""
+    return error if callable(job.work) or isinstance(error, CandorError) else StoreError(reason(error))
+
+
+def execute(connection: Connection, statements: Iterable[Statement]) -> None:
+    """Runs the statements, all rows of the same statement together, in the order each was first met."""
+    grouped: dict[int, tuple[Executable, list[Mapping[str, Any]]]] = {}
+    for statement, rows in statements:
+        if rows:
+            grouped.setdefault(id(statement), (statement, []))[1].extend(rows)
+    for statement, together in grouped.values():
+        connection.execute(statement, together)
+
+
+def _run_batch(connection: Connection, jobs: list[_Job]) -> list[Any]:
+    execute(connection, (one for job in jobs if not callable(job.work) for one in job.work))
+    return [job.work(connection) if callable(job.work) else None for job in jobs]
+
+
+_Waiting = list[tuple[Collection[K], asyncio.Future[dict[K, V]]]]
+
+
+class Coalescer(Generic[K, V]):
+    """Asks for many callers at once. Keys without an answer are absent from the result."""
+
+    def __init__(self, database: Database, fetch: Fetch[K, V]) -> None:
+        self._database = database
+        self._fetch = fetch
+        self._waiting: _Waiting[K, V] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def get(self, keys: Collection[K], *, within: float | None = None) -> dict[K, V]:
+        """What the store knows of `keys`. Raises StoreUnavailable when it does not say in time."""
+        self._database.reads.check()
+        future: asyncio.Future[dict[K, V]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((keys, future))
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
+        try:
+            async with asyncio.timeout(self._database.ask_within if within is None else within):
+                found = await future
+        except TimeoutError:
+            self._database.reads.trip("a question took too long")
+            raise StoreUnavailable("the store did not answer in time") from None
+        return {key: found[key] for key in keys if key in found}
+
+    async def close(self, within: float) -> None:
+        """Answers whoever waits, as far as the database goes along."""
+        if self._task is not None:
+            await _end({self._task}, within)
+
+    async def _run(self) -> None:
+        waiting: _Waiting[K, V] = []
+        try:
+            while self._waiting:
+                waiting, self._waiting = self._waiting, []
+                waiting = [(keys, future) for keys, future in waiting if not future.done()]
+                if waiting:
+                    await self._answer(waiting)
+        finally:
+            self._task = None
+            _fail((*waiting, *self._waiting), StoreUnavailable("the store was closed"))
+            self._waiting.clear()
+
+    async def _answer(self, waiting: _Waiting[K, V]) -> None:
+        keys = list({key for some, _ in waiting for key in some})
+        found: dict[K, V] = {}
+        try:
+            async with asyncio.timeout(self._database.ask_within * 2):
+                for start in range(0, len(keys), _MOST_KEYS):
+                    found |= await self._ask(keys[start : start + _MOST_KEYS])
+        except Exception as error:  # noqa: BLE001 - whatever it is, it goes to the callers
+            await self._failed(waiting, translated(error))
+        else:
+            for _, future in waiting:
+                if not future.done():
+                    future.set_result(found)
+
+    async def _failed(self, waiting: _Waiting[K, V], error: Exception) -> None:
+        """One bad key fails only who asked for it, as with writes."""
+        if isinstance(error, StoreUnavailable):
+            self._database.reads.trip(str(error))
+            _fail(waiting, error)
+        elif len(waiting) > 1:
+            for one in waiting:
+                await self._answer([one])
+        else:
+            _fail(waiting, error)
+
+    async def _ask(self, keys: list[K]) -> dict[K, V]:
+        return await self._database.run_read(lambda connection: self._fetch(connection, keys))
+
+
+def _fail(waiting: Iterable[tuple[Any, asyncio.Future[Any]]], error: Exception) -> None:
+    for _, future in waiting:
+        if not future.done():
+            future.set_exception(error)
+
+
+def _cut_log(connection: Connection) -> int:
+    return int(connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).scalar_one())
+
+
+async def _end(tasks: Collection[asyncio.Task[Any]], within: float) -> None:
+    """Lets the tasks finish for so long, then cancels them."""
+    if tasks:
+        _, late = await asyncio.wait(tasks, timeout=within)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+
+async def _dispose(engine: AsyncEngine, within: float) -> None:
+    try:
+        async with asyncio.timeout(within):
+            await engine.dispose()
+    except TimeoutError:
+        engines.hang_up(engine)
+        await engine.dispose()

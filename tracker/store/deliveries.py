@@ -1,0 +1,390 @@
+"""Messages, their deliveries and what became of each: written by the relay, asked at each hit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Text, bindparam, case, desc, exists, insert, select, text, update
+
+from tracker.address import domain_of
+from tracker.consent import Contact, Decision, Mode, untracked
+from tracker.errors import NotFound
+from tracker.store.contacts import contact_of, knowing
+from tracker.store.database import Database, Statement
+from tracker.store.schema import attempts, contacts, deliveries, links, mailings, messages
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mailing:
+    """What counts go by: the campaign named in a header, else sender address and day."""
+
+    id: bytes
+    kind: str
+    """`campaign`, `sender-day` or `sender-month`."""
+    name: str
+    sender: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A message as the register of deliveries knows it."""
+
+    id: bytes
+    mailing: Mailing
+    received_at: datetime
+    sender: str
+    from_header: str
+    subject: str
+    tags: tuple[str, ...] = ()
+    variant: str | None = None
+    message_class: str | None = None
+    size: int
+    untouched: str | None = None
+    links: tuple[tuple[int, str, str], ...] = ()
+    """(number, destination, visible text)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One recipient's copy. `recipient` is in normal form; None for an erased person."""
+
+    id: bytes
+    message_id: bytes
+    position: int
+    recipient: str | None
+    group: str | None = None
+    decision: Decision
+    status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try for one delivery, with upstream's own words."""
+
+    delivery_id: bytes
+    at: datetime
+    status: str
+    host: str
+    tls: str | None
+    code: int
+    enhanced: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """What a hit needs to know of its delivery: as it was sent, and its recipient as of today."""
+
+    delivery_id: bytes
+    message_id: bytes
+    mailing_id: bytes
+    sender: str
+    recipient: str | None
+    group: str | None
+    decision: Decision
+    accepted_at: datetime | None
+    contact: Contact
+    """Today's; erased where the delivery no longer names anybody."""
+
+
+_INSERT_MAILING = text(
+    "INSERT INTO mailings (id, kind, name, sender) VALUES (:id, :kind, :name, :sender) ON CONFLICT (id) DO NOTHING"
+)
+_INSERT_MESSAGE = insert(messages)
+_INSERT_LINKS = insert(links)
+_INSERT_DELIVERIES = insert(deliveries)
+_IS_ERASED = (
+    exists().where(deliveries.c.id == bindparam("b_delivery")).where(deliveries.c.recipient.is_(None))
+)
+_INSERT_ATTEMPTS = insert(attempts).values(
+    # Upstream likes to quote the address, and of an erased person there is none to be kept.
+    text=case((_IS_ERASED, ""), else_=bindparam("b_text", type_=Text))
+)
+_GROW_AUDIENCE = text(
+    "INSERT INTO audiences (mailing_id, grp, size) VALUES (:mailing_id, :grp, :size)"
+    " ON CONFLICT (mailing_id, grp) DO UPDATE SET size = audiences.size + excluded.size"
+)
+_SETTLE = (
+    update(deliveries)
+    .where(deliveries.c.id == bindparam("b_id"))
+    .values(
+        status=bindparam("b_status"), accepted_at=bindparam("b_accepted_at"), updated_at=bindparam("b_at")
+    )
+)
+_SENT = (
+    select(
+        deliveries.c.id.label("delivery_id"),
+        deliveries.c.message_id,
+        deliveries.c.recipient,
+        deliveries.c.grp.label("sent_grp"),
+        deliveries.c.mode,
+        deliveries.c.reason,
+        deliveries.c.opens,
+        deliveries.c.clicks,
+        deliveries.c.override,
+        deliveries.c.accepted_at,
+        messages.c.mailing_id,
+        messages.c.sender,
+        contacts.c.id,
+        contacts.c.tracking_consent,
+        contacts.c.do_not_track,
+        contacts.c.erased_key,
+        contacts.c.grp,
+        contacts.c.country,
+    )
+    .select_from(
+        deliveries.join(messages, messages.c.id == deliveries.c.message_id).outerjoin(
+            contacts, contacts.c.address == deliveries.c.recipient
+        )
+    )
+    .where(deliveries.c.id.in_(bindparam("ids", expanding=True)))
+)
+
+
+def insert_mailing(mailing: Mailing) -> Statement:
+    row = {"id": mailing.id, "kind": mailing.kind, "name": mailing.name, "sender": mailing.sender}
+    return _INSERT_MAILING, [row]
+
+
+def recording(message: Message, sent: Sequence[Delivery]) -> tuple[Statement, ...]:
+    """The statements that write down a message and its deliveries."""
+    groups = Counter(delivery.group or "" for delivery in sent if delivery.decision.mode is Mode.ANONYMOUS)
+    # In one order everywhere, so that writers of one mailing never wait for each other in a circle.
+    audience = [
+        {"mailing_id": message.mailing.id, "grp": group, "size": size}
+        for group, size in sorted(groups.items())
+    ]
+    # Hygiene leaves its one day on the contact, so there has to be one before the hit comes: made at the hit,
+    # its own date would tell the time of the open.
+    known = {one.recipient for one in sent if one.decision.mode is Mode.HYGIENE and one.recipient}
+    return (
+        insert_mailing(message.mailing),
+        knowing(known, message.received_at),
+        (_INSERT_MESSAGE, [_message_row(message)]),
+        (
+            _INSERT_LINKS,
+            [
+                {"message_id": message.id, "number": n, "url": url, "text": shown}
+                for n, url, shown in message.links
+            ],
+        ),
+        (_INSERT_DELIVERIES, [_delivery_row(delivery, message.received_at) for delivery in sent]),
+        (_GROW_AUDIENCE, audience),
+    )
+
+
+def settling(tries: Iterable[Attempt]) -> tuple[Statement, ...]:
+    """The statements that write down what became of deliveries: the attempt and the delivery's new state."""
+    tries = list(tries)
+    rows = [
+        {
+            "delivery_id": one.delivery_id,
+            "b_delivery": one.delivery_id,
+            "at": one.at,
+            "status": one.status,
+            "host": one.host,
+            "tls": one.tls,
+            "code": one.code,
+            "enhanced": one.enhanced,
+            "b_text": one.text,
+        }
+        for one in tries
+    ]
+    states = [
+        {
+            "b_id": one.delivery_id,
+            "b_status": one.status,
+            "b_accepted_at": one.at if one.status == "accepted" else None,
+            "b_at": one.at,
+        }
+        for one in tries
+    ]
+    # The delivery first: that waits for an erasure under way, and the attempt's text is judged after it.
+    return (_SETTLE, states), (_INSERT_ATTEMPTS, rows)
+
+
+def queueing(ids: Iterable[bytes], at: datetime) -> Statement:
+    """The statement that says of deliveries that they wait in the queue."""
+    return _SETTLE, [{"b_id": one, "b_status": "queued", "b_accepted_at": None, "b_at": at} for one in ids]
+
+
+class Deliveries:
+    """Reads of messages and deliveries."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._sent = database.coalesced(_fetch_sent)
+
+    async def sent(self, delivery_id: bytes) -> Sent | None:
+        """The delivery of a hit; None when there is none of that id (purged, or another store's).
+
+        Raises StoreUnavailable."""
+        return (await self._sent.get((delivery_id,))).get(delivery_id)
+
+    async def list(self, *, limit: int = 50) -> list[dict[str, Any]]:
+        """The latest messages with the number of their deliveries by status."""
+        return await self._database.read(lambda connection: _list(connection, limit))
+
+    async def show(self, message_id: bytes) -> dict[str, Any]:
+        """One message with deliveries, attempts and links, ready for JSON. Raises NotFound, StoreUnavailable."""
+        return await self._database.read(lambda connection: _show(connection, message_id), within=10.0)
+
+
+def _message_row(message: Message) -> Mapping[str, Any]:
+    return {
+        "id": message.id,
+        "mailing_id": message.mailing.id,
+        "received_at": message.received_at,
+        "sender": message.sender,
+        "from_header": message.from_header,
+        "subject": message.subject,
+        "tags": list(message.tags),
+        "variant": message.variant,
+        "class": message.message_class,
+        "size": message.size,
+        "untouched": message.untouched,
+    }
+
+
+def _delivery_row(delivery: Delivery, at: datetime) -> Mapping[str, Any]:
+    decision = delivery.decision
+    return {
+        "id": delivery.id,
+        "message_id": delivery.message_id,
+        "position": delivery.position,
+        "recipient": delivery.recipient,
+        "domain": domain_of(delivery.recipient) if delivery.recipient else "",
+        "grp": delivery.group,
+        "mode": decision.mode.value,
+        "reason": decision.reason,
+        "opens": decision.opens,
+        "clicks": decision.clicks,
+        "override": decision.override,
+        "status": delivery.status,
+        "accepted_at": None,
+        "updated_at": at,
+    }
+
+
+def decision_of(row: Any) -> Decision:
+    """The decision a delivery was sent under. One that no release of ours writes reads as untracked."""
+    try:
+        return Decision(
+            mode=Mode(row.mode), opens=row.opens, clicks=row.clicks, override=row.override, reason=row.reason
+        )
+    except ValueError:
+        return untracked("not-understood")
+
+
+def _fetch_sent(connection: Connection, ids: list[bytes]) -> dict[bytes, Sent]:
+    found = {}
+    for row in connection.execute(_SENT, {"ids": ids}):
+        if row.id is not None:
+            contact = contact_of(row)
+        else:  # nobody has told us of them yet; without an address they were erased
+            contact = Contact(erased=row.recipient is None)
+        found[bytes(row.delivery_id)] = Sent(
+            delivery_id=bytes(row.delivery_id),
+            message_id=bytes(row.message_id),
+            mailing_id=bytes(row.mailing_id),
+            sender=row.sender,
+            recipient=row.recipient,
+            group=row.sent_grp,
+            decision=decision_of(row),
+            accepted_at=row.accepted_at,
+            contact=contact,
+        )
+    return found
+
+
+def _list(connection: Connection, limit: int) -> list[dict[str, Any]]:
+    latest = select(messages, mailings.c.name.label("mailing")).join(
+        mailings, mailings.c.id == messages.c.mailing_id
+    )
+    rows = connection.execute(latest.order_by(desc(messages.c.received_at)).limit(limit)).all()
+    states: dict[bytes, dict[str, int]] = {}
+    theirs = select(deliveries.c.message_id, deliveries.c.status).where(
+        deliveries.c.message_id.in_([row.id for row in rows])
+    )
+    for row in connection.execute(theirs):
+        counted = states.setdefault(bytes(row.message_id), {})
+        counted[row.status] = counted.get(row.status, 0) + 1
+    return [
+        {
+            "id": bytes(row.id).hex(),
+            "mailing": row.mailing,
+            "from": row.from_header or row.sender,
+            "subject": row.subject,
+            "received_at": isoformat(row.received_at),
+            "deliveries": states.get(bytes(row.id), {}),
+        }
+        for row in rows
+    ]
+
+
+def _show(connection: Connection, message_id: bytes) -> dict[str, Any]:
+    query = select(messages, mailings.c.name.label("mailing")).join(
+        mailings, mailings.c.id == messages.c.mailing_id
+    )
+    message = connection.execute(query.where(messages.c.id == message_id)).one_or_none()
+    if message is None:
+        raise NotFound(f"there is no message {message_id.hex()}")
+    anchors = [
+        {"number": row.number, "url": row.url}
+        for row in connection.execute(
+            select(links).where(links.c.message_id == message_id).order_by(links.c.number)
+        )
+    ]
+    tries: dict[bytes, list[dict[str, Any]]] = {}
+    joined = select(attempts).join(deliveries, deliveries.c.id == attempts.c.delivery_id)
+    for row in connection.execute(
+        joined.where(deliveries.c.message_id == message_id).order_by(attempts.c.id)
+    ):
+        tries.setdefault(bytes(row.delivery_id), []).append(
+            {
+                "at": isoformat(row.at),
+                "host": row.host,
+                "tls": row.tls,
+                "status": row.status,
+                "code": row.code,
+                "enhanced": row.enhanced,
+                "text": row.text,
+            }
+        )
+    theirs = select(deliveries).where(deliveries.c.message_id == message_id).order_by(deliveries.c.position)
+    return {
+        "id": message_id.hex(),
+        "mailing": message.mailing,
+        "from": message.from_header or message.sender,
+        "sender": message.sender,
+        "subject": message.subject,
+        "tags": message.tags,
+        "variant": message.variant,
+        "class": getattr(message, "class"),
+        "received_at": isoformat(message.received_at),
+        "size": message.size,
+        "untouched": message.untouched,
+        "deliveries": [
+            {
+                "id": bytes(row.id).hex(),
+                "recipient": row.recipient,
+                "mode": row.mode,
+                "reason": row.reason,
+                "opens": row.opens,
+                "clicks": row.clicks,
+                "status": row.status,
+                "attempts": tries.get(bytes(row.id), []),
+                "links": anchors if row.clicks else [],
+            }
+            for row in connection.execute(theirs)
+        ],
+    }
+
+
+def isoformat(moment: datetime) -> str:
+    """UTC, ISO 8601, to the millisecond: `2026-05-01T12:00:00.000Z`."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

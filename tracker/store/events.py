@@ -1,0 +1,86 @@
+"""Events of identified deliveries: written as they happen, listed for people and programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, and_, bindparam, desc, insert, select
+
+from tracker.events import Event
+from tracker.store.database import Database, Statement
+from tracker.store.deliveries import isoformat
+from tracker.store.schema import deliveries, events, links
+
+_NAMES = [column.name for column in events.c if column.name != "id"]
+_INSERT = insert(events).from_select(
+    _NAMES,
+    select(*(bindparam(f"b_{name}", type_=events.c[name].type) for name in _NAMES))
+    .select_from(deliveries)
+    .where(deliveries.c.id == bindparam("b_delivery_id"))
+    .where(deliveries.c.recipient.is_not(None))
+    # An erasure under way is waited for, and one that comes now waits for us and finds the event.
+    .with_for_update(read=True),
+)
+
+
+def recording(event: Event) -> Statement:
+    """The statement that keeps an event, unless its delivery names nobody any more: then it leaves nothing."""
+    verdict, device = event.verdict, event.device
+    row = {
+        "kind": event.kind.value,
+        "at": event.at,
+        "message_id": event.message,
+        "delivery_id": event.delivery,
+        "link": event.link,
+        "verdict": verdict.kind.value,
+        "verdict_reasons": " ".join(verdict.reasons),
+        "rules": verdict.rules,
+        "client": device.client,
+        "device": device.kind,
+        "system": device.system,
+    }
+    return _INSERT, [{f"b_{name}": value for name, value in row.items()}]
+
+
+class Events:
+    """Reads of events."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list(self, *, message: bytes | None = None, limit: int | None = None) -> list[dict[str, Any]]:
+        """Events in the order they happened, ready for JSON; the latest `limit` of them. Raises
+        StoreUnavailable."""
+        return await self._database.read(lambda connection: _list(connection, message, limit), within=30.0)
+
+
+def _list(connection: Connection, message: bytes | None, limit: int | None) -> list[dict[str, Any]]:
+    query = (
+        select(events, deliveries.c.recipient, links.c.url)
+        .join(deliveries, deliveries.c.id == events.c.delivery_id)
+        .outerjoin(links, and_(links.c.message_id == events.c.message_id, links.c.number == events.c.link))
+        .order_by(desc(events.c.at), desc(events.c.id))
+    )
+    if message is not None:
+        query = query.where(events.c.message_id == message)
+    if limit is not None:
+        query = query.limit(limit)
+    rows = connection.execute(query).all()
+    return [
+        {
+            "id": str(row.id),
+            "kind": row.kind,
+            "at": isoformat(row.at),
+            "message": bytes(row.message_id).hex(),
+            "delivery": bytes(row.delivery_id).hex(),
+            "link": row.link,
+            "url": row.url,
+            "verdict": row.verdict,
+            "verdict_reasons": row.verdict_reasons.split(),
+            "client": row.client,
+            "device": row.device,
+            "system": row.system,
+            "recipient": row.recipient,
+        }
+        for row in reversed(rows)
+    ]

@@ -1,0 +1,195 @@
+"""The first tables: contacts and their ledger, messages, deliveries, events, counts; spool and queue."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "attempts",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("delivery_id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("host", sa.Text(), nullable=False),
+        sa.Column("tls", sa.Text(), nullable=True),
+        sa.Column("code", sa.SmallInteger(), nullable=False),
+        sa.Column("enhanced", sa.Text(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_attempts")),
+    )
+    op.create_index(op.f("ix_attempts_delivery_id"), "attempts", ["delivery_id"], unique=False)
+    op.create_table(
+        "audiences",
+        sa.Column("mailing_id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("grp", sa.Text(), nullable=False),
+        sa.Column("size", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("mailing_id", "grp", name=op.f("pk_audiences")),
+    )
+    op.create_table(
+        "consent_ledger",
+        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("contact_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("salt", sa.LargeBinary(length=16), nullable=True),
+        sa.Column("content", sa.Text(), nullable=True),
+        sa.Column("commitment", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("previous", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("hash", sa.LargeBinary(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_consent_ledger")),
+    )
+    op.create_index(op.f("ix_consent_ledger_contact_id"), "consent_ledger", ["contact_id"], unique=False)
+    op.create_table(
+        "contacts",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("address", sa.Text(), nullable=True),
+        sa.Column("erased_key", sa.LargeBinary(length=16), nullable=True),
+        sa.Column("tracking_consent", sa.Text(), nullable=False),
+        sa.Column("consent_as_of", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("consent_source", sa.Text(), nullable=True),
+        sa.Column("do_not_track", sa.Text(), nullable=False),
+        sa.Column("do_not_track_as_of", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("do_not_track_source", sa.Text(), nullable=True),
+        sa.Column("country", sa.Text(), nullable=True),
+        sa.Column("grp", sa.Text(), nullable=True),
+        sa.Column("attributes", sa.JSON(), nullable=False),
+        sa.Column("last_open_day", sa.Text(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_contacts")),
+        sa.UniqueConstraint("address", name=op.f("uq_contacts_address")),
+        sa.UniqueConstraint("erased_key", name=op.f("uq_contacts_erased_key")),
+    )
+    op.create_table(
+        "counts",
+        sa.Column("mailing_id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("scope", sa.Text(), nullable=False),
+        sa.Column("grp", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("position", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("day", sa.Text(), nullable=False),
+        sa.Column("n", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint(
+            "mailing_id", "scope", "grp", "kind", "position", "day", name=op.f("pk_counts")
+        ),
+    )
+    op.create_table(
+        "deliveries",
+        sa.Column("id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("message_id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("recipient", sa.Text(), nullable=True),
+        sa.Column("domain", sa.Text(), nullable=False),
+        sa.Column("grp", sa.Text(), nullable=True),
+        sa.Column("mode", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("opens", sa.Boolean(), nullable=False),
+        sa.Column("clicks", sa.Boolean(), nullable=False),
+        sa.Column("override", sa.Boolean(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("accepted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_deliveries")),
+    )
+    op.create_index(op.f("ix_deliveries_message_id"), "deliveries", ["message_id"], unique=False)
+    op.create_index(op.f("ix_deliveries_recipient"), "deliveries", ["recipient"], unique=False)
+    op.create_table(
+        "events",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("message_id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("delivery_id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("link", sa.Integer(), nullable=True),
+        sa.Column("verdict", sa.Text(), nullable=False),
+        sa.Column("verdict_reasons", sa.Text(), nullable=False),
+        sa.Column("rules", sa.SmallInteger(), nullable=False),
+        sa.Column("client", sa.Text(), nullable=False),
+        sa.Column("device", sa.Text(), nullable=False),
+        sa.Column("system", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index(op.f("ix_events_at"), "events", ["at"], unique=False)
+    op.create_index(op.f("ix_events_delivery_id_at"), "events", ["delivery_id", "at"], unique=False)
+    op.create_index(op.f("ix_events_message_id"), "events", ["message_id"], unique=False)
+    op.create_table(
+        "links",
+        sa.Column("message_id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("message_id", "number", name=op.f("pk_links")),
+    )
+    op.create_table(
+        "mailings",
+        sa.Column("id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("sender", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_mailings")),
+    )
+    op.create_table(
+        "messages",
+        sa.Column("id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("mailing_id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("sender", sa.Text(), nullable=False),
+        sa.Column("from_header", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("tags", sa.JSON(), nullable=False),
+        sa.Column("variant", sa.Text(), nullable=True),
+        sa.Column("class", sa.Text(), nullable=True),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("untouched", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_messages")),
+    )
+    op.create_index(op.f("ix_messages_mailing_id"), "messages", ["mailing_id"], unique=False)
+    op.create_index(op.f("ix_messages_received_at"), "messages", ["received_at"], unique=False)
+    op.create_table(
+        "queue",
+        sa.Column("delivery_id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("message_id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("notify", sa.Text(), nullable=False),
+        sa.Column("orcpt", sa.Text(), nullable=True),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("queued_at", sa.Double(), nullable=False),
+        sa.Column("due_at", sa.Double(), nullable=False),
+        sa.Column("lease", sa.Text(), nullable=False),
+        sa.Column("lease_until", sa.Double(), nullable=False),
+        sa.Column("delay_told", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("delivery_id", name=op.f("pk_queue")),
+    )
+    op.create_index(op.f("ix_queue_message_id"), "queue", ["message_id"], unique=False)
+    op.create_index(op.f("ix_queue_state_due_at"), "queue", ["state", "due_at"], unique=False)
+    op.create_table(
+        "ring_keys",
+        sa.Column("key_id", sa.LargeBinary(length=3), nullable=False),
+        sa.Column("first_used", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("key_id", name=op.f("pk_ring_keys")),
+    )
+    op.create_table(
+        "spool",
+        sa.Column("message_id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("sender", sa.Text(), nullable=False),
+        sa.Column("data", sa.LargeBinary(), nullable=False),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("client", sa.JSON(), nullable=False),
+        sa.Column("envelope", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("message_id", name=op.f("pk_spool")),
+    )

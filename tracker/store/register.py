@@ -1,0 +1,427 @@
+"""The register of consent: an append-only ledger, and the current values derived from it.
+
+Each change of `tracking_consent` and `do_not_track` is a row that says who said what, when, through whom and on
+what evidence; country, group and free attributes are facts about the person, kept only at their latest value.
+The rows are chained by hashes over a salted commitment to their content: erasure removes salt and content, and
+the chain still verifies. (GDPR art. 7(1): the controller must be able to demonstrate consent.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import struct
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, bindparam, desc, insert, select, text, update
+
+from tracker.address import erased_key, normalize
+from tracker.consent import Consent, DoNotTrack
+from tracker.errors import InvalidValue
+from tracker.store.contacts import knowing
+from tracker.store.database import Database, execute
+from tracker.store.schema import consent_ledger, contacts
+from tracker.tokens import KeyRing
+
+W = TypeVar("W", bound=StrEnum)
+
+GENESIS = bytes(32)
+MOST_CHANGES = 5000
+"""People in one transaction: longer ones would keep mail waiting for the writer."""
+_LOCK = 0x6C6564676572  # "ledger"
+_TOLERANCE = timedelta(minutes=5)
+_PERSONAL = "preference-page"
+
+
+class Source(StrEnum):
+    """Through which door a change came."""
+
+    IMPORT = "import"
+    API = "api"
+    PREFERENCE_PAGE = _PERSONAL
+    HEADER = "header"
+    CLI = "cli"
+    LOOKUP = "lookup"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """What is said of one person. None leaves a value alone."""
+
+    address: str
+    consent: Consent | None = None
+    do_not_track: DoNotTrack | None = None
+    country: str | None = None
+    group: str | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    as_of: datetime | None = None
+    """When the person said it; None: now."""
+    evidence: Mapping[str, str] = field(default_factory=dict)
+
+
+class Effect(StrEnum):
+    """What became of a statement."""
+
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+    NOT_EFFECTIVE = "not-effective"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """The answer to one statement; `reason` says why it had no effect."""
+
+    address: str
+    effect: Effect
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class _Link:
+    """The end of the chain while rows are added to it."""
+
+    seq: int
+    hash: bytes
+    rows: list[dict[str, Any]]
+
+    def add(self, at: datetime, contact_id: int, content: Mapping[str, Any], *, keep: bool = True) -> None:
+        body = canonical(content)
+        salt = secrets.token_bytes(16)
+        seal = commitment(salt, body)
+        previous, self.seq = self.hash, self.seq + 1
+        self.hash = chain_hash(self.seq, at, previous, seal)
+        self.rows.append(
+            {
+                "seq": self.seq,
+                "recorded_at": at,
+                "contact_id": contact_id,
+                "salt": salt if keep else None,
+                "content": body if keep else None,
+                "commitment": seal,
+                "previous": previous,
+                "hash": self.hash,
+            }
+        )
+
+
+class Register:
+    """Writes of what people said."""
+
+    def __init__(self, database: Database, ring: KeyRing) -> None:
+        self._database = database
+        self._ring = ring
+
+    async def record(
+        self, statements: Sequence[Statement], *, source: Source, actor: str, now: datetime
+    ) -> list[Recorded]:
+        """Takes down what was said, in order, one transaction for at most `MOST_CHANGES` statements.
+
+        Raises InvalidAddress and InvalidValue before anything is written, StoreUnavailable."""
+        if len(statements) > MOST_CHANGES:
+            raise InvalidValue(f"at most {MOST_CHANGES} statements at a time, not {len(statements)}")
+        named = [(normalize(statement.address), checked(statement, now)) for statement in statements]
+        return await self._database.change(
+            lambda connection: _record(connection, named, source, actor, now, self._ring),
+            within=max(self._database.write_within, 30.0),
+        )
+
+
+def parse_statement(address: str, fields: Mapping[str, str], *, evidence: Mapping[str, str]) -> Statement:
+    """A statement from words, exactly as sent: `tracking_consent`, `do_not_track`, `country`, `group`, `as_of`,
+    and free attributes under any other name.
+
+    Raises InvalidAddress, and InvalidValue that names key, value and what is allowed."""
+    rest = dict(fields)
+    consent, do_not_track = rest.pop("tracking_consent", None), rest.pop("do_not_track", None)
+    as_of = rest.pop("as_of", None)
+    return Statement(
+        address=normalize(address),
+        consent=_word(Consent, "tracking_consent", consent) if consent is not None else None,
+        do_not_track=_word(DoNotTrack, "do_not_track", do_not_track) if do_not_track is not None else None,
+        country=_country(rest.pop("country", None)),
+        group=rest.pop("group", None),
+        as_of=_moment(as_of) if as_of is not None else None,
+        attributes=rest,
+        evidence=dict(evidence),
+    )
+
+
+def _word(words: type[W], key: str, value: str) -> W:
+    try:
+        return words(value)
+    except ValueError:
+        raise InvalidValue(f"{key}: {value!r} is not one of {', '.join(words)}") from None
+
+
+def _country(value: str | None) -> str | None:
+    if value is None or value == "":
+        return value
+    if len(value) != 2 or not value.isascii() or not value.isalpha():
+        raise InvalidValue(f"country: {value!r} is no country code of two letters (ISO 3166), such as FR")
+    return value.upper()
+
+
+def _moment(value: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise InvalidValue(f"as_of: {value!r} is no time; write 2026-05-01T12:00:00Z") from None
+    if moment.tzinfo is None:
+        raise InvalidValue(f"as_of: {value!r} has no time zone; write 2026-05-01T12:00:00Z")
+    return moment
+
+
+def overriding(
+    addresses: Sequence[str], content: Mapping[str, str], *, now: datetime, ring: KeyRing
+) -> Callable[[Connection], None]:
+    """Writes into the ledger that consent was passed over for these people, and on what ground: one row each."""
+
+    def note(connection: Connection) -> None:
+        link = end_of_chain(connection)
+        for address, state in _current(connection, set(addresses), now, ring).items():
+            if state["erased_key"] is None:  # erased meanwhile: then no override reaches them, nor any row
+                link.add(now, state["id"], {**content, "attribute": "override", "address": address})
+        write_chain(connection, link)
+
+    return note
+
+
+def checked(statement: Statement, now: datetime) -> Statement:
+    """The statement, when it could be true. Raises InvalidValue for a time that has not come yet: nobody could
+    ever withdraw what was said tomorrow."""
+    if statement.as_of is not None:
+        if statement.as_of.tzinfo is None:
+            raise InvalidValue(
+                f"as_of {statement.as_of.isoformat()} has no time zone; write 2026-05-01T12:00:00Z"
+            )
+        if statement.as_of > now + _TOLERANCE:
+            raise InvalidValue(f"as_of {statement.as_of.isoformat()} lies in the future")
+    return statement
+
+
+def canonical(content: Mapping[str, Any]) -> str:
+    """The one spelling of a row's content that its commitment is made over."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def commitment(salt: bytes, content: str) -> bytes:
+    return hashlib.sha256(salt + content.encode("ascii")).digest()
+
+
+def chain_hash(seq: int, recorded_at: datetime, previous: bytes, seal: bytes) -> bytes:
+    """SHA-256 over sequence, time in microseconds since 1970, the previous hash and the commitment."""
+    micros = (recorded_at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    return hashlib.sha256(struct.pack(">Qq", seq, micros) + previous + seal).digest()
+
+
+def end_of_chain(connection: Connection) -> _Link:
+    """The chain's end, held against other writers until the transaction is over (on SQLite the transaction
+    itself does that)."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    last = select(consent_ledger.c.seq, consent_ledger.c.hash).order_by(desc(consent_ledger.c.seq)).limit(1)
+    row = connection.execute(last).one_or_none()
+    return _Link(row.seq, bytes(row.hash), []) if row else _Link(0, GENESIS, [])
+
+
+def write_chain(connection: Connection, link: _Link) -> None:
+    if link.rows:
+        connection.execute(insert(consent_ledger), link.rows)
+
+
+def _record(
+    connection: Connection,
+    named: list[tuple[str, Statement]],
+    source: Source,
+    actor: str,
+    now: datetime,
+    ring: KeyRing,
+) -> list[Recorded]:
+    link = end_of_chain(connection)
+    current = _current(connection, {address for address, _ in named}, now, ring)
+    results = []
+    for address, statement in named:
+        state = current[address]
+        results.append(_apply(state, address, statement, source, actor, now, link))
+    changed = [state for state in current.values() if state.pop("changed")]
+    if changed:
+        connection.execute(
+            _UPDATE, [{f"b_{key}": value for key, value in state.items()} for state in changed]
+        )
+    write_chain(connection, link)
+    return results
+
+
+_KEPT = (
+    "address",
+    "erased_key",
+    "tracking_consent",
+    "consent_as_of",
+    "consent_source",
+    "do_not_track",
+    "do_not_track_as_of",
+    "do_not_track_source",
+    "country",
+    "grp",
+    "attributes",
+)
+_UPDATE = (
+    update(contacts)
+    .where(contacts.c.id == bindparam("b_id"))
+    .values({contacts.c[name]: bindparam(f"b_{name}") for name in _KEPT})
+)
+
+
+def _current(
+    connection: Connection, addresses: Iterable[str], now: datetime, ring: KeyRing
+) -> dict[str, dict[str, Any]]:
+    """The rows of all these people; who is new gets one."""
+    wanted = sorted(addresses)
+    found = _rows(connection, contacts.c.address, wanted)
+    missing = {erased_key(address, ring.permanent): address for address in wanted if address not in found}
+    erased = _rows(connection, contacts.c.erased_key, list(missing))
+    found |= {missing[bytes(key)]: state for key, state in erased.items()}
+    new = [address for address in wanted if address not in found]
+    if new:
+        execute(connection, [knowing(new, now)])
+        found |= _rows(connection, contacts.c.address, new)
+    return found
+
+
+def _rows(connection: Connection, column: Any, keys: list[Any]) -> dict[Any, dict[str, Any]]:
+    found = {}
+    query = select(contacts.c.id, *(contacts.c[name] for name in _KEPT))
+    for start in range(0, len(keys), 900):
+        for row in connection.execute(query.where(column.in_(keys[start : start + 900]))).mappings():
+            found[row[column.name]] = {**row, "changed": False}
+    return found
+
+
+def _apply(
+    state: dict[str, Any],
+    address: str,
+    statement: Statement,
+    source: Source,
+    actor: str,
+    now: datetime,
+    link: _Link,
+) -> Recorded:
+    if state["erased_key"] is not None:
+        refusal = _restore(state, address, statement, source, now)
+        if refusal:
+            return Recorded(address=address, effect=Effect.NOT_EFFECTIVE, reason=refusal)
+    as_of = min(statement.as_of or now, now)
+    refusals, changed = [], False
+    for attribute, value in (
+        ("tracking_consent", statement.consent),
+        ("do_not_track", statement.do_not_track),
+    ):
+        if value is None or _repeats(state, attribute, value, statement, source):
+            continue
+        refusal = _weigh(state, attribute, value, as_of, source, bool(statement.evidence))
+        content = {
+            "address": address,
+            "attribute": attribute,
+            "old": str(state[attribute]),
+            "new": str(value),
+            "as_of": as_of.isoformat(),
+            "source": str(source),
+            "actor": actor,
+            "evidence": dict(statement.evidence),
+            "effective": not refusal,
+        }
+        link.add(now, state["id"], content)
+        if refusal:
+            refusals.append(refusal)
+        else:
+            _set(state, attribute, value, as_of, source)
+            changed = True
+    changed |= _set_facts(state, statement)
+    state["changed"] |= changed
+    if refusals:
+        return Recorded(address=address, effect=Effect.NOT_EFFECTIVE, reason="; ".join(refusals))
+    return Recorded(address=address, effect=Effect.CHANGED if changed else Effect.UNCHANGED)
+
+
+_PREFIX = {"tracking_consent": "consent", "do_not_track": "do_not_track"}
+
+
+def _repeats(
+    state: dict[str, Any], attribute: str, value: StrEnum, statement: Statement, source: Source
+) -> bool:
+    """A bare repetition (yesterday's export sent again) says nothing new; the person's own word does, where so far
+    it was a list's."""
+    held_as_of, held_source = state[f"{_PREFIX[attribute]}_as_of"], state[f"{_PREFIX[attribute]}_source"]
+    if held_as_of is None or state[attribute] != value or statement.evidence:
+        return False
+    personal = source is Source.PREFERENCE_PAGE and held_source != _PERSONAL
+    return statement.as_of in (None, held_as_of) and not personal
+
+
+def _protects(attribute: str, value: str) -> bool:
+    return (
+        value in (Consent.DENIED, Consent.WITHDRAWN)
+        if attribute == "tracking_consent"
+        else value == DoNotTrack.TRUE
+    )
+
+
+def _weigh(
+    state: dict[str, Any], attribute: str, value: StrEnum, as_of: datetime, source: Source, evidence: bool
+) -> str:
+    """Why the statement may not take effect; `""` when it may."""
+    prefix = _PREFIX[attribute]
+    held_as_of, held_source = state[f"{prefix}_as_of"], state[f"{prefix}_source"]
+    protects, protected = _protects(attribute, value), _protects(attribute, state[attribute])
+    if source is Source.PREFERENCE_PAGE and protects:
+        return ""  # the person is speaking now, whatever our clocks say
+    if held_as_of is None:
+        return ""
+    if as_of < held_as_of or (as_of == held_as_of and protected and not protects):
+        return f"{attribute} {value} of {as_of:%Y-%m-%d %H:%M:%S} UTC is older than what is known since then"
+    lifts = protected and not protects and held_source == _PERSONAL
+    if lifts and (as_of <= held_as_of or not evidence):
+        return f"{attribute} {value} would undo the person's own choice without later evidence"
+    return ""
+
+
+def _set(state: dict[str, Any], attribute: str, value: StrEnum, as_of: datetime, source: Source) -> None:
+    prefix = _PREFIX[attribute]
+    held_as_of, held_source = state[f"{prefix}_as_of"], state[f"{prefix}_source"]
+    personal = (
+        held_source == _PERSONAL and _protects(attribute, state[attribute]) and _protects(attribute, value)
+    )
+    state[attribute] = str(value)
+    state[f"{prefix}_as_of"] = max(as_of, held_as_of) if held_as_of else as_of
+    # A list that repeats a person's refusal does not make it the list's: it stays theirs to lift.
+    state[f"{prefix}_source"] = _PERSONAL if personal else str(source)
+
+
+def _set_facts(state: dict[str, Any], statement: Statement) -> bool:
+    before = (state["country"], state["grp"], state["attributes"])
+    if statement.country is not None:
+        state["country"] = statement.country.upper() or None
+    if statement.group is not None:
+        state["grp"] = statement.group or None
+    if statement.attributes:
+        merged = {**state["attributes"], **statement.attributes}
+        state["attributes"] = {key: value for key, value in merged.items() if value != ""}
+    return before != (state["country"], state["grp"], state["attributes"])
+
+
+def _restore(state: dict[str, Any], address: str, statement: Statement, source: Source, now: datetime) -> str:
+    """An erased person comes back only by a grant of their own with fresh evidence; `""` when they do."""
+    as_of = min(statement.as_of or now, now)
+    fresh = (
+        statement.consent is Consent.GRANTED and bool(statement.evidence) and as_of > state["consent_as_of"]
+    )
+    if not fresh:
+        return "the person was erased: only a grant with evidence later than the erasure restores them"
+    state.update(address=address, erased_key=None, tracking_consent=str(Consent.UNKNOWN), consent_as_of=None)
+    state.update(consent_source=None, do_not_track=str(DoNotTrack.UNSET), changed=True)
+    return ""

@@ -1,0 +1,217 @@
+"""The tracking domain's tables, on one page. `migrations/` builds them; a test holds the two equal.
+
+Times are aware UTC datetimes, ids of messages, deliveries and mailings 16 octets. An address stands only in
+`contacts` and `deliveries` (and, until it is settled, in the relay's queue).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+)
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import JSON, TypeDecorator
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware datetime; kept in UTC on both databases."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a moment needs a time zone")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+Id = LargeBinary(16)
+BigId = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite counts only plain INTEGER keys by itself."""
+
+
+def _key(name: str, kind: Any = Id) -> Column[Any]:
+    return Column(name, kind, primary_key=True, nullable=False)
+
+
+contacts = Table(
+    "contacts",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("address", Text, nullable=True, unique=True),  # normal form; null once erased
+    Column("erased_key", Id, nullable=True, unique=True),  # tracker.address.erased_key, only once erased
+    Column("tracking_consent", Text, nullable=False),
+    Column("consent_as_of", Moment, nullable=True),
+    Column("consent_source", Text, nullable=True),
+    Column("do_not_track", Text, nullable=False),
+    Column("do_not_track_as_of", Moment, nullable=True),
+    Column("do_not_track_source", Text, nullable=True),
+    Column("country", Text, nullable=True),
+    Column("grp", Text, nullable=True),
+    Column("attributes", JSON, nullable=False),
+    Column("last_open_day", Text, nullable=True),  # YYYY-MM-DD, hygiene mode only
+    Column("created_at", Moment, nullable=False),
+)
+
+consent_ledger = Table(
+    "consent_ledger",
+    metadata,
+    _key("seq", BigId),
+    Column("recorded_at", Moment, nullable=False),
+    Column("contact_id", BigId, nullable=True),
+    Column("salt", LargeBinary(16), nullable=True),
+    Column("content", Text, nullable=True),  # canonical JSON; with the salt gone at erasure
+    Column("commitment", LargeBinary(32), nullable=False),
+    Column("previous", LargeBinary(32), nullable=False),
+    Column("hash", LargeBinary(32), nullable=False),
+    Index(None, "contact_id"),
+)
+
+ring_keys = Table(
+    "ring_keys",
+    metadata,
+    _key("key_id", LargeBinary(3)),
+    Column("first_used", Moment, nullable=False),
+)
+
+mailings = Table(
+    "mailings",
+    metadata,
+    _key("id"),
+    Column("kind", Text, nullable=False),  # campaign, sender-day, sender-month
+    Column("name", Text, nullable=False),
+    Column("sender", Text, nullable=False),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    _key("id"),
+    Column("mailing_id", Id, nullable=False),
+    Column("received_at", Moment, nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("from_header", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("tags", JSON, nullable=False),
+    Column("variant", Text, nullable=True),
+    Column("class", Text, nullable=True),
+    Column("size", BigInteger, nullable=False),
+    Column("untouched", Text, nullable=True),  # why the message as a whole was not tracked
+    Index(None, "received_at"),
+    Index(None, "mailing_id"),
+)
+
+links = Table(
+    "links",
+    metadata,
+    _key("message_id"),
+    Column("number", Integer, primary_key=True, nullable=False, autoincrement=False),
+    Column("url", Text, nullable=False),
+    Column("text", Text, nullable=False),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    _key("id"),
+    Column("message_id", Id, nullable=False),
+    Column("position", Integer, nullable=False),  # order of RCPT TO
+    Column("recipient", Text, nullable=True),  # normal form; null for erased persons
+    Column("domain", Text, nullable=False),
+    Column("grp", Text, nullable=True),
+    Column("mode", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("opens", Boolean, nullable=False),
+    Column("clicks", Boolean, nullable=False),
+    Column("override", Boolean, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("accepted_at", Moment, nullable=True),
+    Column("updated_at", Moment, nullable=False),
+    Index(None, "message_id"),
+    Index(None, "recipient"),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("delivery_id", Id, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("tls", Text, nullable=True),
+    Column("code", SmallInteger, nullable=False),
+    Column("enhanced", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Index(None, "delivery_id"),
+)
+
+audiences = Table(
+    "audiences",
+    metadata,
+    _key("mailing_id"),
+    Column("grp", Text, primary_key=True, nullable=False),  # "" for people of no group
+    Column("size", Integer, nullable=False),  # anonymous deliveries
+)
+
+counts = Table(
+    "counts",
+    metadata,
+    _key("mailing_id"),
+    Column("scope", Text, primary_key=True, nullable=False),  # group, other, month, aggregate
+    Column("grp", Text, primary_key=True, nullable=False),
+    Column("kind", Text, primary_key=True, nullable=False),
+    Column(
+        "position", Integer, primary_key=True, nullable=False, autoincrement=False
+    ),  # link number; 0: an open
+    Column("day", Text, primary_key=True, nullable=False),  # YYYY-MM-DD, "" where no day is kept
+    Column("n", BigInteger, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("kind", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("message_id", Id, nullable=False),
+    Column("delivery_id", Id, nullable=False),
+    Column("link", Integer, nullable=True),
+    Column("verdict", Text, nullable=False),
+    Column("verdict_reasons", Text, nullable=False),
+    Column("rules", SmallInteger, nullable=False),
+    Column("client", Text, nullable=False),
+    Column("device", Text, nullable=False),
+    Column("system", Text, nullable=False),
+    Index(None, "message_id"),
+    Index(None, "delivery_id", "at"),
+    Index(None, "at"),
+    sqlite_autoincrement=True,  # ids are never used twice: receivers read on from the last they saw
+)

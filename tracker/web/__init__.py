@@ -1,0 +1,1 @@
+"""The face to the world: pixels, redirects and each person's own page. Knows nothing of mail."""

@@ -1,0 +1,120 @@
+"""The public listener: routes, pages for what goes wrong, and the headers every answer carries.
+
+No access log: of some people nothing may be written, and of the rest the events say it better.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import aiohttp_jinja2
+import jinja2
+from aiohttp import web
+
+from tracker import log
+from tracker.config import parse_listen
+from tracker.device import device_of
+from tracker.domain import Domain
+from tracker.errors import CandorError, StoreUnavailable
+from tracker.web.hits import Hits
+from tracker.web.preferences import Preferences
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_MOST_FORM = 16 * 1024
+_MOST_LINE = 16 * 1024  # a request line: our longest token is a quarter of that
+_PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Robots-Tag": "noindex",
+}
+_TROUBLE = {
+    400: ("This did not work", "Please go back and choose one of the answers."),
+    404: (
+        "This link is not complete",
+        "Links from mail are sometimes cut where a line was wrapped. Please open the message again and follow "
+        "the link there, or copy the whole of it, up to the last character.",
+    ),
+    405: ("This did not work", "This address answers only to links from mail."),
+    413: ("This did not work", "The request was too long."),
+    503: ("Please try again in a moment", "Your choice was not saved: we cannot reach our records just now."),
+}
+
+
+class PublicFace:
+    """The tracker's public server on its socket."""
+
+    def __init__(self, domain: Domain) -> None:
+        self._domain = domain
+        self.hits = Hits(domain)
+        self._runner = web.AppRunner(
+            build(domain, self.hits),
+            access_log=None,
+            handle_signals=False,
+            max_line_size=_MOST_LINE,
+            max_field_size=_MOST_LINE,
+            keepalive_timeout=30.0,
+        )
+
+    async def start(self) -> tuple[str, int]:
+        """Listens where the configuration says; gives the address bound."""
+        # The first look at a user agent builds the library's tables, which takes longer than an answer may.
+        await asyncio.to_thread(device_of, "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0")
+        host, port = parse_listen(self._domain.config.tracker.listen)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, host, port).start()
+        bound = self._runner.addresses[0]
+        log.listening("tracker", f"http://{bound[0]}:{bound[1]}")
+        return str(bound[0]), int(bound[1])
+
+    async def stop(self) -> None:
+        """No new requests, the running ones answered, the last hits committed."""
+        await self._runner.cleanup()
+        await self.hits.close()
+
+
+def build(domain: Domain, hits: Hits) -> web.Application:
+    """The public application."""
+    app = web.Application(middlewares=[_pages], client_max_size=_MOST_FORM)
+    aiohttp_jinja2.setup(
+        app,
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=jinja2.select_autoescape(default=True),
+        undefined=jinja2.StrictUndefined,
+    )
+    preferences = Preferences(domain)
+    app.router.add_get("/o/{token}", hits.open)
+    app.router.add_get("/c/{token}", hits.click)
+    app.router.add_get("/p/{token}", preferences.show)
+    app.router.add_post("/p/{token}", preferences.choose)
+    return app
+
+
+@web.middleware
+async def _pages(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every answer that is not a hit's is a page for a person, and never tells what went wrong inside."""
+    try:
+        response = await handler(request)
+    except web.HTTPException as error:
+        response = _trouble(request, error.status)
+    except StoreUnavailable:
+        response = _trouble(request, 503)
+    except CandorError as error:
+        log.request_failed(type(error).__name__)
+        response = _trouble(request, 503)
+    except Exception as error:  # noqa: BLE001 - the border: the client must see a page, not our insides
+        log.request_failed(type(error).__name__)
+        response = _trouble(request, 503)
+    if response.content_type == "text/html":
+        response.headers.update(_PAGE_HEADERS)
+    return response
+
+
+def _trouble(request: web.Request, status: int) -> web.Response:
+    title, text = _TROUBLE.get(status, _TROUBLE[405])
+    context = {"title": title, "text": text}
+    return aiohttp_jinja2.render_template("trouble.html", request, context, status=status)
