@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
-from support.authority import Authority
+from support.certificates import Authority
 from support.transactions import client_of, to
 from support.upstream import Rule, ScriptedUpstream, adding, drop, endless, garbage, hang, on, say
 
