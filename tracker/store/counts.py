@@ -40,13 +40,8 @@ def counting_anonymous(
     month = month_of(sent.sender, at, ring)
 
     def count(connection: Connection) -> None:
-        sizes = dict(
-            connection.execute(
-                select(audiences.c.grp, audiences.c.size).where(audiences.c.mailing_id == sent.mailing_id)
-            )
-            .tuples()
-            .all()
-        )
+        query = select(audiences.c.grp, audiences.c.size).where(audiences.c.mailing_id == sent.mailing_id)
+        sizes: dict[str, int] = {row.grp: row.size for row in connection.execute(query)}
         row: dict[str, Any] = {"kind": kind.value, "grp": "", "position": position, "day": day}
         small = sum(size for size in sizes.values() if size < min_group)
         if sizes.get(sent.group or "", 0) >= min_group:
