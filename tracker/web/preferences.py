@@ -24,7 +24,7 @@ from tracker.tokens import Kind, read
 
 TEXT_VERSION = "2026-11"
 CHOICES = {
-    "allow": "You may see whether I open your mail and which links I follow.",
+    "allow": "You may see when I open a mail and which links I follow.",
     "anonymous": "Count me, but never by name.",
     "decline": "Do not measure my mail at all.",
 }
