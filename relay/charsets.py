@@ -46,7 +46,8 @@ _BOMS: Mapping[str, bytes] = {
     "utf_32_le": b"\xff\xfe\x00\x00",
     "utf_32_be": b"\x00\x00\xfe\xff",
 }
-_NOT_OCTETWISE = re.compile(rb"[\x00\x0e\x0f]|\x1b[$(.]")
+_NOT_OCTETWISE = (b"\x00", b"\x0e", b"\x0f", b"\x1b")
+"""NUL, shifts and escapes: signs of another charset than the label says."""
 # A run from an escape or shift that leaves ASCII to the one that comes back; JIS-Roman differs from ASCII
 # only in characters that markup does not use.
 _RUN = re.compile(r"\x1b\$\)C|\x1b(?!\([BJ])[\s\S]*?(?:\x1b\([BJ]|\Z)|\x0e[\s\S]*?(?:\x0f|\Z)")
@@ -116,7 +117,7 @@ def view(octets: bytes, label: str) -> Text | Reason:
         if name != "" or not octets.isascii():
             return Reason.UNSUPPORTED_CHARSET
         name = "ascii"
-    if _NOT_OCTETWISE.search(octets) or octets.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if any(sign in octets for sign in _NOT_OCTETWISE) or octets.startswith((b"\xff\xfe", b"\xfe\xff")):
         return Reason.CHARSET_MISMATCH
     text = octets.decode("latin-1")
     return Text(scan=text, shown=text, charset=name)

@@ -143,7 +143,7 @@ def _plain_links(text: Text, findings: Findings, *, flowed: bool, delsp: bool) -
 
 def _placeholders(text: Text) -> list[tuple[tuple[int, int], str]]:
     scan = text.scan
-    if "{{" not in scan and "%7" not in scan:
+    if "{{" not in scan and "%7B%7B" not in scan and "%7b%7b" not in scan:
         return []
     return [
         (match.span(), (match[1] or match[2]).lower())

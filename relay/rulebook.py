@@ -162,8 +162,15 @@ class Rulebook:
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
         self.is_own_host = _hosts(rules.own_hosts)
-        self._wrapped = _hosts(rules.wrapped_hosts)
-        self._skipped = _hosts(rules.skip_hosts)
+        wrapped, skipped = _hosts(rules.wrapped_hosts), _hosts(rules.skip_hosts)
+
+        @lru_cache(maxsize=4096)
+        def judge_host(host: str) -> Reason | None:
+            if wrapped(host):
+                return Reason.ALREADY_WRAPPED
+            return Reason.SKIPPED_HOST if skipped(host) else None
+
+        self._judge_host = judge_host
         self._patterns = _any(rules.skip_patterns)
         self._unsubscribe = _any(rules.unsubscribe_patterns)
 
@@ -188,9 +195,10 @@ class Rulebook:
 
     def _form(self, url: str, authority: str) -> Reason | None:
         """What the URL looks like."""
-        for unfit, reason in _UNFIT:
-            if unfit(url):
-                return reason
+        if _ODD.search(url) is not None:
+            for unfit, reason in _UNFIT:
+                if unfit(url):
+                    return reason
         if not authority:
             return Reason.NO_HOST
         if "@" in authority:
@@ -206,12 +214,11 @@ class Rulebook:
             return Reason.OWN_HOST
         if url in list_unsubscribe:
             return Reason.LIST_UNSUBSCRIBE
-        if self._unsubscribe(url) or self._unsubscribe(text):
+        if self._unsubscribe(f"{url}\n{text}"):
             return Reason.UNSUBSCRIBE
-        if self._wrapped(host):
-            return Reason.ALREADY_WRAPPED
-        if self._skipped(host):
-            return Reason.SKIPPED_HOST
+        reason = self._judge_host(host)
+        if reason is not None:
+            return reason
         if self._patterns(url):
             return Reason.SKIPPED_PATTERN
         if not self.rules.wrap_visible_urls and looks_like_url(text):
@@ -234,6 +241,9 @@ _OUTSIDE_ASCII = re.compile(r"[^\x00-\x7f]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _BROWSERS_STRIP = "".join(map(chr, range(0x21)))
 _BROWSERS_REMOVE = re.compile(r"[\t\r\n]+")
+
+_ODD = re.compile(r"[^!-~]|[{}%|\[\]$#]")
+"""Without one of these a URL has nothing of what follows."""
 
 _UNFIT: tuple[tuple[Callable[[str], object], Reason], ...] = (
     (_PLACEHOLDER.search, Reason.TEMPLATE),

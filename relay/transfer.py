@@ -236,11 +236,12 @@ class _Place(NamedTuple):
 
 
 _TO_QUOTE = re.compile(rb"[^!-<>-~ ]| \Z")
+_NEVER_QUOTED = bytes(octet for octet in range(0x21, 0x7F) if octet != 0x3D)
 
 
 def quote(octets: bytes) -> bytes:
     """Octets in quoted-printable on one line, without soft breaks; blanks inside are plain."""
-    if not _TO_QUOTE.search(octets):
+    if not octets.translate(None, _NEVER_QUOTED):
         return octets
     return _TO_QUOTE.sub(lambda match: b"=%02X" % match[0][0], octets)
 

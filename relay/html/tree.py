@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from html import unescape
 from sys import maxsize
+from typing import NamedTuple
 
 from bs4 import BeautifulSoup, Tag
 from bs4.builder import TreeBuilder
@@ -29,8 +30,7 @@ DISAGREED = frozenset({"svg", "math", "frameset", "select", "template", "noscrip
 """From the first of these on, what is a link depends on tree construction, which programs do differently."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Anchor:
+class Anchor(NamedTuple):
     """A link: its tag, and the range of its first `href`'s value."""
 
     tag: Tag
