@@ -256,7 +256,7 @@ class _Reader:
 
     def _leave(self, name: str) -> None:
         """An end tag closes the last open element of its name and what is open inside."""
-        if not self._open[name]:
+        if not self._marked or not self._open[name]:
             return
         closed = ""
         while closed != name:
