@@ -11,6 +11,8 @@ from tracker.events import Device
 
 BLINK = "AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0"
 WEBKIT = "AppleWebKit/605.1.15 (KHTML, like Gecko)"
+WEBVIEW = "Mobile Safari UI/WKWebView"
+GMAIL = "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)"
 SEEN = [
     # user agent, client, kind, system
     ("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "Firefox", "desktop", "Linux"),
@@ -21,11 +23,11 @@ SEEN = [
     ("Microsoft Office/16.0 (Windows NT 10.0; Microsoft Outlook 16.0.4266; Pro)", "Outlook", "desktop", "Windows"),
     (f"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) {WEBKIT}", "Apple Mail", "desktop", "Mac OS X"),
     (f"Mozilla/5.0 (X11; CrOS x86_64 14541.0.0) {BLINK} Safari/537.36", "Chrome", "desktop", "Chrome OS"),
-    (f"Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) {WEBKIT}", "Mobile Safari UI/WKWebView", "mobile", "iOS"),
-    (f"Mozilla/5.0 (iPad; CPU OS 17_5 like Mac OS X) {WEBKIT} Version/17.5 Safari/604.1", "Mobile Safari", "tablet", "iOS"),
+    (f"Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) {WEBKIT}", WEBVIEW, "mobile", "iOS"),
+    (f"Mozilla/5.0 (iPad; CPU OS 17_5 like Mac OS X) {WEBKIT}", WEBVIEW, "tablet", "iOS"),
     (f"Mozilla/5.0 (Linux; Android 14; Pixel 8) {BLINK} Mobile Safari/537.36", "Chrome Mobile", "mobile", "Android"),
     (f"Mozilla/5.0 (Linux; Android 13; SM-X700) {BLINK} Safari/537.36", "Chrome", "tablet", "Android"),
-    ("Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)", "GmailImageProxy", "", ""),
+    (GMAIL, "GmailImageProxy", "", ""),
     ("YahooMailProxy; https://help.yahoo.com/kb/yahoo-mail-proxy-SLN28749.html", "YahooMailProxy", "", ""),
     ("Mozilla/5.0", "", "", ""),
     ("curl/8.5.0", "curl", "", ""),
