@@ -140,7 +140,7 @@ def worker_failed(*, error: BaseException) -> None:
 
 
 def upstream_refused_login(log: Log, *, host: str, reply: Reply) -> None:
-    """Loud, like the next four: all mail waits until somebody changes something."""
+    """Loud, like the next five: all mail waits until somebody changes something."""
     log.error("upstream-refused-login", host=host, reply=_code(reply))
 
 
@@ -150,6 +150,10 @@ def upstream_offers_no_login(log: Log, *, host: str, tls: bool) -> None:
 
 def upstream_not_verified(log: Log, *, host: str, problem: str) -> None:
     log.error("upstream-not-verified", host=host, problem=problem)
+
+
+def upstream_tls_failed(log: Log, *, host: str, problem: str) -> None:
+    log.error("upstream-tls-failed", host=host, problem=problem)
 
 
 def upstream_without_tls(log: Log, *, host: str) -> None:

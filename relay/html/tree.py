@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from html import unescape
 from sys import maxsize
+from typing import NamedTuple
 
 from bs4 import BeautifulSoup, Tag
 from bs4.builder import TreeBuilder
@@ -29,8 +30,7 @@ DISAGREED = frozenset({"svg", "math", "frameset", "select", "template", "noscrip
 """From the first of these on, what is a link depends on tree construction, which programs do differently."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Anchor:
+class Anchor(NamedTuple):
     """A link: its tag, and the range of its first `href`'s value."""
 
     tag: Tag
@@ -247,7 +247,8 @@ class _Reader:
         shown = self._show(start, min(at, start + MAX_TEXT))
         if "<" in shown:
             shown = _TAG.sub(lambda tag: " " if _LINE_BREAK.match(tag[0]) else "", shown)
-        soup.handle_data(unescape(shown))
+        if shown:
+            soup.handle_data(unescape(shown))
         soup.handle_endtag(name)
 
     def _follow_mark(self, token: Token) -> None:

@@ -218,7 +218,7 @@ def next_due(connection: Connection) -> float | None:
 
 def totals(connection: Connection) -> dict[str, int]:
     """Recipients by state, and messages in the spool."""
-    counted = connection.execute(select(queue.c.state, func.count()).group_by(queue.c.state)).tuples().all()
+    counted = connection.execute(select(queue.c.state, func.count()).group_by(queue.c.state)).all()
     messages = connection.execute(select(func.count(distinct(queue.c.message_id)))).scalar_one()
     return {**dict(counted), "messages": messages}
 
