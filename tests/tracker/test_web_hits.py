@@ -642,7 +642,7 @@ async def test_a_row_that_cannot_be_read_breaks_no_link(
     client, face = served
     copy = await to_joe(domain)
     with closing(sqlite3.connect(file_of(store_url), isolation_level=None)) as other:
-        other.execute("UPDATE deliveries SET mode = 'of a later release'")
+        other.execute("UPDATE deliveries SET accepted_at = 'of a later release'")
     assert (await client.ask(copy.link(suffix=SUFFIX))).location == URLS[0].encode()
     assert (await client.ask(copy.pixel)).body == PIXEL
     assert face.hits.lost == 2

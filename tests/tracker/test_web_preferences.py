@@ -371,7 +371,7 @@ async def test_an_error_inside_shows_a_page_and_none_of_our_insides(
     domain: Domain, client: Client, copy: Copy, store_url: str
 ) -> None:
     with closing(sqlite3.connect(store_url.removeprefix("sqlite:///"), isolation_level=None)) as other:
-        other.execute("UPDATE deliveries SET mode = 'of a later release'")
+        other.execute("UPDATE deliveries SET accepted_at = 'of a later release'")
     answer = await client.ask(copy.page)
     assert answer.status == 503
     assert "Traceback" not in answer.text
