@@ -35,6 +35,7 @@ check: venv      ## lint, types, import contracts, example configuration
 bench: venv      ## measure what a message costs, as ratios within one run
 	$(BIN)/python tests/bench/rewriting.py
 	$(BIN)/python tests/bench/relaying.py
+	$(BIN)/python tests/bench/hits.py
 
 clean:           ## remove what was made here
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

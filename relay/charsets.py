@@ -46,11 +46,13 @@ _BOMS: Mapping[str, bytes] = {
     "utf_32_le": b"\xff\xfe\x00\x00",
     "utf_32_be": b"\x00\x00\xfe\xff",
 }
-_NOT_OCTETWISE = re.compile(rb"[\x00\x0e\x0f]|\x1b[$(.]")
+_NOT_OCTETWISE = (b"\x00", b"\x0e", b"\x0f", b"\x1b")
+"""NUL, shifts and escapes: signs of another charset than the label says."""
 # A run from an escape or shift that leaves ASCII to the one that comes back; JIS-Roman differs from ASCII
 # only in characters that markup does not use.
-_RUN = re.compile(r"\x1b(?!\([BJ])[\s\S]*?(?:\x1b\([BJ]|\Z)|\x0e[\s\S]*?(?:\x0f|\Z)")
-_DESIGNATION = re.compile(r"\A\x1b\$\)C\r?\n?")
+_RUN = re.compile(r"\x1b\$\)C|\x1b(?!\([BJ])[\s\S]*?(?:\x1b\([BJ]|\Z)|\x0e[\s\S]*?(?:\x0f|\Z)")
+_DESIGNATION = "\x1b$)C"
+"""Of ISO-2022-KR: says what the shifts mean, and shifts nothing itself (RFC 1557)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +117,7 @@ def view(octets: bytes, label: str) -> Text | Reason:
         if name != "" or not octets.isascii():
             return Reason.UNSUPPORTED_CHARSET
         name = "ascii"
-    if _NOT_OCTETWISE.search(octets) or octets.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if any(sign in octets for sign in _NOT_OCTETWISE) or octets.startswith((b"\xff\xfe", b"\xfe\xff")):
         return Reason.CHARSET_MISMATCH
     text = octets.decode("latin-1")
     return Text(scan=text, shown=text, charset=name)
@@ -181,12 +183,12 @@ def _escaped(octets: bytes, name: str) -> Text | Reason:
     if not octets.isascii() or b"\x00" in octets:
         return Reason.CHARSET_MISMATCH
     shown = octets.decode("ascii")
-    designation = _DESIGNATION.match(shown) if name == "iso2022_kr" else None
-    start = designation.end() if designation else 0
-    pieces, at = [shown[:start]], start
-    for match in _RUN.finditer(shown, start):
+    pieces, at = [], 0
+    for match in _RUN.finditer(shown):
         run = match[0]
         closed = run.endswith(("\x1b(B", "\x1b(J", "\x0f"))
+        if run == _DESIGNATION:
+            closed = name == "iso2022_kr"
         # RFC 1468: a line ends in ASCII; where it does not, programs disagree
         if not closed or "\n" in run or "\r" in run:
             return Reason.CHARSET_MISMATCH

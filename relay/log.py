@@ -99,6 +99,11 @@ def submission_failed(log: Log, id: str, *, error: BaseException) -> None:
 # --- delivery and queue ---
 
 
+def forwarding(upstream: str) -> None:
+    """Where mail goes from here; `capture:PATH` keeps it on this machine."""
+    _log.info("forwarding", upstream=upstream)
+
+
 def store_away(id: str) -> None:
     """Nobody is tracked by this message."""
     _log.warning("sent-untracked-store-away", id=id)
@@ -145,7 +150,7 @@ def worker_failed(*, error: BaseException) -> None:
 
 
 def upstream_refused_login(log: Log, *, host: str, reply: Reply) -> None:
-    """Loud, like the next four: all mail waits until somebody changes something."""
+    """Loud, like the next five: all mail waits until somebody changes something."""
     log.error("upstream-refused-login", host=host, reply=_code(reply))
 
 
@@ -155,6 +160,10 @@ def upstream_offers_no_login(log: Log, *, host: str, tls: bool) -> None:
 
 def upstream_not_verified(log: Log, *, host: str, problem: str) -> None:
     log.error("upstream-not-verified", host=host, problem=problem)
+
+
+def upstream_tls_failed(log: Log, *, host: str, problem: str) -> None:
+    log.error("upstream-tls-failed", host=host, problem=problem)
 
 
 def upstream_without_tls(log: Log, *, host: str) -> None:

@@ -50,7 +50,7 @@ class Header:
     fields: tuple[Field, ...]
     body: int | None
     malformed: bool
-    """Some line is neither a field nor a folded line, or holds a bare CR."""
+    """Some line is neither a field nor a folded line, holds a bare CR, or has a blank before its colon."""
 
     def raw(self, field: Field) -> bytes:
         """The field's value with its folding, without the last line end."""
@@ -80,6 +80,8 @@ def read_header(data: bytes, start: int = 0, end: int | None = None) -> Header:
             break
         name = match[1]
         if name is not None:
+            # obsolete blanks before the colon (RFC 5322 4.5): some programs end the header block here
+            malformed = malformed or data[match.end(1)] != 0x3A
             fields.append(Field(name.decode("ascii").lower(), match.start(), match.start(2), match.end()))
         elif match.start() != start or not match[0].startswith(b"From "):
             # mbox files open with a "From " line; anything else that is no field is not understood
@@ -119,6 +121,8 @@ class Part:
     """As labelled, `""` where it is not."""
     encoding: str
     """Content-Transfer-Encoding in lower case; `7bit` where none is given."""
+    boundaries: tuple[bytes, ...] = ()
+    """Those of the multiparts around it, outermost first."""
     flowed: bool = False
     delsp: bool = False
     reason: Reason | None
@@ -138,6 +142,7 @@ class _Node(NamedTuple):
     header: Header
     reason: Reason | None
     """Holds for everything below."""
+    boundaries: tuple[bytes, ...]
     mixed: bool
     """The parent shows its parts one after the other, so a file name makes an attachment."""
 
@@ -167,7 +172,7 @@ def parts(data: bytes, header: Header) -> Iterator[Part]:
     if header.body is None:
         return
     count = 0
-    stack = [_Node("", 0, len(data), 0, header, None, False)]
+    stack = [_Node("", 0, len(data), 0, header, None, (), False)]
     while stack:
         count += 1
         if count > MAX_PARTS:
@@ -207,7 +212,8 @@ def _children(data: bytes, node: _Node, body: int, kind: _Type) -> Part | list[_
         return _leaf(node, body, kind, Reason.MALFORMED_MULTIPART)
     if node.depth >= MAX_DEPTH:
         return _leaf(node, body, kind, Reason.TOO_DEEP)
-    ranges = _split(data, body, node.end, boundary.encode("latin-1"))
+    boundaries = (*node.boundaries, boundary.encode("latin-1"))
+    ranges = _split(data, body, node.end, boundaries[-1])
     if not ranges:
         return _leaf(node, body, kind, Reason.MALFORMED_MULTIPART)
     headers = [read_header(data, start, end) for start, end in ranges]
@@ -218,9 +224,8 @@ def _children(data: bytes, node: _Node, body: int, kind: _Type) -> Part | list[_
     for index, ((start, end), header) in enumerate(zip(ranges, headers, strict=True)):
         number = f"{node.number}.{index + 1}" if node.number else str(index + 1)
         reason = Reason.NOT_ROOT if root is not None and index != root else None
-        nodes.append(
-            _Node(number, start, end, node.depth + 1, header, reason, kind.kind == "multipart/mixed")
-        )
+        mixed = kind.kind == "multipart/mixed"
+        nodes.append(_Node(number, start, end, node.depth + 1, header, reason, boundaries, mixed))
     return nodes
 
 
@@ -331,6 +336,7 @@ def _leaf(node: _Node, body: int, kind: _Type, reason: Reason | None) -> Part:
         content_type=kind.kind,
         charset=parameters.get("charset", "").strip(),
         encoding=_encoding(node.header),
+        boundaries=node.boundaries,
         flowed=parameters.get("format", "").lower() == "flowed",
         delsp=parameters.get("delsp", "").lower() == "yes",
         reason=reason,

@@ -76,6 +76,11 @@ class Reason(StrEnum):
     OUTLOOK = "outlook"
     UNQUOTED_IN_COMMENT = "unquoted-in-comment"
     TREE_CONSTRUCTION = "tree-construction"
+
+    # a placeholder
+    DELIMITER = "delimiter"
+
+    # plain text
     QUOTED_TEXT = "quoted-text"
 
 
@@ -137,6 +142,7 @@ EXPLANATIONS: Mapping[Reason, str] = MappingProxyType(
         Reason.OUTLOOK: "The link is only seen by Outlook, and wrapping those is switched off.",
         Reason.UNQUOTED_IN_COMMENT: "The link stands without quotes inside a conditional comment.",
         Reason.TREE_CONSTRUCTION: "An element before the link makes mail programs disagree on what follows.",
+        Reason.DELIMITER: "Filled in, the placeholder would leave a line that ends the part.",
         Reason.QUOTED_TEXT: "The link stands in a quoted line of plain text.",
     }
 )

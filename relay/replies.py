@@ -66,7 +66,9 @@ def hello(hostname: str, extensions: tuple[str, ...] = ()) -> Reply:
 OK = Reply(code=250, detail="0.0", text="Ok")
 GOODBYE = Reply(code=221, detail="0.0", text="Bye")
 HELP = Reply(
-    code=214, detail="0.0", text="Commands: EHLO HELO MAIL RCPT DATA RSET NOOP QUIT VRFY HELP STARTTLS AUTH"
+    code=214,
+    detail="0.0",
+    text="Commands: EHLO HELO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY HELP STARTTLS AUTH",
 )
 CANNOT_VERIFY = Reply(code=252, detail="0.0", text="Cannot verify, but will take mail and try to deliver it")
 
@@ -141,12 +143,18 @@ def bad_parameter(name: str) -> Reply:
 
 # --- the message ---
 
+CHUNK_SYNTAX = Reply(code=421, detail="5.4", text="Syntax: BDAT size [LAST]; closing the connection")
+CHUNKS_BEGUN = Reply(code=503, detail="5.1", text="The message is being sent in chunks")
 SEND_DATA = Reply(code=354, detail="", text="End data with <CR><LF>.<CR><LF>")
 MESSAGE_TOO_BIG = Reply(code=552, detail="3.4", text="Message size exceeds the maximum")
 DISGUISED_END = Reply(code=550, detail="5.2", text="Message with NUL octets around a lone dot")
 BARE_NEWLINE = Reply(
     code=550, detail="5.2", text="Message contains a bare <CR> or <LF>; lines end with <CR><LF>"
 )
+
+
+def chunk_received(size: int) -> Reply:
+    return Reply(code=250, detail="0.0", text=f"{size} octets received")
 
 
 def accepted(submission_id: str) -> Reply:

@@ -7,7 +7,6 @@ Pure.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -28,7 +27,8 @@ MAX_BODY = 10 * 1024 * 1024
 CLIPPED = 100 * 1024
 """Gmail cuts an HTML body a little behind this; a pixel at its end would not be shown."""
 
-_TRACKING_URL = re.compile(r"[A-Za-z0-9_./:-]+")
+_URL_OCTETS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_./:"
+"""A tracking URL of these needs encoding neither in HTML nor in quoted-printable."""
 _PGP = b"-----BEGIN PGP "
 
 
@@ -50,6 +50,7 @@ class Rendered(NamedTuple):
     data: bytes
     unwrapped: tuple[int, ...]
     """Numbers of links that stayed somewhere because their line would have grown too long."""
+    has_pixel: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -94,7 +95,7 @@ class Plan:
         encoding."""
         urls = {} if link_url is None else {link.number: link_url(link) for link in self.links}
         for url in (*urls.values(), pixel_url or "/"):
-            if _TRACKING_URL.fullmatch(url) is None:
+            if not url or url.encode().translate(None, _URL_OCTETS):
                 raise ValueError(f"a tracking URL may not need encoding: {url[:100]!r}")
         return self._assemble(urls, pixel_url, preferences_url)
 
@@ -110,15 +111,18 @@ class Plan:
             at = end
         for body in self._bodies:
             values = _values(body, urls, pixel_url, preferences_url)
-            if any(value is not None for value in values):
-                out.append(view_of_data[at : body.start])
-                left = body.content.write(body.slots, values, out)
-                unwrapped.update(body.edits[index].number for index in left)
-                at = body.end
+            if all(value is None for value in values):
+                continue
+            out.append(view_of_data[at : body.start])
+            left = body.content.write(body.slots, values, out)
+            unwrapped.update(body.edits[index].number for index in left)
+            at = body.end
         if at == 0:
-            return Rendered(self.data, ())
+            return Rendered(self.data, (), has_pixel=False)
         out.append(view_of_data[at:])
-        return Rendered(b"".join(out), tuple(sorted(unwrapped - {0})))
+        # only the pixel has no number
+        has_pixel = self.has_pixel_place and pixel_url is not None and 0 not in unwrapped
+        return Rendered(b"".join(out), tuple(sorted(unwrapped - {0})), has_pixel)
 
 
 def _values(
@@ -267,7 +271,41 @@ def _compile_part(data: bytes, part: Part, findings: Findings) -> _Body | Reason
         edits = text_edits(text, findings, flowed=part.flowed, delsp=part.delsp)
     if not edits:
         return None
-    return _Body(part.body, part.end, content, text, tuple(edits), _slots(text, edits), is_html)
+    body = _Body(part.body, part.end, content, text, tuple(edits), _slots(text, edits), is_html)
+    if part.encoding != "base64" and _may_end_early(body, part.boundaries):
+        return _only_enclosed(body, findings)
+    return body
+
+
+_ENCLOSED = frozenset({Effect.LINK, Effect.PIXEL_AT_END})
+"""Behind these stands a quote, a blank, or the start of a tag, and never a hyphen."""
+
+
+def _may_end_early(body: _Body, boundaries: Sequence[bytes]) -> bool:
+    """Taking something out of the text, or breaking a line behind it, could make a delimiter line."""
+    if not boundaries or all(edit.effect in _ENCLOSED for edit in body.edits):
+        return False
+    text = body.content.decoded
+    pieces, at = [], 0
+    for edit, slot in zip(body.edits, body.slots, strict=True):
+        if edit.effect is not Effect.LINK:
+            pieces.append(text[at : slot.start])
+            at = slot.end
+    joined = b"".join((*pieces, text[at:]))
+    delimiters = [b"--" + boundary for boundary in boundaries]
+    return any(joined.count(delimiter) > text.count(delimiter) for delimiter in delimiters) or any(
+        text.startswith(delimiter, slot.end) for delimiter in delimiters for slot in body.slots
+    )
+
+
+def _only_enclosed(body: _Body, findings: Findings) -> _Body:
+    """The body with its links and the pixel at its end; placeholders and marks stay."""
+    kept = [index for index, edit in enumerate(body.edits) if edit.effect in _ENCLOSED]
+    edits = tuple(body.edits[index] for index in kept)
+    if any(edit.effect is Effect.PIXEL for edit in body.edits):
+        findings.has_pixel_place = False
+    findings.keep("placeholders", "", Reason.DELIMITER)
+    return body._replace(edits=edits, slots=tuple(body.slots[index] for index in kept))
 
 
 def _may_have_edits(decoded: bytes, findings: Findings) -> bool:
@@ -276,7 +314,7 @@ def _may_have_edits(decoded: bytes, findings: Findings) -> bool:
     )
 
 
-_PIXELS = frozenset({Effect.PIXEL_AT_END, Effect.PIXEL_AT_START})
+_PIXELS = frozenset({Effect.PIXEL, Effect.PIXEL_AT_END, Effect.PIXEL_AT_START})
 
 
 def _slots(text: Text, edits: Sequence[Edit]) -> tuple[Slot, ...]:
@@ -286,7 +324,8 @@ def _slots(text: Text, edits: Sequence[Edit]) -> tuple[Slot, ...]:
             offsets[2 * index],
             offsets[2 * index + 1],
             optional=edit.effect is Effect.LINK or edit.effect in _PIXELS,
-            breakable=edit.effect is Effect.PIXEL or edit.effect in _PIXELS,
+            fallback=b"" if edit.effect is Effect.PIXEL else None,
+            breakable=edit.effect in _PIXELS,
         )
         for index, edit in enumerate(edits)
     )

@@ -8,6 +8,7 @@ import ssl
 from contextlib import suppress
 from pathlib import Path
 
+from relay import log
 from relay.config import Config
 from relay.delivery import Delivery
 from relay.intake import Intake, Settings
@@ -28,7 +29,9 @@ class Relay:
 
     def __init__(self, config: Config, domain: Domain) -> None:
         self._config = config
-        self._upstream = open_upstream(upstream_settings(config))
+        settings = upstream_settings(config)
+        self._upstream_name = settings.name
+        self._upstream = open_upstream(settings)
         self._queue = Queue(domain.database, config.queue)
         rules = config.rewrite.rules(config.tracker.public_url)
         self.delivery = Delivery(config, domain, self._upstream, self._queue, rules=rules)
@@ -45,6 +48,7 @@ class Relay:
     async def start(self) -> None:
         """Raises OSError where an address cannot be had."""
         table = self._config.relay
+        log.forwarding(self._upstream_name)
         self.addresses.append(await self._intake.listen(*parse_listen(table.listen)))
         if table.listen_tls:
             self.addresses.append(

@@ -11,7 +11,6 @@ import binascii
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import accumulate
 from struct import Struct
 from typing import NamedTuple, Protocol
 
@@ -32,7 +31,9 @@ class Slot(NamedTuple):
     start: int
     end: int
     optional: bool = False
-    """May be left as it is where the line would grow too long."""
+    """Not put in where the line would grow too long; `fallback` takes its place."""
+    fallback: bytes | None = None
+    """None leaves the slot as it was."""
     breakable: bool = False
     """A line end may be put before it."""
 
@@ -93,7 +94,10 @@ class Raw:
                     line_start, grown = slot.start, 0
                 elif slot.optional:
                     left.append(index)
-                    continue
+                    if slot.fallback is None:
+                        continue
+                    value = slot.fallback
+                    growth = len(value) - (slot.end - slot.start)
             grown += growth
             out.append(view[base + at : base + slot.start])
             out.append(value)
@@ -112,96 +116,111 @@ def _line_end(text: bytes, at: int) -> int:
 class Quoted:
     """Quoted-printable (RFC 2045 6.7): only soft breaks around what is new, no escape is cut."""
 
-    __slots__ = ("_data", "_decoded_starts", "_end", "_start", "_starts", "decoded")
+    __slots__ = ("_data", "_end", "_places", "_start", "decoded")
 
-    def __init__(
-        self, data: bytes, start: int, end: int, decoded: bytes, starts: tuple[list[int], list[int]]
-    ) -> None:
+    def __init__(self, data: bytes, start: int, end: int, decoded: bytes) -> None:
         self._data, self._start, self._end = data, start, end
         self.decoded = decoded
-        self._starts, self._decoded_starts = starts
+        self._places: dict[Slot, _Place] = {}
 
     @classmethod
     def open(cls, data: bytes, start: int, end: int) -> Quoted | None:
         """None where some `=` begins neither an escape nor a soft break."""
         body = data[start:end]
-        soft_end = body.endswith(b"=")
-        if body.count(b"=\n") or body.count(b"=\r") != body.count(b"=\r\n"):
+        soft = body.count(SOFT_BREAK)
+        if body.count(b"=\n") or body.count(b"=\r") != soft:
             return None
         decoded = binascii.a2b_qp(body)
-        lines = body.split(b"\r\n")
-        # An escape is three octets for one; a soft break ends a line and is three octets for none.
-        sizes = [len(line) - 2 * line.count(b"=") + (1 if line.endswith(b"=") else 2) for line in lines]
-        sizes[-1] -= 0 if soft_end else 2
-        decoded_starts = [0, *accumulate(sizes)]
-        if decoded_starts.pop() != len(decoded):
-            return None
-        starts = list(accumulate((len(line) + 2 for line in lines), initial=start))
-        starts.pop()
-        return cls(data, start, end, decoded, (starts, decoded_starts))
+        expected = _decoded_length(body, 0, len(body)) + body.endswith(b"=")
+        return cls(data, start, end, decoded) if len(decoded) == expected else None
 
     def write(self, slots: Sequence[Slot], values: Sequence[bytes | None], out: list[Chunk]) -> list[int]:
+        if slots and slots[0] not in self._places:
+            self._find_places(slots)
         new = [value for value in values if value is not None]
-        places = [self._place(slot) for slot, value in zip(slots, values, strict=True) if value is not None]
+        places = [self._places[slot] for slot, value in zip(slots, values, strict=True) if value is not None]
         view = memoryview(self._data)
         at, column = self._start, 0
         for index, place in enumerate(places):
             if place.start < at:
                 place = place._replace(start=at, lead=b"")
-            line = place.line if place.line >= at else -1
-            column = place.start - line if line >= 0 else column + place.start - at
+            column = place.start - place.line if place.line > at else column + place.start - at
             out.append(view[at : place.start])
             following = places[index + 1].start if index + 1 < len(places) else self._end
             # before another change on this line a soft break must still fit
-            rest = min(following + 1, place.line_end) - place.end
+            rest = (following + 1 if following <= place.line_end else place.line_end) - place.end
             column = _write_quoted(place.lead + quote(new[index]), column, rest, place.limit, out)
             at = place.end
         out.append(view[at : self._end])
         return []
 
-    def _place(self, slot: Slot) -> _Place:
-        start, first = self._encoded(slot.start)
-        if slot.end > slot.start:
-            end, last = self._encoded_behind(slot.end)
-        else:
-            end, last = start, first
-        line, line_end = self._line(first)
-        _, last_end = self._line(last)
-        limit = max(QUOTED_LINE, last_end - self._starts[last])
-        lead = b""
-        if start == end and start - line >= max(QUOTED_LINE, line_end - line):
-            # no room for a soft break behind a full line: its last character moves down with what is new
-            size = 3 if self._data[start - 3 : start - 2] == b"=" and start - line >= 3 else 1
-            lead = self._data[start - size : start]
-            start -= size
-        return _Place(start, end, line, last_end, limit, lead)
+    def _find_places(self, slots: Sequence[Slot]) -> None:
+        """Once for all renderings: slots ascend, so that one walk finds them all."""
+        data = self._data
+        walk = _Walk(data, self._start, self._end)
+        line, line_end = self._start, -1
+        for slot in slots:
+            start, end = walk.to(slot.start), walk.to(slot.end)
+            if start > line_end:
+                line = max(line, data.rfind(b"\r\n", max(self._start, line_end), start) + 2)
+                line_end = self._line_end(start)
+            first_length = line_end - line
+            limit, last_end = first_length, line_end
+            if end > line_end:
+                last_end = self._line_end(end)
+                limit = last_end - data.rfind(b"\r\n", start, end) - 2
+            lead = b""
+            if start == end and start - line >= max(QUOTED_LINE, first_length):
+                # no room for a soft break behind a full line: its last character moves down with what is new
+                size = 3 if data[start - 3 : start - 2] == b"=" else 1
+                lead = data[start - size : start]
+            place = _Place(start - len(lead), end, line, last_end, max(QUOTED_LINE, limit), lead)
+            self._places[slot] = place
+            if last_end != line_end:
+                line = max(line, data.rfind(b"\r\n", start, end) + 2)
+                line_end = last_end
 
-    def _line(self, index: int) -> tuple[int, int]:
-        start = self._starts[index]
-        end = self._starts[index + 1] - 2 if index + 1 < len(self._starts) else self._end
-        return start, end
+    def _line_end(self, at: int) -> int:
+        end = self._data.find(b"\r\n", at, self._end)
+        return self._end if end < 0 else end
 
-    def _encoded(self, offset: int) -> tuple[int, int]:
-        """Where the decoded octet at `offset` begins, and the index of its line."""
-        index = bisect_right(self._decoded_starts, offset) - 1
-        at, end = self._line(index)
-        return self._walk(at, end, offset - self._decoded_starts[index]), index
 
-    def _encoded_behind(self, offset: int) -> tuple[int, int]:
-        """Where the encoded form of the octet before `offset` ends, and the index of its line."""
-        index = bisect_right(self._decoded_starts, offset - 1) - 1
-        at, end = self._line(index)
-        return self._walk(at, end, offset - self._decoded_starts[index]), index
+def _decoded_length(data: bytes, start: int, end: int) -> int:
+    """An escape is three octets for one, a soft break three octets for none."""
+    return end - start - 2 * data.count(b"=", start, end) - data.count(SOFT_BREAK, start, end)
 
-    def _walk(self, at: int, end: int, octets: int) -> int:
-        """`octets` decoded octets on from `at`; the line end itself counts as plain octets."""
-        find = self._data.find
+
+class _Walk:
+    """Encoded positions of ascending decoded offsets, each line looked at once."""
+
+    STEP = 1000
+
+    def __init__(self, data: bytes, start: int, end: int) -> None:
+        self._data, self._end = data, end
+        self._at, self._offset = start, 0
+        self._encoded, self._decoded = [start], [0]
+        while self._encoded[-1] < end:
+            line_end = data.find(b"\r\n", self._encoded[-1] + self.STEP, end)
+            stop = end if line_end < 0 else line_end + 2
+            self._decoded.append(self._decoded[-1] + _decoded_length(data, self._encoded[-1], stop))
+            self._encoded.append(stop)
+
+    def to(self, offset: int) -> int:
+        """Behind the encoded form of the octet before `offset`."""
+        index = bisect_right(self._decoded, offset) - 1
+        if self._decoded[index] > self._offset:
+            self._at, self._offset = self._encoded[index], self._decoded[index]
+        octets, at = offset - self._offset, self._at
         while octets > 0:
-            escape = find(b"=", at, end)
+            escape = self._data.find(b"=", at, self._end)
             if escape < 0 or escape - at >= octets:
-                return at + octets
-            octets -= escape - at + 1
+                at += octets
+                break
+            octets -= escape - at
             at = escape + 3
+            if self._data[escape + 1] != 0x0D:
+                octets -= 1
+        self._at, self._offset = at, offset
         return at
 
 
@@ -217,11 +236,12 @@ class _Place(NamedTuple):
 
 
 _TO_QUOTE = re.compile(rb"[^!-<>-~ ]| \Z")
+_NEVER_QUOTED = bytes(octet for octet in range(0x21, 0x7F) if octet != 0x3D)
 
 
 def quote(octets: bytes) -> bytes:
     """Octets in quoted-printable on one line, without soft breaks; blanks inside are plain."""
-    if not _TO_QUOTE.search(octets):
+    if not octets.translate(None, _NEVER_QUOTED):
         return octets
     return _TO_QUOTE.sub(lambda match: b"=%02X" % match[0][0], octets)
 
@@ -310,6 +330,9 @@ class Base64:
                 at = slot.end
         pieces.append(text[at:])
         encoded = binascii.b2a_base64(b"".join(pieces), newline=False)
+        if not encoded:
+            # nothing follows on the next line: the line end before it goes
+            cut = self._start + len(self._data[self._start : cut].rstrip(b"\r\n"))
         out.append(view[self._start : cut])
         self._write_lines(encoded, column, out)
         out.append(view[self._payload_end : self._end])

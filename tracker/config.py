@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+)
 
 from tracker.errors import ConfigError
 from tracker.policy import Policy, Unknown
@@ -255,7 +263,7 @@ def _explain(name: str, model: type[BaseModel], variables: Mapping[tuple[str, st
     source = variables.get((table, rest[0])) if rest else None
     where = f"{source or name}: [{table}]" + (f" {key}" if key else "")
     if item["type"] == "model_type":
-        return f"{where}: expected a table of that name (it is {item['input']!r})"
+        return f"{where}: expected a table of that name{_shown(key, item['input'])}"
     if item["type"] == "extra_forbidden":
         field = model.model_fields.get(table)
         known = (
@@ -265,5 +273,10 @@ def _explain(name: str, model: type[BaseModel], variables: Mapping[tuple[str, st
         )
         return f"{where}: no such {'key' if rest else 'table'}; known: {', '.join(sorted(known))}"
     message = str(item["msg"]).removeprefix("Value error, ")
-    shown = "" if "url" in key or "password" in key else f" (it is {item['input']!r})"
-    return f"{where}: {message}{shown}"
+    return f"{where}: {message}{_shown(key, item['input'])}"
+
+
+def _shown(key: str, value: object) -> str:
+    """What the value is, unless a secret could be in it: a URL, a login, or a whole table."""
+    secret = re.search(r"url|password|user(\.\d+)?$", key) or "://" in str(value)
+    return "" if secret or not isinstance(value, str | int | float) else f" (it is {value!r})"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 
 from tracker.errors import CandorError, InvalidValue
@@ -26,33 +28,54 @@ def read_contacts(file: Path, now: datetime) -> Iterator[tuple[Statement | Refus
     """Each row with the octets read for it, roughly. UTF-8 with or without BOM; comma, semicolon or tab.
 
     An empty `do_not_track` under a present header means false (as in Mapp Engage), other empty cells leave a
-    value alone. Raises InvalidValue where the header names no address, or the file is no UTF-8."""
+    value alone. Raises InvalidValue, before any row is given, where the header names no address or the file is
+    no UTF-8."""
+    _check_encoding(file)
     with file.open(encoding="utf-8-sig", newline="") as text:
+        first = text.readline()
+        rows = csv.reader(chain([first], text), delimiter=_delimiter(first), strict=True)
+        columns, address = _header(file, rows)
+        while True:
+            line = rows.line_num + 1  # where the row begins: a quoted cell may hold line ends
+            try:
+                cells = next(rows)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                yield Refused(line=line, reason=f"not CSV up to line {rows.line_num}: {error}"), 0
+                continue
+            if any(cell.strip() for cell in cells):
+                yield _statement(columns, address, cells, line, now), sum(map(len, cells)) + len(cells)
+
+
+def _check_encoding(file: Path) -> None:
+    """Raises InvalidValue that names the line where the file stops being UTF-8."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    line = 1
+    with file.open("rb") as octets:
         try:
-            first = text.readline()
-            columns = [
-                name.strip().lower() for name in next(csv.reader([first], delimiter=_delimiter(first)), [])
-            ]
-            column = next((columns.index(name) for name in _ADDRESS if name in columns), None)
-            if column is None:
-                raise InvalidValue(
-                    f"{file}:1: no column named address or email; found: {', '.join(columns) or 'none'}"
-                )
-            if len(set(columns)) != len(columns):
-                raise InvalidValue(f"{file}:1: a column name stands there twice")
-            rows = csv.reader(text, delimiter=_delimiter(first), strict=True)
-            for cells in rows:
-                if any(cell.strip() for cell in cells):
-                    yield (
-                        _statement(columns, column, cells, rows.line_num + 1, now),
-                        sum(map(len, cells)) + len(cells),
-                    )
+            while chunk := octets.read(1 << 20):
+                line += decoder.decode(chunk).count("\n")
+            decoder.decode(b"", final=True)
         except UnicodeDecodeError as error:
-            raise InvalidValue(
-                f"{file}: not UTF-8 ({error.reason} at octet {error.start}); save it as UTF-8"
-            ) from None
-        except csv.Error as error:
-            raise InvalidValue(f"{file}: not CSV: {error}") from None
+            line += error.object[: error.start].count(b"\n")
+            raise InvalidValue(f"{file}:{line}: not UTF-8 ({error.reason}); save it as UTF-8") from None
+
+
+def _header(file: Path, rows: Iterator[list[str]]) -> tuple[list[str], int]:
+    """The columns' names, and which of them holds the address."""
+    try:
+        columns = [name.strip().lower() for name in next(rows, [])]
+    except csv.Error as error:
+        raise InvalidValue(f"{file}:1: not CSV: {error}") from None
+    address = next((columns.index(name) for name in _ADDRESS if name in columns), None)
+    if address is None:
+        found = ", ".join(filter(None, columns)) or "none"
+        raise InvalidValue(f"{file}:1: no column named address or email; found: {found[:200]}")
+    twice = sorted({name for name in columns if name and columns.count(name) > 1})
+    if twice:
+        raise InvalidValue(f"{file}:1: a column name stands there twice: {', '.join(twice)}")
+    return columns, address
 
 
 def _delimiter(header: str) -> str:
@@ -65,6 +88,8 @@ def _statement(
 ) -> Statement | Refused:
     if len(cells) != len(columns):
         return Refused(line=line, reason=f"{len(cells)} cells under {len(columns)} columns")
+    if "\0" in "".join(cells):
+        return Refused(line=line, reason="a cell holds a NUL, which is no text")
     fields = {
         name: cell.strip()
         for at, (name, cell) in enumerate(zip(columns, cells, strict=True))

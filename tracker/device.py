@@ -8,6 +8,8 @@ from ua_parser import parse
 from tracker.events import Device
 
 _MOST = 512
+_PROXIES = ("GmailImageProxy", "YahooMailProxy")
+"""They fetch for a person, and what they say of system and device is made up."""
 _TABLETS = ("iPad", "Kindle", "Galaxy Tab")
 
 
@@ -17,6 +19,8 @@ def device_of(user_agent: str) -> Device:
         return Device()
     found = parse(user_agent[:_MOST])
     client = found.user_agent.family if found.user_agent else ""
+    if client in _PROXIES:
+        return Device(client=client)
     system = found.os.family if found.os else ""
     family = found.device.family if found.device else ""
     return Device(client=client, kind=_kind(system, family, user_agent), system=system)

@@ -12,9 +12,10 @@ import structlog
 _log = structlog.get_logger("candor.tracker")
 
 
-def configure(style: str, level: str) -> None:
+def configure(style: str, level: str, *, lasting: bool = True) -> None:
     """Sets up the log of a program: `readable` or `json` lines on standard error, from `level` up. Libraries are
-    heard only when something is wrong: at lower levels some of them print addresses."""
+    heard only when something is wrong: at lower levels some of them print addresses. `lasting` for a program
+    that runs on: its loggers are made once."""
     number = logging.getLevelNamesMapping()[level.upper()]
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(name)s %(levelname)s %(message)s")
     last = (
@@ -30,7 +31,7 @@ def configure(style: str, level: str) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=lasting,
     )
 
 
@@ -60,6 +61,10 @@ def hit_lost(kind: str, reason: str) -> None:
 
 def request_failed(reason: str) -> None:
     _log.error("request-failed", reason=reason)
+
+
+def request_refused(reason: str) -> None:
+    _log.debug("request-refused", reason=reason)
 
 
 def consent_changed(source: str, changes: int, not_effective: int) -> None:

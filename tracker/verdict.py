@@ -17,12 +17,13 @@ TOO_SOON = 2.0
 """Seconds after upstream's acceptance within which nobody can have read a mail."""
 MACHINES = frozenset({VerdictKind.PREFETCH, VerdictKind.SCANNER})
 
+_MOST = 512  # characters of a user agent that are looked at: patterns take their time with long ones
 _GMAIL_PREFETCH = ("Chrome/42.0.2311.135", "Edge/12.246")
 _PROXIES = ("GoogleImageProxy", "YahooMailProxy")
 _PREVIEWS = re.compile(r"ms-office|Microsoft Office Existence Discovery", re.IGNORECASE)
-_PROGRAMS = re.compile(
-    r"\A(?:curl|wget|python|go-http-client|java|okhttp|libwww-perl|axios|node|ruby|php|apache-httpclient)|bot\b|"
-    r"\b(?:crawler|spider|scanner|headlesschrome)\b",
+_PROGRAMS = re.compile(  # a Cubot is a telephone
+    r"\A(?:curl|wget|python|go-http-client|java|okhttp|libwww-perl|axios|node|ruby|php|apache-httpclient)|"
+    r"(?<!cu)bot\b|\b(?:crawler|spider|scanner|headlesschrome)\b",
     re.IGNORECASE,
 )
 _DESKTOP_CHROME = re.compile(
@@ -55,7 +56,7 @@ def classify(hit: Hit) -> Verdict:
 
 
 def _by_user_agent(hit: Hit) -> tuple[VerdictKind, str] | None:
-    agent = hit.user_agent.strip()
+    agent = hit.user_agent[:_MOST].strip()
     opened = hit.kind is EventKind.OPENED
     if not agent:
         return VerdictKind.SCANNER, "no-user-agent"

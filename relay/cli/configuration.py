@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,8 @@ def _shown(table: str, model: BaseModel) -> dict[str, Any]:
 
 
 def without_password(url: str) -> str:
-    """The URL with its password as `…`."""
+    """The URL with its passwords as `…`: the one of the login, and those among the parameters."""
+    url = re.sub(r"([?&][a-z_]*password=)[^&#]*", r"\1…", url, flags=re.IGNORECASE)
     scheme, separator, rest = url.partition("://")
     login, at, host = rest.rpartition("@")
     name, colon, _ = login.partition(":")

@@ -7,6 +7,8 @@ import sys
 import click
 
 from relay.users import hash_password
+from tracker.cli.common import CommandError
+from tracker.errors import InvalidValue
 
 
 @click.group()
@@ -22,5 +24,5 @@ def hash_() -> None:
     else:
         password = sys.stdin.readline().rstrip("\r\n")
     if not password:
-        raise click.ClickException("no password given")
+        raise CommandError(InvalidValue("no password given: expected one on a line of standard input"))
     click.echo(hash_password(password))

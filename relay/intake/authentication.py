@@ -1,21 +1,27 @@
-"""The dialogue of AUTH PLAIN and AUTH LOGIN (RFC 4954, RFC 4616): from the command to a name and a password.
+"""AUTH PLAIN and AUTH LOGIN (RFC 4954, RFC 4616): from the command to a name, and patience with guesses.
 
-Whether AUTH is allowed here, and whether the password is right, is decided elsewhere.
+Whether AUTH is allowed here is the dialogue's to say; whether a password is right, `authenticate`'s.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 from collections.abc import Awaitable, Callable
 
+from relay import log as words
 from relay import replies
+from relay.intake.limits import Failures
+from relay.intake.settings import Settings
+from relay.intake.wire import LineTooLong
 from relay.replies import Reply
 
 MECHANISMS = ("PLAIN", "LOGIN")
 MAX_LINE = 12288
 """RFC 4954 4.1.3."""
 
+Authenticate = Callable[[str, str], Awaitable[bool]]
 Ask = Callable[[Reply], Awaitable[bytes]]
 """Sends a challenge and gives the client's next line, without its end."""
 
@@ -29,6 +35,58 @@ class Unfinished(Exception):
     def __init__(self, reply: Reply) -> None:
         super().__init__(str(reply))
         self.reply = reply
+
+
+class Login:
+    """The logins of one session; `user` is who it is by now."""
+
+    def __init__(
+        self,
+        authenticate: Authenticate,
+        failures: Failures,
+        settings: Settings,
+        log: words.Log,
+        *,
+        session: str,
+    ) -> None:
+        self.user: str | None = None
+        self._authenticate = authenticate
+        self._failures = failures
+        self._settings = settings
+        self._log = log
+        self._session = session
+        self._failed = 0
+
+    async def attempt(self, argument: str, ask: Ask, *, client: str, waiting: Callable[[], None]) -> Reply:
+        """One AUTH command's whole exchange. `client` is whose failures count together; `waiting` is called
+        when no more is expected of the client."""
+        try:
+            name, password = await credentials(argument, ask)
+        except LineTooLong:
+            return replies.AUTH_LINE_TOO_LONG
+        except Unfinished as unfinished:
+            return unfinished.reply
+        waiting()
+        clock, unit = asyncio.get_running_loop().time, self._settings.failed_login_delay
+        await asyncio.sleep(self._failures.delay(client, unit=unit, now=clock()))
+        try:
+            correct = await self._authenticate(name, password)
+        except Exception as error:  # noqa: BLE001 - a broken user store is no reason to call a password wrong
+            words.login_error(self._log, self._session, error=error)
+            return replies.AUTH_TEMPORARY
+        if not correct:
+            return self._refused(client, now=clock())
+        self.user = name
+        self._failures.forgive(client)
+        words.login_succeeded(self._log, self._session, user=name)
+        return replies.AUTHENTICATED
+
+    def _refused(self, client: str, *, now: float) -> Reply:
+        self._failed += 1
+        self._failures.note(client, now=now)
+        words.login_failed(self._log, self._session)
+        exhausted = self._failed >= self._settings.max_failed_logins
+        return replies.TOO_MANY_FAILED_LOGINS if exhausted else replies.BAD_CREDENTIALS
 
 
 async def credentials(argument: str, ask: Ask) -> tuple[str, str]:

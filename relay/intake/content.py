@@ -1,4 +1,4 @@
-"""What follows DATA: found block by block, checked, freed of its stuffed dots. Pure; no socket, no clock.
+"""A message as it comes: found block by block, checked, freed of its stuffed dots. Pure; no socket, no clock.
 
 Only <CRLF>.<CRLF> ends a message (RFC 5321 4.1.1.4). A bare CR or LF never does, in no combination with a
 dot, so that nobody after us can find a second message in what we took for one ("SMTP smuggling"). Whatever
@@ -18,58 +18,29 @@ _DISGUISED_END = re.compile(rb"\r\n(?=[.\0]*\0)\0*\.\0*\r\n")
 _BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 
 
-class Content:
-    """Feed it blocks until it hands back what came after the message; then ask `refusal` and `message`."""
+class _Message:
+    """What DATA and BDAT have in common: a limit, a verdict, the message itself."""
 
     def __init__(self, *, limit: int, bare_newlines: Literal["refuse", "normalize"]) -> None:
         self.refusal: Reply | None = None
+        self.message = b""
+        """CRLF lines, dots unstuffed; `b""` while incomplete and when refused."""
         self._limit = limit
         self._bare_newlines = bare_newlines
-        # The end of DATA's own line begins the terminator: an empty message is a lone dot.
-        self._received = bytearray(b"\r\n")
-        self._message = b""
+        self._received = bytearray()
 
     @property
     def held(self) -> int:
         """Octets kept in memory."""
-        return len(self._received) + len(self._message)
-
-    @property
-    def message(self) -> bytes:
-        """CRLF lines, dots unstuffed; `b""` while incomplete and when refused."""
-        return self._message
+        return len(self._received) + len(self.message)
 
     def refuse(self, reply: Reply) -> None:
         """Keep nothing of this message any more; the first reason is the one the client hears."""
         self.refusal = self.refusal or reply
-        self._message = b""
-        del self._received[: -len(_END) + 1]
-
-    def feed(self, block: bytes) -> bytes | None:
-        """None while the message goes on; else the bytes behind its end (perhaps none)."""
-        known = len(self._received)
-        self._received += block
-        end = self._received.find(_END, max(0, known - len(_END) + 1))
-        if end < 0:
-            self._keep_within_bounds()
-            return None
-        rest = bytes(self._received[end + len(_END) :])
-        if self.refusal is None:
-            self._finish(end)
+        self.message = b""
         self._received.clear()
-        return rest
 
-    def _keep_within_bounds(self) -> None:
-        # Stuffed dots do not count (RFC 1870 5); at worst every fourth octet is one.
-        if self.refusal is not None or len(self._received) > self._limit // 3 * 4 + 4096:
-            self.refuse(MESSAGE_TOO_BIG)
-
-    def _finish(self, end: int) -> None:
-        lines = bytes(self._received[: end + 2])
-        if b"\0" in lines and _DISGUISED_END.search(lines):
-            self.refuse(DISGUISED_END)
-            return
-        message = lines.replace(b"\r\n.", b"\r\n")[2:]
+    def _judge(self, message: bytes) -> None:
         if has_bare_newline(message):
             if self._bare_newlines == "refuse":
                 self.refuse(BARE_NEWLINE)
@@ -79,7 +50,71 @@ class Content:
         if len(message) > self._limit:
             self.refuse(MESSAGE_TOO_BIG)
             return
-        self._message = message
+        self.message = message
+
+
+class Content(_Message):
+    """After DATA. Feed it blocks until it hands back what came behind the message; then ask `refusal` and
+    `message`."""
+
+    def __init__(self, *, limit: int, bare_newlines: Literal["refuse", "normalize"]) -> None:
+        super().__init__(limit=limit, bare_newlines=bare_newlines)
+        # The end of DATA's own line begins the terminator: an empty message is a lone dot.
+        self._received += b"\r\n"
+
+    def refuse(self, reply: Reply) -> None:
+        tail = self._received[-len(_END) + 1 :]  # its end must still be found
+        super().refuse(reply)
+        self._received += tail
+
+    def feed(self, block: bytes) -> bytes | None:
+        """None while the message goes on; else the bytes behind its end (perhaps none)."""
+        known = len(self._received)
+        self._received += block
+        end = self._received.find(_END, max(0, known - len(_END) + 1))
+        if end < 0:
+            # Stuffed dots do not count (RFC 1870 5); at worst every fourth octet is one.
+            if self.refusal is not None or len(self._received) > self._limit // 3 * 4 + 4096:
+                self.refuse(MESSAGE_TOO_BIG)
+            return None
+        rest = bytes(self._received[end + len(_END) :])
+        if self.refusal is None:
+            self._finish(bytes(self._received[: end + 2]))
+        self._received.clear()
+        return rest
+
+    def _finish(self, lines: bytes) -> None:
+        if _has_disguised_end(lines):
+            self.refuse(DISGUISED_END)
+        else:
+            self._judge(lines.replace(b"\r\n.", b"\r\n")[2:])
+
+
+class Chunks(_Message):
+    """After BDAT (RFC 3030): counted octets, no dots stuffed, so that nothing in them can look like an end.
+    They are checked all the same, because they may go on by DATA."""
+
+    def feed(self, block: bytes) -> None:
+        if self.refusal is None:
+            self._received += block
+            if len(self._received) > self._limit + 2:
+                self.refuse(MESSAGE_TOO_BIG)
+
+    def finish(self) -> None:
+        message = bytes(self._received)
+        self._received.clear()
+        if self.refusal is not None:
+            return
+        if message and not message.endswith(b"\r\n"):
+            message += b"\r\n"
+        if _has_disguised_end(b"\r\n" + message):
+            self.refuse(DISGUISED_END)
+        else:
+            self._judge(message)
+
+
+def _has_disguised_end(lines: bytes) -> bool:
+    return b"\0" in lines and _DISGUISED_END.search(lines) is not None
 
 
 def has_bare_newline(data: bytes) -> bool:

@@ -6,20 +6,19 @@ that is complete is handed to `Deliveries`, and the client hears what comes of i
 
 from __future__ import annotations
 
-import asyncio
 import re
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
 from relay import log as words
 from relay import replies
-from relay.intake.authentication import MAX_LINE, MECHANISMS, Unfinished, credentials
-from relay.intake.content import Content
-from relay.intake.deliveries import Deliveries
-from relay.intake.limits import Claim, Failures, Memory, client_key
+from relay.intake.authentication import MAX_LINE, MECHANISMS, Login
+from relay.intake.content import Chunks, Content
+from relay.intake.limits import client_key
+from relay.intake.reception import Reception
+from relay.intake.services import Services
 from relay.intake.settings import Address, Settings, is_within
 from relay.intake.transaction import Refused, Transaction
 from relay.intake.wire import ClientGone, LineTooLong, Wire
@@ -29,12 +28,11 @@ from relay.submission import Client
 MAX_COMMAND_LINE = 4096
 """Octets with the line's end: room for the extensions' longer commands (RFC 5321 4.5.3.1.4, RFC 3461 4)."""
 
-Authenticate = Callable[[str, str], Awaitable[bool]]
-Check = Callable[[], Reply | None]
 
 _CONTROLS = re.compile(rb"[\x00-\x1f\x7f]")
 _HOST = re.compile(r"[A-Za-z0-9._:\[\]#%&*+=!?/~^$|'{}-]{1,255}")
 """Any name a client may give itself that cannot end the clause it stands in in a `Received:` line."""
+_CHUNK = re.compile(r"(?P<size>[0-9]{1,20})(?P<last> +LAST)?", re.IGNORECASE)
 _HTTP = frozenset({"GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "CONNECT", "TRACE", "PATCH", "PRI"})
 
 
@@ -44,19 +42,6 @@ class Goodbye(Exception):
     def __init__(self, reply: Reply) -> None:
         super().__init__(str(reply))
         self.reply = reply
-
-
-@dataclass(slots=True, kw_only=True)
-class Services:
-    """What the sessions of one intake share."""
-
-    deliveries: Deliveries
-    authenticate: Authenticate | None
-    check: Check | None
-    log: words.Log
-    memory: Memory = field(default_factory=Memory)
-    failures: Failures = field(default_factory=Failures)
-    stopping: bool = False
 
 
 class Connection(Protocol):
@@ -87,10 +72,18 @@ class Dialogue:
         self._services = services
         self._helo: str | None = None
         self._esmtp = False
-        self._user: str | None = None
+        self._login = (
+            Login(services.authenticate, services.failures, settings, services.log, session=connection.name)
+            if services.authenticate
+            else None
+        )
         self._transaction: Transaction | None = None
+        self._reception: Reception | None = None
         self._errors = 0
-        self._failed_logins = 0
+
+    @property
+    def _user(self) -> str | None:
+        return self._login.user if self._login is not None else None
 
     @property
     def idle(self) -> bool:
@@ -99,6 +92,12 @@ class Dialogue:
 
     async def run(self) -> None:
         """From the greeting to the end. Raises Goodbye or ClientGone, never returns otherwise."""
+        try:
+            await self._converse()
+        finally:
+            self._reset()
+
+    async def _converse(self) -> None:
         self._wire.say(replies.greeting(self._settings.hostname))
         while True:
             if self._services.stopping and self.idle:
@@ -122,7 +121,7 @@ class Dialogue:
             raise
         except Exception as error:  # noqa: BLE001 - the border: never a 500, never a traceback to the client
             id = (self._transaction.id if self._transaction else secrets.token_bytes(16)).hex()
-            self._transaction = None
+            self._reset()
             words.session_failed(self._services.log, self._connection.name, id=id, error=error)
             return replies.unexpected(id)
 
@@ -140,9 +139,13 @@ class Dialogue:
         if command is None:
             return self._counted(replies.UNKNOWN_COMMAND)
         reply = await command(self, argument.strip(" "))
-        # A list with many bad recipients is no attack on the protocol, nor is a message refused; DATA counts
-        # for itself what is.
-        pardoned = reply is None or verb == "DATA" or (verb == "RCPT" and reply.enhanced.startswith("5.1."))
+        # A list with many bad recipients is no attack on the protocol, nor is a message refused; DATA and BDAT
+        # count for themselves what is.
+        pardoned = (
+            reply is None
+            or verb in ("DATA", "BDAT")
+            or (verb == "RCPT" and reply.enhanced.startswith("5.1."))
+        )
         return reply if reply is None or pardoned else self._counted(reply)
 
     def _counted(self, reply: Reply) -> Reply:
@@ -160,7 +163,8 @@ class Dialogue:
     def _greeted(self, argument: str, *, esmtp: bool, extensions: tuple[str, ...]) -> Reply:
         if not _HOST.fullmatch(argument):
             return replies.HELLO_SYNTAX
-        self._helo, self._esmtp, self._transaction = argument, esmtp, None
+        self._helo, self._esmtp = argument, esmtp
+        self._reset()
         return replies.hello(self._settings.hostname, extensions)
 
     def _extensions(self) -> tuple[str, ...]:
@@ -171,6 +175,7 @@ class Dialogue:
             "SMTPUTF8",
             "ENHANCEDSTATUSCODES",
             "DSN",
+            "CHUNKING",
             f"LIMITS RCPTMAX={self._settings.max_recipients}",
         ]
         if self._connection.can_start_tls:
@@ -194,8 +199,13 @@ class Dialogue:
     async def _rset(self, argument: str) -> Reply:
         if argument:
             return replies.NO_ARGUMENT_ALLOWED
-        self._transaction = None
+        self._reset()
         return replies.OK
+
+    def _reset(self) -> None:
+        if self._reception is not None:
+            self._reception.close()
+        self._transaction = self._reception = None
 
     async def _quit(self, argument: str) -> Reply:
         return replies.NO_ARGUMENT_ALLOWED if argument else replies.GOODBYE
@@ -211,7 +221,10 @@ class Dialogue:
             return replies.TLS_UNAVAILABLE
         await self._connection.start_tls()
         # RFC 3207 4.2: what was said in clear counts no more.
-        self._helo, self._esmtp, self._user, self._transaction = None, False, None, None
+        self._reset()
+        self._helo, self._esmtp = None, False
+        if self._login is not None:
+            self._login.user = None
         return None
 
     def _may_authenticate(self) -> bool:
@@ -221,46 +234,22 @@ class Dialogue:
         )
 
     async def _auth(self, argument: str) -> Reply:
-        if self._services.authenticate is None:
+        if self._login is None:
             return replies.AUTH_UNAVAILABLE
         if not self._may_authenticate():
             return replies.AUTH_NEEDS_TLS
         if not self._esmtp:
             return replies.HELLO_FIRST
-        if self._user is not None or self._transaction is not None:
+        if self._login.user is not None or self._transaction is not None:
             return replies.AUTH_OUT_OF_ORDER
-        try:
-            name, password = await credentials(argument, self._ask)
-        except LineTooLong:
-            return replies.AUTH_LINE_TOO_LONG
-        except Unfinished as unfinished:
-            return unfinished.reply
-        return await self._login(self._services.authenticate, name, password)
+        client = client_key(self._connection.address)
+        return await self._login.attempt(
+            argument, self._ask, client=client, waiting=lambda: self._connection.deadline(None)
+        )
 
     async def _ask(self, challenge: Reply) -> bytes:
         self._wire.say(challenge)
         return (await self._wire.line(MAX_LINE)).rstrip(b"\r\n")
-
-    async def _login(self, authenticate: Authenticate, name: str, password: str) -> Reply:
-        log, session, failures = self._services.log, self._connection.name, self._services.failures
-        client, clock = client_key(self._connection.address), asyncio.get_running_loop().time
-        self._connection.deadline(None)
-        await asyncio.sleep(failures.delay(client, unit=self._settings.failed_login_delay, now=clock()))
-        try:
-            correct = await authenticate(name, password)
-        except Exception as error:  # noqa: BLE001 - a broken user store is no reason to call a password wrong
-            words.login_error(log, session, error=error)
-            return replies.AUTH_TEMPORARY
-        if correct:
-            self._user = name
-            failures.forgive(client)
-            words.login_succeeded(log, session, user=name)
-            return replies.AUTHENTICATED
-        self._failed_logins += 1
-        failures.note(client, now=clock())
-        words.login_failed(log, session)
-        exhausted = self._failed_logins >= self._settings.max_failed_logins
-        return replies.TOO_MANY_FAILED_LOGINS if exhausted else replies.BAD_CREDENTIALS
 
     # --- the envelope ---
 
@@ -290,67 +279,67 @@ class Dialogue:
     async def _rcpt(self, argument: str) -> Reply:
         if self._transaction is None:
             return replies.MAIL_FIRST
+        if self._reception is not None:
+            return replies.CHUNKS_BEGUN
         return self._transaction.recipient(argument, limit=self._settings.max_recipients)
 
     # --- the message ---
 
     async def _data(self, argument: str) -> Reply:
-        if self._transaction is None:
-            return self._counted(replies.MAIL_FIRST)
+        transaction = self._transaction
         if argument:
             return self._counted(replies.NO_ARGUMENT_ALLOWED)
-        if not self._transaction.has_recipients:
-            return replies.NO_RECIPIENTS
+        if transaction is None or not transaction.has_recipients:
+            return self._counted(_missing(transaction))
+        if self._reception is not None:
+            return self._counted(replies.CHUNKS_BEGUN)
         self._wire.say(replies.SEND_DATA)
         await self._wire.flush()
-        transaction = self._transaction
-        claim = self._services.memory.claim(most=self._settings.max_memory)
+        self._reception = self._new_reception()
+        return await self._hand_over(transaction, await self._reception.data(), self._reception)
+
+    async def _bdat(self, argument: str) -> Reply:
+        """RFC 3030 2. The chunk is read whatever the answer: the client has sent it already."""
+        match = _CHUNK.fullmatch(argument)
+        if match is None:
+            raise Goodbye(replies.CHUNK_SYNTAX)  # nobody knows where its octets end and commands begin
+        size, last, transaction = int(match["size"]), match["last"] is not None, self._transaction
+        if transaction is None or not transaction.has_recipients:
+            await self._new_reception().discard(size)
+            return self._counted(_missing(transaction))
+        self._reception = self._reception or self._new_reception()
+        chunks = await self._reception.chunk(size, last=last)
+        if last or chunks.refusal is not None:
+            return await self._hand_over(transaction, chunks, self._reception)
+        return replies.chunk_received(size)
+
+    def _new_reception(self) -> Reception:
+        return Reception(self._wire, self._connection.deadline, self._settings, self._services.memory)
+
+    async def _hand_over(
+        self, transaction: Transaction, content: Content | Chunks, reception: Reception
+    ) -> Reply:
+        log, id = self._services.log, transaction.id.hex()
         try:
-            content = await self._receive(claim)
-            if content.refusal is None:
-                return await self._hand_over(transaction, content.message, claim)
-            words.submission_refused(self._services.log, transaction.id.hex(), reply=content.refusal)
-            return content.refusal
-        finally:
-            claim.release()
-            self._transaction = None
-
-    async def _receive(self, claim: Claim) -> Content:
-        """The whole message, however it is judged. Time is a stock that silence uses up and octets refill."""
-        settings, clock = self._settings, asyncio.get_running_loop().time
-        content = Content(limit=settings.max_message_size, bare_newlines=settings.bare_newlines)
-        allowance, now = settings.data_timeout, clock()
-        while True:
-            self._connection.deadline(allowance)
-            block = await self._wire.block()
-            rest = content.feed(block)
-            if not claim.resize(content.held):
-                content.refuse(replies.NO_ROOM)
-                claim.resize(content.held)
-            if rest is not None:
-                self._wire.put_back(rest)
-                return content
-            earned = (
-                len(block) / settings.lowest_data_rate if settings.lowest_data_rate else settings.data_timeout
+            if content.refusal is not None:
+                words.submission_refused(log, id, reply=content.refusal)
+                return content.refusal
+            client, now = self._client(), datetime.now(UTC)
+            submission = transaction.submission(content.message, client=client, received_at=now)
+            words.submission_received(
+                log,
+                id,
+                session=self._connection.name,
+                recipients=len(submission.recipients),
+                size=len(submission.data),
+                tls=client.tls,
             )
-            before, now = now, clock()
-            allowance = min(settings.data_timeout, allowance - (now - before) + earned)
-
-    async def _hand_over(self, transaction: Transaction, message: bytes, claim: Claim) -> Reply:
-        client = self._client()
-        submission = transaction.submission(message, client=client, received_at=datetime.now(UTC))
-        words.submission_received(
-            self._services.log,
-            submission.id.hex(),
-            session=self._connection.name,
-            recipients=len(submission.recipients),
-            size=len(message),
-            tls=client.tls,
-        )
-        self._connection.deadline(None)
-        reply = await self._services.deliveries.settle(
-            submission, claim=claim.passed_on(), client_waits=lambda: self._connection.is_open
-        )
+            self._connection.deadline(None)
+            reply = await self._services.deliveries.settle(
+                submission, claim=reception.hand_over(), client_waits=lambda: self._connection.is_open
+            )
+        finally:
+            self._reset()
         self._errors = 0 if reply.is_success else self._errors
         return reply
 
@@ -363,6 +352,11 @@ class Dialogue:
             tls=self._connection.tls_version,
             esmtp=self._esmtp,
         )
+
+
+def _missing(transaction: Transaction | None) -> Reply:
+    """Why no message can come now."""
+    return replies.MAIL_FIRST if transaction is None else replies.NO_RECIPIENTS
 
 
 def _is_text(text: str) -> bool:
@@ -381,6 +375,7 @@ _COMMANDS: dict[str, _Command] = {
     "MAIL": Dialogue._mail,
     "RCPT": Dialogue._rcpt,
     "DATA": Dialogue._data,
+    "BDAT": Dialogue._bdat,
     "RSET": Dialogue._rset,
     "NOOP": Dialogue._noop,
     "QUIT": Dialogue._quit,

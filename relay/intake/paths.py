@@ -16,7 +16,8 @@ MAX_DOMAIN_OCTETS = 255
 # RFC 6531 3.3 adds every non-ASCII character; the C1 controls are left out, they are no text.
 _BEYOND_ASCII = "\u00a0-\U0010ffff"
 _ATOM = rf"[A-Za-z0-9!#$%&'*+\-/=?^_`{{|}}~{_BEYOND_ASCII}]+"
-_DOT_STRING = rf"{_ATOM}(?:\.{_ATOM})*"
+# Looser than the RFC, which forbids dots at the ends and next to each other: such mailboxes exist and get mail.
+_DOT_STRING = rf"\.*{_ATOM}(?:\.+{_ATOM})*\.*"
 _QUOTED_STRING = rf'"(?:[ !#-\[\]-~{_BEYOND_ASCII}]|\\[ -~])*"'
 # Looser than the RFC in one thing: hyphens and underscores anywhere, as in names that do receive mail.
 _LABEL = rf"[A-Za-z0-9_\-{_BEYOND_ASCII}]+"

@@ -13,9 +13,10 @@ import structlog
 
 from relay import log as words
 from relay import replies
+from relay.intake.authentication import Authenticate
 from relay.intake.deliveries import Deliver, Deliveries
-from relay.intake.dialogue import Authenticate, Check, Services
 from relay.intake.limits import Connections, client_key, possible_connections
+from relay.intake.services import Check, Services
 from relay.intake.session import Session
 from relay.intake.settings import Settings
 from relay.replies import Reply

@@ -19,7 +19,8 @@ from aiosmtpd.smtp import SMTP, TLSSetupException
 
 from relay import log as words
 from relay import replies
-from relay.intake.dialogue import Dialogue, Goodbye, Services
+from relay.intake.dialogue import Dialogue, Goodbye
+from relay.intake.services import Services
 from relay.intake.settings import Address, Settings, client_address
 from relay.intake.wire import BLOCK, ClientGone, Wire
 from relay.replies import Reply

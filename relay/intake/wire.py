@@ -41,6 +41,8 @@ class Wire:
 
     async def flush(self) -> None:
         """Send what was said. Waits only while the client does not read. Raises ClientGone."""
+        if self._writer.transport.is_closing():
+            raise ClientGone  # uvloop takes a write to it for a defect
         if self._said:
             self._writer.write(b"".join(self._said))
             self._said.clear()
@@ -68,13 +70,14 @@ class Wire:
             raise LineTooLong
         return line
 
-    async def block(self) -> bytes:
-        """Whatever is there, at least one octet. Raises ClientGone."""
-        if self._read:
-            block = bytes(self._read)
-            self._read.clear()
-            return block
-        return await self._more()
+    async def block(self, most: int | None = None) -> bytes:
+        """Whatever is there, at least one octet, at most `most`. Raises ClientGone."""
+        block = await self._more() if not self._read else bytes(self._read)
+        self._read.clear()
+        if most is not None and len(block) > most:
+            self._read += block[most:]
+            block = block[:most]
+        return block
 
     def put_back(self, block: bytes) -> None:
         """For what was read beyond the end of something."""

@@ -183,6 +183,7 @@ def _trouble(error: Exception, settings: UpstreamSettings) -> UpstreamError:
         log.upstream_not_verified(LOG, host=settings.name, problem=reason.verify_message)
         return UpstreamError(replies.UPSTREAM_UNVERIFIED)
     if isinstance(reason, ssl.SSLError):
+        log.upstream_tls_failed(LOG, host=settings.name, problem=reason.reason or "")
         return UpstreamError(replies.UPSTREAM_TLS_FAILED)
     if isinstance(error, aiosmtplib.SMTPResponseException):
         reply = _spoken(error)
@@ -195,6 +196,7 @@ def _trouble(error: Exception, settings: UpstreamSettings) -> UpstreamError:
         return UpstreamError(replies.UPSTREAM_SILENT)
     if isinstance(error, ConnectionError):
         return UpstreamError(replies.UPSTREAM_DROPPED)
+    log.upstream_failed(LOG, host=settings.name, error=error)
     return UpstreamError(replies.UPSTREAM_ERROR)
 
 

@@ -59,7 +59,6 @@ class Course:
     def start_over(self) -> None:
         """Only those without an answer; everyone, where one decision is to be made about all."""
         if self._transaction.unanimous:
-            self._answers.clear()
             self.waiting = list(range(len(self._transaction.recipients)))
 
     def break_off(self, reply: Reply) -> None:

@@ -111,9 +111,8 @@ class Dialogue:
                 self._note(number, await self._hear())
             return True
         self._answer_rest(answer)
-        if self._unsaid:
-            self._unsaid.clear()
-        else:
+        self._unsaid.clear()
+        if self._connection.offer.pipelining:
             for _ in commands:
                 await self._hear()  # 503 to each
         return False

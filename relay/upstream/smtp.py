@@ -24,7 +24,7 @@ from relay.upstream.wire import UpstreamError
 
 LOG: Final[log.Log] = structlog.get_logger("relay.upstream")
 
-GOOD_BYE: Final = 2.0
+GOOD_BYE: Final = 1.0
 """Seconds for upstream to answer QUIT when we shut down."""
 
 
@@ -89,20 +89,20 @@ class SmtpUpstream:
 
     async def _follow(self, course: Course) -> None:
         """Transaction after transaction, until everyone has an answer."""
-        has_forgiven = False
+        is_suspicious = False  # of the other kept connections, after one had ended
         while course.waiting:
             try:
-                connection = await self._pool.take(fresh=has_forgiven)
+                connection = await self._pool.take(fresh=is_suspicious)
             except UpstreamError as trouble:
                 return course.break_off(trouble.reply)
             was_kept = connection.messages > 0
             trouble_met = await self._converse(course, connection)
+            is_suspicious = trouble_met is not None
             if trouble_met is None:
                 continue
-            if not (trouble_met.gone and was_kept and not has_forgiven and course.may_be_repeated):
+            # A kept one may have ended while it lay idle. It never had the message, so nobody is told.
+            if not (trouble_met.gone and was_kept and course.may_be_repeated):
                 return course.break_off(trouble_met.reply)
-            # Upstream may have ended it while it lay idle. It never had the message, so nobody is told.
-            has_forgiven = True
             course.start_over()
         return None
 

@@ -75,7 +75,6 @@ DIALOGUES: dict[str, list[tuple[str | bytes, str]]] = {
         ("HELP", "214 2.0.0"),
         ("STARTTLS", "502 5.5.1"),
         ("AUTH PLAIN AGEAYg==", "502 5.5.1"),
-        ("BDAT 1 LAST", "500 5.5.1"),
     ],
     "bytes that no command holds": [
         (b"NO\0OP", "501 5.5.2"),
@@ -158,6 +157,7 @@ async def test_ehlo_names_what_we_can_and_comes_in_one_write() -> None:
         "250-SMTPUTF8",
         "250-ENHANCEDSTATUSCODES",
         "250-DSN",
+        "250-CHUNKING",
         "250 LIMITS RCPTMAX=1000",
     ]
 

@@ -176,7 +176,7 @@ async def test_a_client_that_closes_its_side_still_hears_the_replies() -> None:
 
 @pytest.mark.parametrize("implicit", [False, True])
 async def test_a_client_that_leaves_under_tls_after_the_dot_cancels_nothing(
-    implicit: bool, logged: list[Any]
+    implicit: bool, logged: list[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     deliver = Slow()
     options = {"ssl": client_context(), "server_hostname": "localhost"} if implicit else {}
@@ -194,6 +194,7 @@ async def test_a_client_that_leaves_under_tls_after_the_dot_cancels_nothing(
         deliver.go_on.set()
         await event(logged, "submission-answered")
     assert len(deliver.finished) == 1
+    assert caplog.records == []
 
 
 # --- stopping ---

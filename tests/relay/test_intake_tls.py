@@ -276,6 +276,19 @@ async def test_who_guesses_waits_longer_on_every_connection() -> None:
                 await asyncio.wait_for(client.ask(PLAIN), timeout=0.1)
 
 
+async def test_who_logs_in_after_all_waits_no_longer() -> None:
+    options = {"plaintext_auth_networks": LOOPBACK}
+    async with serving(Inbox(), authenticate=joe, **options) as server:
+        async with server.talk() as client:
+            await client.hello()
+            assert (await client.ask(WRONG)).startswith("535 ")
+            assert (await client.ask(PLAIN)).startswith("235 ")
+        server.intake.reconfigure(settings(failed_login_delay=3600.0, **options), None)
+        async with server.talk() as client:
+            await client.hello()
+            assert (await asyncio.wait_for(client.ask(PLAIN), timeout=30)).startswith("235 ")
+
+
 async def test_a_user_store_in_trouble_is_no_wrong_password() -> None:
     async def broken(name: str, password: str) -> bool:
         raise OSError(f"no table for {name}")

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import socket
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 from support.transactions import MESSAGE, client_of, to
 from support.upstream import (
     USUAL_EXTENSIONS,
+    Act,
     Rule,
     ScriptedUpstream,
+    deaf,
     drop,
     endless,
+    flood,
     garbage,
     hang,
     on,
@@ -106,7 +109,7 @@ async def test_no_connection_is_deferred() -> None:
     ],
 )
 async def test_an_upstream_that_does_not_let_us_in_is_no_bounce(rule: Rule, code: int, words: str) -> None:
-    patience = 0.2 if rule.act.kind == "hang" else 5.0
+    patience = 0.4 if rule.act.kind == "hang" else 30.0
     async with (
         ScriptedUpstream(rule) as server,
         client_of(server.url, connect_timeout=patience, command_timeout=patience) as client,
@@ -233,18 +236,29 @@ def stage_of_bob(stage: str) -> str:
     return BOB if stage == "rcpt" else ""
 
 
-BREAKDOWNS = [drop(), hang(), endless(), garbage(), say("354 Go on, whatever"), say("2500 Ok")]
+GARBLED = "Upstream's answer was not SMTP"
+BREAKDOWNS = {
+    "drop": (drop(), "Upstream dropped the connection"),
+    "hang": (hang(), "Upstream did not answer in time"),
+    "endless": (endless(), GARBLED),
+    "flood": (flood(), GARBLED),
+    "garbage": (garbage(), GARBLED),
+    "two codes": (say("250-Yes\r\n550 No"), GARBLED),
+    "four digits": (say("2500 Ok"), GARBLED),
+    "no such class": (say("650 Ok"), GARBLED),
+    "out of place": (say("354 Go on, whatever"), GARBLED),
+}
 
 
 @pytest.mark.parametrize("pipelining", [True, False])
 @pytest.mark.parametrize("stage", ["mail", "rcpt", "data", "dot"])
-@pytest.mark.parametrize("act", BREAKDOWNS, ids=lambda act: f"{act.kind}{act.text[:3]}")
+@pytest.mark.parametrize(("act", "words"), BREAKDOWNS.values(), ids=BREAKDOWNS)
 async def test_no_reply_or_one_that_makes_no_sense_is_temporary(
-    stage: str, act: Any, pipelining: bool
+    stage: str, act: Act, words: str, pipelining: bool
 ) -> None:
     if stage == "data" and act.text.startswith("354"):
         act = say("250 2.0.0 Taken, I suppose")  # what makes no sense there
-    patience = 0.2 if act.kind == "hang" else 5.0
+    patience = 0.4 if act.kind == "hang" else 30.0
     async with (
         ScriptedUpstream(
             on("rcpt", say("550 5.1.1 Nobody"), match=ANN),
@@ -258,9 +272,18 @@ async def test_no_reply_or_one_that_makes_no_sense_is_temporary(
     first = Status.DEFERRED if stage == "mail" else Status.BOUNCED
     assert [outcome.status for outcome in outcomes] == [first, Status.DEFERRED, Status.DEFERRED]
     assert [outcome.maybe_sent for outcome in outcomes] == [False, stage == "dot", stage == "dot"]
-    assert {outcome.reply.code for outcome in outcomes[1:]} == {451}
+    assert {(outcome.reply.code, outcome.reply.text) for outcome in outcomes[1:]} == {(451, words)}
     assert again[0].status is Status.ACCEPTED
     assert server.connections == 2  # the first one was not used again
+
+
+async def test_what_may_be_sent_twice_is_said_in_the_log() -> None:
+    async with ScriptedUpstream(on("dot", drop())) as server, client_of(server.url) as client:
+        with capture_logs() as logged:
+            await client.send(to(ANN, BOB))
+    (line,) = (line for line in logged if line["event"] == "may-be-sent-twice")
+    assert (line["recipients"], line["host"]) == (2, f"127.0.0.1:{server.port}")
+    assert "example.net" not in str(logged)
 
 
 async def test_an_upstream_that_hangs_up_in_the_middle_of_the_message_has_not_got_it() -> None:
@@ -281,7 +304,7 @@ async def test_an_upstream_that_refuses_in_the_middle_of_the_message_is_heard() 
 async def test_an_upstream_that_stops_reading_is_given_up() -> None:
     large = (MESSAGE * 400_000,)
     async with (
-        ScriptedUpstream(on("content", hang())) as server,
+        ScriptedUpstream(on("content", deaf())) as server,
         client_of(server.url, command_timeout=0.3) as client,
     ):
         (outcome,) = await client.send(to(ANN, content=large))
@@ -291,7 +314,7 @@ async def test_an_upstream_that_stops_reading_is_given_up() -> None:
 async def test_the_reply_after_the_dot_has_a_patience_of_its_own() -> None:
     async with (
         ScriptedUpstream(on("dot", slow(0.6))) as server,
-        client_of(server.url, command_timeout=0.3, data_timeout=5.0) as client,
+        client_of(server.url, command_timeout=0.3, data_timeout=30.0) as client,
     ):
         (outcome,) = await client.send(to(ANN))
     assert outcome.status is Status.ACCEPTED
@@ -299,7 +322,7 @@ async def test_the_reply_after_the_dot_has_a_patience_of_its_own() -> None:
 
 async def test_a_hanging_reset_hides_nothing() -> None:
     rules = (on("rcpt", say("550 5.1.1 Nobody"), times=1), on("rset", hang()))
-    async with ScriptedUpstream(*rules) as server, client_of(server.url, command_timeout=0.2) as client:
+    async with ScriptedUpstream(*rules) as server, client_of(server.url, command_timeout=0.4) as client:
         assert short(await client.send(to(ANN))) == [("bounced", 550, "1.1")]
         assert short(await client.send(to(BOB))) == [("accepted", 250, "0.0")]
     assert server.connections == 2
@@ -402,6 +425,13 @@ async def test_a_unanimous_transaction_goes_to_all_or_to_none(
             assert "550 5.1.1 Nobody" in outcome.reply.text
 
 
+async def test_a_unanimous_transaction_is_not_split_by_an_announced_limit() -> None:
+    async with ScriptedUpstream(extensions=("LIMITS RCPTMAX=1",)) as server, client_of(server.url) as client:
+        outcomes = await client.send(to(ANN, BOB, unanimous=True))
+    assert [outcome.status for outcome in outcomes] == [Status.ACCEPTED] * 2
+    assert [mail.addresses for mail in server.received] == [(ANN, BOB)]
+
+
 async def test_a_unanimous_transaction_is_not_split_by_a_connection_that_breaks() -> None:
     rules = (on("rcpt", say("550 5.1.1 Nobody"), match=ANN), on("rcpt", drop(), match=BOB))
     async with ScriptedUpstream(*rules) as server, client_of(server.url) as client:
@@ -419,6 +449,7 @@ async def test_a_cancelled_send_leaves_no_connection_behind() -> None:
         sending.cancel()
         with pytest.raises(asyncio.CancelledError):
             await sending
+        await server.all_gone()
         assert short(await client.send(to(BOB))) == [("accepted", 250, "0.0")]
     assert server.connections == 2
 

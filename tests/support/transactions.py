@@ -23,7 +23,7 @@ def to(*addresses: str, content: tuple[bytes, ...] = (MESSAGE,), **envelope: Any
 @asynccontextmanager
 async def client_of(url: str, **settings: Any) -> AsyncIterator[SmtpUpstream]:
     """An open `SmtpUpstream`, closed without grace at the end."""
-    patience = {"connect_timeout": 5.0, "command_timeout": 5.0, "data_timeout": 5.0}
+    patience = {"connect_timeout": 30.0, "command_timeout": 30.0, "data_timeout": 30.0}
     upstream = SmtpUpstream(replace(parse_url(url), **(patience | settings)))
     try:
         yield upstream

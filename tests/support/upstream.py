@@ -3,29 +3,33 @@
     async with ScriptedUpstream(on("rcpt", say("550 5.1.1 No such user"), match="nobody@")) as upstream:
         ...                                  # send to upstream.url
         upstream.received                    # every transaction it has answered 250 after the dot
-        upstream.refused                     # those it read to the end and then did not
-    upstream.commands                    # every line it was told, in order, over all connections
+        upstream.refused                     # those it read to the end and answered otherwise
+        upstream.commands                    # every line it was told, in order, over all connections
 
 Without rules it is a well-behaved server with the usual extensions. A rule names a stage (`connect`, `ehlo`,
-`helo`, `starttls`, `auth`, `mail`, `rcpt`, `data`, `content`, `dot`, `rset`, `quit`, `idle`) and what happens
-there in place of the normal reply:
+`helo`, `starttls`, `auth`, `mail`, `rcpt`, `data`, `content`, `dot`, `rset`, `quit`) and what happens there
+in place of the normal reply:
 
     say("452 4.2.2 Full")     that reply, any text; "\\r\\n" in it makes more lines
+    adding("250 Ok, ok")      the normal reply and that, in one write
     drop()                    the connection is cut; drop("421 4.3.2 Bye") says something first
-    hang()                    no reply, ever
+    hang()                    no reply, ever, until the client leaves
+    deaf()                    the same, and nothing more is read
     slow(0.05)                the normal reply, later
-    endless()                 a reply whose lines never end
+    endless()                 a reply of more and more lines
+    flood()                   a line that never ends
     garbage()                 octets that are no reply
 
 `match` (a piece of the command line), `after` (how often the stage passes normally first) and `times` (how
 often the rule applies) narrow it down. `content` is the moment the first octets of a message have come,
-`dot` the one after its end; `idle` the one right after the reply to the dot.
+`dot` the one after its end.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import hmac
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -55,6 +59,10 @@ def say(text: str) -> Act:
     return Act("say", text)
 
 
+def adding(text: str) -> Act:
+    return Act("adding", text)
+
+
 def drop(text: str = "") -> Act:
     return Act("drop", text)
 
@@ -63,12 +71,20 @@ def hang() -> Act:
     return Act("hang")
 
 
+def deaf() -> Act:
+    return Act("deaf")
+
+
 def slow(seconds: float) -> Act:
     return Act("slow", seconds=seconds)
 
 
 def endless() -> Act:
     return Act("endless")
+
+
+def flood() -> Act:
+    return Act("flood")
 
 
 def garbage(text: str = "\x16\x03\x01 this is no SMTP") -> Act:
@@ -125,24 +141,28 @@ class ScriptedUpstream:
         tls: ssl.SSLContext | None = None,
         implicit_tls: bool = False,
         users: dict[str, str] | None = None,
+        mechanisms: str = "PLAIN LOGIN",
         recipients_max: int = 1_000_000,
+        messages_max: int = 1_000_000,
         takes_data_for_nobody: bool = False,
         port: int = 0,
     ) -> None:
         """`tls` offers STARTTLS, or with `implicit_tls` speaks TLS from the start. With `users` (name to
         password) MAIL needs a login. More than `recipients_max` recipients get `452 4.5.3`.
+        A connection ends with 421 at the MAIL after `messages_max` messages.
         `takes_data_for_nobody` answers DATA with 354 even when all recipients were refused."""
         self.rules = rules
         self.extensions = tuple(extensions)
         self.tls = tls
         self.implicit_tls = implicit_tls
         self.users = users or {}
+        self.mechanisms = mechanisms
         self.recipients_max = recipients_max
+        self.messages_max = messages_max
         self.takes_data_for_nobody = takes_data_for_nobody
         self.port = port
         self.received: list[Received] = []
         self.refused: list[Received] = []
-        """Read to the end, then not answered with 250."""
         self.commands: list[str] = []
         self.connections = self.open_connections = self.most_connections = 0
         self._passed = [0] * len(rules)
@@ -188,10 +208,19 @@ class ScriptedUpstream:
         self.commands.append(command)
         self._heard.set()
 
+    def interrupt(self, text: str) -> None:
+        """Say something on every connection, unasked."""
+        for writer in self._writers:
+            writer.write(text.encode() + b"\r\n")
+
     async def hang_up(self) -> None:
         """Cut every connection, as a restart would; new ones are welcome."""
         for writer in tuple(self._writers):
             writer.transport.abort()
+        await self.all_gone()
+
+    async def all_gone(self) -> None:
+        """Wait until no connection is open."""
         while self.open_connections:
             self._ended.clear()
             await self._ended.wait()
@@ -241,6 +270,7 @@ class _Session:
         self._number = number
         self._user: str | None = None
         self._sender: str | None = None
+        self._messages = 0
         self._recipients: list[str] = []
 
     async def run(self) -> None:
@@ -257,7 +287,7 @@ class _Session:
                 await self._reply("ehlo", command, self._hello())
             case "HELO":
                 await self._reply("helo", command, "250 upstream.test")
-            case "STARTTLS" if self._upstream.tls is not None:
+            case "STARTTLS":
                 await self._start_tls(command)
             case "AUTH":
                 await self._log_in(command)
@@ -282,16 +312,30 @@ class _Session:
         if act is None:
             await self._write(normal)
             return True
+        return await self._perform(act, normal)
+
+    async def _perform(self, act: Act, normal: str) -> bool:
         match act.kind:
             case "say":
                 await self._write(act.text)
+            case "adding":
+                await self._write(f"{normal}\r\n{act.text}")
+                return True
             case "drop":
                 await self._drop(act.text)
             case "hang":
+                while await self._reader.read(2**16):
+                    pass
+                raise _Cut
+            case "deaf":
                 await asyncio.Event().wait()
             case "endless":
                 while True:
                     await self._write("250-and another thing, while we are at it")
+            case "flood":
+                while True:
+                    self._writer.write(b"250 and " * 100)
+                    await self._writer.drain()
             case "slow":
                 await asyncio.sleep(act.seconds)
                 await self._write(normal)
@@ -313,7 +357,7 @@ class _Session:
         if self._upstream.tls is not None and not self._is_encrypted:
             extensions.append("STARTTLS")
         if self._upstream.users:
-            extensions.append("AUTH PLAIN LOGIN")
+            extensions.append(f"AUTH {self._upstream.mechanisms}")
         lines = ["upstream.test", *extensions]
         return "\r\n".join([*(f"250-{line}" for line in lines[:-1]), f"250 {lines[-1]}"])
 
@@ -322,26 +366,40 @@ class _Session:
         return self._writer.get_extra_info("ssl_object") is not None
 
     async def _start_tls(self, command: str) -> None:
-        assert self._upstream.tls is not None
-        if await self._reply("starttls", command, "220 2.0.0 Go ahead"):
+        if self._upstream.tls is None:
+            await self._reply("starttls", command, "502 5.5.1 No TLS here")
+        elif await self._reply("starttls", command, "220 2.0.0 Go ahead"):
             await self._writer.start_tls(self._upstream.tls)
 
     async def _log_in(self, command: str) -> None:
         _, mechanism, *initial = command.split(" ")
+        act = self._upstream.act_for("auth", command)
+        if act is not None:
+            await self._perform(act, "235 2.7.0 Welcome")
+            return
         if mechanism.upper() == "PLAIN":
-            _, user, password = base64.b64decode(initial[0]).decode().split("\0")
-        else:
+            _, user, proof = base64.b64decode(initial[0]).decode().split("\0")
+        elif mechanism.upper() == "LOGIN":
             user = base64.b64decode(initial[0]).decode()
-            await self._write("334 UGFzc3dvcmQ6")
-            password = base64.b64decode(await self._reader.readline()).decode()
-        if self._upstream.users.get(user) != password:
-            await self._reply("auth", command, "535 5.7.8 Authentication failed")
-        elif await self._reply("auth", command, "235 2.7.0 Welcome"):
+            proof = await self._challenge("Password:")
+        else:
+            user, _, proof = (await self._challenge("<1@upstream.test>")).partition(" ")
+        password = self._upstream.users.get(user)
+        if password is not None and proof in (password, _cram_md5(password, "<1@upstream.test>")):
             self._user = user
+            await self._write("235 2.7.0 Welcome")
+        else:
+            await self._write("535 5.7.8 Authentication failed")
+
+    async def _challenge(self, text: str) -> str:
+        await self._write(f"334 {base64.b64encode(text.encode()).decode()}")
+        return base64.b64decode(await self._reader.readline()).decode()
 
     async def _mail(self, command: str) -> None:
         if self._upstream.users and self._user is None:
             await self._write("530 5.7.0 Authentication required")
+        elif self._messages >= self._upstream.messages_max:
+            await self._drop("421 4.7.0 Enough of you")
         elif self._sender is not None:
             await self._write("503 5.5.1 Nested MAIL")
         elif await self._reply("mail", command, "250 2.1.0 Sender ok"):
@@ -373,11 +431,9 @@ class _Session:
         )
         self._forget()
         self._upstream.hear(".")
+        self._messages += 1
         if await self._reply("dot", received.sender, "250 2.0.0 Taken"):
             self._upstream.received.append(received)
-            act = self._upstream.act_for("idle", received.sender)
-            if act is not None:
-                await self._drop(act.text)
         else:
             self._upstream.refused.append(received)
 
@@ -385,7 +441,7 @@ class _Session:
         act = self._upstream.act_for("content", "")
         if act is not None:
             await self._reader.readexactly(1)
-            await self._drop(act.text)
+            await self._perform(act, "")
         lines = []
         while (line := await self._reader.readuntil(b"\n")) != b".\r\n":
             lines.append(line[1:] if line.startswith(b".") else line)
@@ -398,3 +454,7 @@ class _Session:
     def _forget(self) -> None:
         self._sender = None
         self._recipients = []
+
+
+def _cram_md5(password: str, challenge: str) -> str:
+    return hmac.new(password.encode(), challenge.encode(), "md5").hexdigest()

@@ -1,7 +1,7 @@
 """An independent proof that a rewritten message is its base with links wrapped and one pixel, and no more.
 
-Sees two byte strings and nothing of how the second was made. Shares no code with the rewriter: parts are found
-by Python's email parser, transfer encodings undone by `binascii`, and links read by lexbor.
+Sees two byte strings and nothing of how the second was made. Shares no code with the rewriter: parts are
+found by Python's email parser, transfer encodings undone by `binascii`, and links read by lexbor.
 """
 
 from __future__ import annotations
@@ -57,10 +57,12 @@ def verify(base: bytes, output: bytes) -> Report:
         report.problem(f"{len(before)} parts became {len(after)}")
         return report
     expected = bytearray()
-    cursor = 0
+    cursor = header = re.compile(rb"\r?\n\r?\n|\A\r?\n|\Z").search(base).start()  # type: ignore[union-attr]
+    expected += base[:cursor]
     for old, new in zip(before, after, strict=True):
         old_raw, new_raw = _raw(old), _raw(new)
-        at = base.find(old_raw, cursor)
+        # a delimiter lies between two contents, so an empty one is not found where the last one ended
+        at = _find(base, old_raw, cursor + 4 if cursor > header else cursor)
         if old_raw == new_raw:
             if at >= 0:
                 expected += base[cursor : at + len(old_raw)]
@@ -78,6 +80,18 @@ def verify(base: bytes, output: bytes) -> Report:
     if report.pixels > 1:
         report.problem(f"{report.pixels} pixels")
     return report
+
+
+def _find(base: bytes, content: bytes, cursor: int) -> int:
+    """Where a part's content begins: behind an empty line, and before a delimiter or the end."""
+    at = base.find(content, cursor)
+    while at >= 0:
+        behind = base[at + len(content) : at + len(content) + 4]
+        ends = behind.startswith((b"--", b"\r\n--", b"\n--")) or behind in (b"", b"\r\n", b"\n")
+        if ends and base[max(0, at - 3) : at].endswith((b"\n\r\n", b"\n\n")):
+            return at
+        at = base.find(content, at + 1)
+    return -1
 
 
 def _leaves(data: bytes) -> list[Message]:
@@ -98,7 +112,8 @@ def _verify_part(part: Message, old: bytes, new: bytes, report: Report) -> None:
     encoding = str(part.get("content-transfer-encoding", "")).partition(";")[0].strip().lower()
     old_text, new_text = _decode(old, encoding), _decode(new, encoding)
     charset = (part.get_content_charset() or "").lower()
-    if charset.startswith(("utf-16", "utf-32", "utf16", "utf32")):
+    wide = charset.startswith(("utf-16", "utf-32", "utf16", "utf32"))
+    if wide:
         shown_old, shown_new = old_text.decode(charset), new_text.decode(charset)
     else:
         shown_old, shown_new = old_text.decode("latin-1"), new_text.decode("latin-1")
@@ -107,6 +122,8 @@ def _verify_part(part: Message, old: bytes, new: bytes, report: Report) -> None:
         _verify_links(shown_old, shown_new, report)
     if encoding == "quoted-printable":
         _verify_quoted(old, new, changes, report)
+        if not wide:
+            _align_quoted(old.replace(b"=\r\n", b""), new.replace(b"=\r\n", b""), report)
     elif encoding == "base64":
         _verify_base64(old, new, report)
     else:
@@ -130,8 +147,8 @@ def _align(old: str, new: str, kind: str, report: Report) -> int:
         if match["pixel"] and between.endswith("\r\n") and not old.startswith(between, at_old):
             # a pixel may open a line of its own, where its line would have grown too long
             between = between[:-2]
-            line = old.rfind("\n", 0, at_old + len(between)) + 1
-            if at_old + len(between) - line + len(match[0]) < 900:
+            line = new.rfind("\n", 0, match.start() - 2) + 1
+            if match.start() - 2 - line + len(new[match.start() :].partition("\n")[0]) < 998:
                 report.problem("a line end was put in without need")
         if not old.startswith(between, at_old):
             report.problem(f"differs before {match[0][:60]!r}: {_first_difference(old[at_old:], between)}")
@@ -142,11 +159,14 @@ def _align(old: str, new: str, kind: str, report: Report) -> int:
         if match["pixel"]:
             report.pixels += 1
             continue
-        gap = _value(old, at_old) if kind == "text/html" else _plain_url(old, at_old)
+        url = destination(match[3])
+        report.wrapped.append(url)
+        gap = _value(old, at_old) if kind == "text/html" else url
+        if re.match("https?://[^/]", url, re.IGNORECASE) is None:
+            report.problem(f"{url!r} is no web address")
+        if not old.startswith(gap, at_old):
+            report.problem(f"{old[at_old : at_old + 60]!r} leads to {url!r}")
         at_old += len(gap)
-        report.wrapped.append(destination(match[3]))
-        if kind == "text/plain" and gap != destination(match[3]):
-            report.problem(f"{gap!r} leads to {destination(match[3])!r}")
     if old[at_old:] != new[at_new:]:
         report.problem(f"differs at the end: {_first_difference(old[at_old:], new[at_new:])}")
     return changes
@@ -166,11 +186,6 @@ def _value(text: str, at: int) -> str:
     return match[0]
 
 
-def _plain_url(text: str, at: int) -> str:
-    match = re.compile(r"https?://[!-~]*?(?=[.,;:!?'*_~`|)\]}]*(?:[^!-~]|[<>\"]|\Z))").match(text, at)
-    return match[0] if match else ""
-
-
 def _hrefs(html: str) -> list[str]:
     tree = LexborHTMLParser(html)
     return [node.attributes.get("href") or "" for node in tree.css("a[href], area[href]")]
@@ -179,6 +194,16 @@ def _hrefs(html: str) -> list[str]:
 def as_browsers_read(href: str) -> str:
     """The URL standard's first step: blanks and controls off the ends, tabs and line ends out."""
     return re.sub(r"[\t\n\r]", "", href.strip("".join(map(chr, range(0x21)))))
+
+
+def web_links(data: bytes) -> list[str]:
+    """The http and https links of a message's inline HTML, as lexbor and browsers read them."""
+    found = []
+    for part in _leaves(data):
+        if part.get_content_type() == "text/html" and part.get_content_disposition() in (None, "inline"):
+            encoding = str(part.get("content-transfer-encoding", "")).strip().lower()
+            found += _hrefs(_decode(_raw(part), encoding).decode("latin-1"))
+    return [url for url in map(as_browsers_read, found) if re.match("https?://", url, re.IGNORECASE)]
 
 
 def _verify_links(old: str, new: str, report: Report) -> None:
@@ -197,7 +222,7 @@ def _verify_links(old: str, new: str, report: Report) -> None:
         if destination(token[1]) not in (wanted, "https:" + wanted):
             report.problem(f"{was!r} leads to {destination(token[1])!r}")
     old_tree, new_tree = LexborHTMLParser(old), LexborHTMLParser(new)
-    for name in ("img", "form", "link", "script", "style", "p", "td"):
+    for name in ("img", "form", "link", "script", "style", "td"):
         grown = len(new_tree.css(name)) - len(old_tree.css(name))
         if grown and not (name == "img" and grown == 1 and PIXEL.search(new)):
             report.problem(f"{grown} more <{name}>")
@@ -212,7 +237,6 @@ def _verify_quoted(old: bytes, new: bytes, changes: int, report: Report) -> None
     longest = max(76, *map(len, old.split(b"\r\n")))
     if max(map(len, new.split(b"\r\n"))) > longest:
         report.problem("a quoted-printable line is too long")
-    _align_quoted(old.replace(b"=\r\n", b""), new.replace(b"=\r\n", b""), report)
     kept = set(new.split(b"\r\n"))
     gone = sum(line not in kept for line in old.split(b"\r\n"))
     wrapped = sum(len(url) // 20 + 1 for url in report.wrapped)
@@ -238,7 +262,7 @@ def _align_quoted(old: bytes, new: bytes, report: Report) -> None:
 
 def _verify_base64(old: bytes, new: bytes, report: Report) -> None:
     old_lines, new_lines = old.split(), new.split()
-    if max(map(len, new_lines)) > max(76, *map(len, old_lines)):
+    if max(map(len, new_lines)) > max([76, *map(len, old_lines)]):
         report.problem("a base64 line is too long")
     if len(old_lines) > 1 and len({len(line) for line in new_lines[:-1]}) > max(
         1, len({len(line) for line in old_lines[:-1]})

@@ -16,6 +16,7 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
+from tracker import log
 from tracker.config import RELAY_TABLES, Config, load
 from tracker.domain import Domain
 from tracker.errors import CandorError, ConfigError, InvalidAddress, InvalidValue
@@ -44,7 +45,8 @@ class CommandError(click.ClickException):
         return 2 if self.wrong_call else 1
 
     def show(self, file: Any = None) -> None:
-        click.echo(f"candor: {self.message}", err=True)
+        for line in self.message.splitlines():
+            click.echo(f"candor: {printable(line)}", err=True)
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
@@ -60,7 +62,9 @@ def with_domain(config_file: Path | None, work: Callable[[Domain], Awaitable[T]]
     """Opens the tracking domain, does the work, closes it. Errors are shown, not raised."""
 
     async def main() -> T:
-        domain = await Domain.open(load(config_file, Config, foreign=RELAY_TABLES))
+        config = load(config_file, Config, foreign=RELAY_TABLES)
+        log.configure(config.log.format, "warning", lasting=False)  # standard output is the command's own
+        domain = await Domain.open(config)
         try:
             return await work(domain)
         finally:
@@ -81,12 +85,13 @@ def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 def show_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    """ASCII only: what came from mail must not steer a terminal, and every program reads the escapes."""
+    click.echo(json.dumps(value, indent=2))
 
 
 def show_json_lines(values: Iterable[Any]) -> None:
     for value in values:
-        click.echo(json.dumps(value, ensure_ascii=False))
+        click.echo(json.dumps(value))
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
@@ -111,7 +116,7 @@ def printable(cell: object) -> str:
 
 
 def id_argument(text: str, what: str) -> bytes:
-    """16 octets from their hex form. Raises InvalidValue."""
+    """16 octets from their hex form. Raises CommandError."""
     try:
         octets = bytes.fromhex(text)
     except ValueError:

@@ -14,6 +14,7 @@ from tracker.cli.common import (
     CommandError,
     config_option,
     json_option,
+    printable,
     progress,
     show_json,
     show_table,
@@ -131,7 +132,7 @@ def import_(file: Path, dry_run: bool, as_json: bool, config_file: Path | None) 
         counted = [(key.replace("_", " "), value) for key, value in result.items()]
         show_table(("rows", "number"), counted, title="Nothing was changed (dry run)" if dry_run else None)
         for one in refused[:50]:
-            click.echo(f"{file}:{one.line}: {one.reason}", err=True)
+            click.echo(printable(f"{file}:{one.line}: {one.reason}"), err=True)
         if len(refused) > 50:
             click.echo(f"… and {len(refused) - 50} more; --json lists all", err=True)
     if refused or result["not_effective"]:
@@ -208,6 +209,8 @@ def _pairs(values: tuple[str, ...]) -> dict[str, str]:
         key, equals, text = value.partition("=")
         if not equals or not key:
             raise InvalidValue(f"{value!r}: expected KEY=VALUE")
+        if any("\ud800" <= character <= "\udfff" for character in value):  # how Python passes such octets on
+            raise InvalidValue(f"{value!r}: not UTF-8")
         pairs[key] = text
     return pairs
 

@@ -11,6 +11,7 @@ from tracker.cli.common import (
     config_option,
     id_argument,
     json_option,
+    printable,
     show_json,
     show_json_lines,
     show_table,
@@ -53,9 +54,9 @@ def show(id: str, as_json: bool, config_file: Path | None) -> None:
         show_json(found)
         return
     untouched = f"   sent as it came: {found['untouched']}" if found["untouched"] else ""
-    click.echo(
-        f"{found['subject']}\nfrom {found['from']}, {found['received_at']}, mailing {found['mailing']}{untouched}\n"
-    )
+    click.echo(printable(found["subject"]))
+    from_whom = f"from {found['from']}, {found['received_at']}, mailing {found['mailing']}{untouched}"
+    click.echo(f"{printable(from_whom)}\n")
     rows = []
     for one in found["deliveries"]:
         last = one["attempts"][-1] if one["attempts"] else None
@@ -118,7 +119,7 @@ def report_one(id: str, as_json: bool, config_file: Path | None) -> None:
 def show_report(found: MessageReport) -> None:
     """The report as tables."""
     shown = found.as_json()
-    click.echo(f"{shown['subject']}   (mailing {shown['mailing']})")
+    click.echo(printable(f"{shown['subject']}   (mailing {shown['mailing']})"))
     show_table(("deliveries", "number"), sorted(shown["deliveries"].items()))
     show_table(("not measured, because", "number"), sorted(shown["not_trackable"].items()))
     rows = [

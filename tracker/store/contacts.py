@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, select, text
 
 from tracker.address import erased_key, normalize
 from tracker.consent import Consent, Contact, DoNotTrack
 from tracker.errors import NotFound
-from tracker.store.database import Database
-from tracker.store.schema import contacts
+from tracker.store.database import Database, Statement
+from tracker.store.schema import Moment, contacts
 from tracker.tokens import KeyRing
 
 _ASKED = (
@@ -28,6 +28,16 @@ _BY_ADDRESS = select(*_ASKED, contacts.c.address).where(
     contacts.c.address.in_(bindparam("keys", expanding=True))
 )
 _BY_ERASED_KEY = select(*_ASKED).where(contacts.c.erased_key.in_(bindparam("keys", expanding=True)))
+
+_KNOW = text(
+    "INSERT INTO contacts (address, tracking_consent, do_not_track, attributes, created_at)"
+    " VALUES (:address, 'unknown', 'unset', '{}', :created_at) ON CONFLICT (address) DO NOTHING"
+).bindparams(bindparam("created_at", type_=Moment))
+
+
+def knowing(addresses: Iterable[str], at: datetime) -> Statement:
+    """The statement that makes contacts of those who are none yet, in normal form; it changes nobody else."""
+    return _KNOW, [{"address": address, "created_at": at} for address in sorted(addresses)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

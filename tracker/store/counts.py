@@ -27,6 +27,7 @@ _ADD = text(
 _LAST_OPEN = (
     update(contacts)
     .where(contacts.c.id == bindparam("b_id"))
+    .where(contacts.c.erased_key.is_(None))
     .where(or_(contacts.c.last_open_day.is_(None), contacts.c.last_open_day < bindparam("b_day")))
     .values(last_open_day=bindparam("b_day"))
 )
@@ -40,8 +41,8 @@ def counting_anonymous(
     month = month_of(sent.sender, at, ring)
 
     def count(connection: Connection) -> None:
-        asked = select(audiences.c.grp, audiences.c.size).where(audiences.c.mailing_id == sent.mailing_id)
-        sizes = {row.grp: row.size for row in connection.execute(asked)}
+        query = select(audiences.c.grp, audiences.c.size).where(audiences.c.mailing_id == sent.mailing_id)
+        sizes: dict[str, int] = {row.grp: row.size for row in connection.execute(query)}
         row: dict[str, Any] = {"kind": kind.value, "grp": "", "position": position, "day": day}
         small = sum(size for size in sizes.values() if size < min_group)
         if sizes.get(sent.group or "", 0) >= min_group:

@@ -8,20 +8,19 @@ limit, later ones at once, until a probe finds it back. A write whose caller has
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection, Executable, event, make_url, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy import Connection, Executable, make_url, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tracker import log
-from tracker.errors import StoreError, StoreUnavailable
-from tracker.store import migrate
+from tracker.errors import CandorError, StoreError, StoreUnavailable
+from tracker.store import engines, migrate
+from tracker.store.breaker import Breaker
+from tracker.store.engines import reason, translated
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -34,11 +33,9 @@ Fetch = Callable[[Connection, list[K]], dict[K, V]]
 
 _MOST_JOBS = 500
 _MOST_KEYS = 900  # SQLite's oldest limit on bound parameters is 999
-_DURABLE = (
-    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
-)
-_PROBE_PAUSE = 0.5
-_GOOD_BYE = 5.0
+_LEAST_PATIENCE = 2.0
+_MOST_TRIES = 3
+_CUT_AGAIN = 0.05
 
 
 class Database:
@@ -50,13 +47,15 @@ class Database:
         self.ask_within = ask_within
         self.write_within = write_within
         if self.dialect == "sqlite":
-            self._writing = _sqlite(self._url.database, write_within, pool=1, writer=True)
-            self._reading = _sqlite(self._url.database, ask_within, pool=6, writer=False)
+            self._writing = engines.sqlite(self._url, write_within, pool=1, writer=True)
+            self._reading = engines.sqlite(self._url, ask_within, pool=6, writer=False)
         else:
-            self._writing = self._reading = _postgresql(self._url, ask_within, write_within)
-        self.reads = Breaker("reads", self._probe_read)
-        self.writes = Breaker("writes", self._probe_write)
+            self._writing = self._reading = engines.postgresql(self._url, ask_within, write_within)
+        self.reads = Breaker("reads", self._probe_read, patience=max(ask_within, _LEAST_PATIENCE))
+        self.writes = Breaker("writes", self._probe_write, patience=max(write_within, _LEAST_PATIENCE))
         self._writer = _Writer(self)
+        self._coalescers: list[Coalescer[Any, Any]] = []
+        self._abandoned: set[asyncio.Task[Any]] = set()
 
     @classmethod
     async def open(cls, url: str, *, ask_within: float = 1.0, write_within: float = 5.0) -> Database:
@@ -66,9 +65,12 @@ class Database:
             if database.dialect == "sqlite" and (file := database._url.database):
                 Path(file).parent.mkdir(parents=True, exist_ok=True)
             await migrate.upgrade(database._writing)
-        except (OSError, SQLAlchemyError) as error:
+        except BaseException as error:
             await database.close()
-            raise StoreUnavailable(f"cannot open the store {database.shown_url}: {_reason(error)}") from None
+            if isinstance(error, OSError | SQLAlchemyError):
+                kind = type(translated(error))
+                raise kind(f"cannot open the store {database.shown_url}: {reason(error)}") from None
+            raise
         return database
 
     @property
@@ -77,15 +79,15 @@ class Database:
         return self._url.render_as_string(hide_password=True)
 
     async def close(self) -> None:
-        """Finishes what was handed over, then lets go of every connection."""
-        await self._writer.close()
+        """Finishes what was handed over, as far as the database goes along, then lets go of every connection."""
+        await self._writer.close(self.write_within)
+        for coalescer in self._coalescers:
+            await coalescer.close(self.ask_within)
         await self.reads.close()
         await self.writes.close()
-        for engine in {self._reading, self._writing}:
-            # A connection whose other end hangs cannot be closed politely.
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_GOOD_BYE):
-                    await engine.dispose()
+        await _end(self._abandoned, self.ask_within)
+        await _dispose(self._reading, self.ask_within)
+        await _dispose(self._writing, self.ask_within)
 
     async def write(self, *statements: Statement, within: float | None = None) -> None:
         """Runs the statements in one transaction, shared with whoever else is waiting; returns once it is on
@@ -99,21 +101,36 @@ class Database:
         return result
 
     async def read(self, work: Callable[[Connection], T], *, within: float | None = None) -> T:
-        """Runs a query for a page or a command. Hot paths use `coalesced`. Raises StoreUnavailable."""
+        """Runs a query for a page or a command. Hot paths use `coalesced`. Raises StoreUnavailable, StoreError, and
+        what `work` raises."""
         self.reads.check()
-        limit = self.ask_within if within is None else within
+        # A task of its own: a driver may take seconds to give up a query that nobody waits for any more.
+        task = asyncio.create_task(self.run_read(work))
         try:
-            async with asyncio.timeout(limit):
-                return await self.run_read(work)
-        except TimeoutError:
-            raise StoreUnavailable("the store did not answer in time") from None
+            done, _ = await asyncio.wait({task}, timeout=self.ask_within if within is None else within)
+        except asyncio.CancelledError:
+            self._abandon(task)
+            raise
+        if not done:
+            self._abandon(task)
+            raise StoreUnavailable("the store did not answer in time")
+        return task.result()
 
     async def forget(self) -> None:
-        """Cuts SQLite's write-ahead log, which still holds erased pages as they were until it is checkpointed."""
-        if self.dialect == "sqlite":
-            await self.run_read(
-                lambda connection: connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
-            )
+        """Cuts SQLite's write-ahead log, which still holds erased pages as they were until it is checkpointed.
+
+        Raises StoreUnavailable when others use the log for so long that it could not be cut."""
+        if self.dialect != "sqlite":
+            return
+        try:
+            async with asyncio.timeout(self.write_within + self.ask_within):
+                while await self.read(_cut_log, within=self.write_within + self.ask_within):  # noqa: ASYNC110
+                    await asyncio.sleep(_CUT_AGAIN)
+        except TimeoutError:
+            raise StoreUnavailable(
+                "what was erased is gone from the tables, but the write-ahead log, in use by others, may still hold "
+                "it: erase again"
+            ) from None
 
     async def run_read(self, work: Callable[[Connection], T]) -> T:
         try:
@@ -124,7 +141,9 @@ class Database:
 
     def coalesced(self, fetch: Fetch[K, V]) -> Coalescer[K, V]:
         """A reader that answers everybody who asked while the last query ran with the next one."""
-        return Coalescer(self, fetch)
+        coalescer = Coalescer(self, fetch)
+        self._coalescers.append(coalescer)
+        return coalescer
 
     async def _probe_read(self) -> None:
         await self.run_read(lambda connection: connection.execute(text("SELECT 1")))
@@ -134,55 +153,36 @@ class Database:
             await connection.execute(text("SELECT 1"))
 
     async def transact(self, work: Callable[[Connection], T]) -> T:
-        async with self._writing.begin() as connection:
-            return await connection.run_sync(work)
+        """Runs `work` in a transaction of its own; again when the database gave it up for another's sake."""
+        for tries in range(_MOST_TRIES):
+            try:
+                async with self._writing.begin() as connection:
+                    return await connection.run_sync(work)
+            except DBAPIError as error:
+                if tries + 1 == _MOST_TRIES or not engines.gave_way(error):
+                    raise
+        raise AssertionError("the last try returns or raises")
 
+    def _abandon(self, task: asyncio.Task[Any]) -> None:
+        task.cancel()
+        self._abandoned.add(task)
+        task.add_done_callback(self._let_go)
 
-class Breaker:
-    """Closed while the database answers. A failure trips it; a probe in the background closes it again."""
-
-    def __init__(self, name: str, probe: Callable[[], Awaitable[None]]) -> None:
-        self._name = name
-        self._probe = probe
-        self._watch: asyncio.Task[None] | None = None
-
-    @property
-    def tripped(self) -> bool:
-        return self._watch is not None
-
-    def check(self) -> None:
-        """Raises StoreUnavailable while tripped."""
-        if self._watch is not None:
-            raise StoreUnavailable("the store is away")
-
-    def trip(self, reason: str) -> None:
-        if self._watch is None:
-            log.store_away(self._name, reason)
-            self._watch = asyncio.create_task(self._until_back())
-
-    async def _until_back(self) -> None:
-        while True:
-            await asyncio.sleep(_PROBE_PAUSE)
-            with suppress(
-                Exception
-            ):  # whatever it is, it is not back; a probe that died would never ask again
-                async with asyncio.timeout(_PROBE_PAUSE * 4):
-                    await self._probe()
-                self._watch = None
-                log.store_back(self._name)
-                return
-
-    async def close(self) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.gather(self._watch, return_exceptions=True)
-            self._watch = None
+    def _let_go(self, task: asyncio.Task[Any]) -> None:
+        self._abandoned.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen: nobody is left to hear it
 
 
 @dataclass(slots=True)
 class _Job:
     work: tuple[Statement, ...] | Callable[[Connection], Any]
+    within: float
     future: asyncio.Future[Any]
+
+    def fail(self, error: Exception) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
 
 
 class _Writer:
@@ -195,7 +195,7 @@ class _Writer:
 
     async def submit(self, work: tuple[Statement, ...] | Callable[[Connection], Any], within: float) -> Any:
         self._database.writes.check()
-        job = _Job(work, asyncio.get_running_loop().create_future())
+        job = _Job(work, within, asyncio.get_running_loop().create_future())
         self._jobs.append(job)
         if self._task is None:
             self._task = asyncio.create_task(self._run())
@@ -206,11 +206,12 @@ class _Writer:
             self._database.writes.trip("a write took too long")
             raise StoreUnavailable("the store did not take a write in time") from None
 
-    async def close(self) -> None:
+    async def close(self, within: float) -> None:
         if self._task is not None:
-            await asyncio.gather(self._task, return_exceptions=True)
+            await _end({self._task}, within)
 
     async def _run(self) -> None:
+        jobs: list[_Job] = []
         try:
             while self._jobs:
                 jobs, self._jobs = self._jobs[:_MOST_JOBS], self._jobs[_MOST_JOBS:]
@@ -220,11 +221,14 @@ class _Writer:
                     await self._commit(wanted)
         finally:
             self._task = None
+            for job in (*jobs, *self._jobs):
+                job.fail(StoreUnavailable("the store was closed"))
+            self._jobs.clear()
 
     async def _commit(self, jobs: list[_Job]) -> None:
         try:
             # Longer than any caller waits: the limit is here only so that a dead connection ends one day.
-            async with asyncio.timeout(self._database.write_within * 2):
+            async with asyncio.timeout(max(self._database.write_within, *(job.within for job in jobs)) * 2):
                 results = await self._database.transact(lambda connection: _run_batch(connection, jobs))
         except Exception as error:  # noqa: BLE001 - whatever it is, it goes to the callers
             await self._failed(jobs, error)
@@ -237,17 +241,23 @@ class _Writer:
         """One bad row fails only its owner: unless the database itself is away, each job gets its own try."""
         final = translated(error)
         if isinstance(final, StoreUnavailable):
-            self._database.writes.trip(_reason(error))
-            jobs += self._jobs
+            self._database.writes.trip(reason(error))
+            for job in (*jobs, *self._jobs):
+                job.fail(final)
             self._jobs.clear()
         elif len(jobs) > 1:
             for job in jobs:
-                if not job.future.done():
+                if self._database.writes.tripped:
+                    job.fail(StoreUnavailable("the store is away"))
+                elif not job.future.done():
                     await self._commit([job])
-            return
-        for job in jobs:
-            if not job.future.done():
-                job.future.set_exception(final)
+        else:
+            jobs[0].fail(_for_caller(final, jobs[0]))
+
+
+def _for_caller(error: Exception, job: _Job) -> Exception:
+    """What a function raised is its owner's; of statements the store says itself what is wrong with them."""
+    return error if callable(job.work) or isinstance(error, CandorError) else StoreError(reason(error))
 
 
 def execute(connection: Connection, statements: Iterable[Statement]) -> None:
@@ -265,13 +275,16 @@ def _run_batch(connection: Connection, jobs: list[_Job]) -> list[Any]:
     return [job.work(connection) if callable(job.work) else None for job in jobs]
 
 
+_Waiting = list[tuple[Collection[K], asyncio.Future[dict[K, V]]]]
+
+
 class Coalescer(Generic[K, V]):
     """Asks for many callers at once. Keys without an answer are absent from the result."""
 
     def __init__(self, database: Database, fetch: Fetch[K, V]) -> None:
         self._database = database
         self._fetch = fetch
-        self._waiting: list[tuple[Collection[K], asyncio.Future[dict[K, V]]]] = []
+        self._waiting: _Waiting[K, V] = []
         self._task: asyncio.Task[None] | None = None
 
     async def get(self, keys: Collection[K], *, within: float | None = None) -> dict[K, V]:
@@ -289,16 +302,25 @@ class Coalescer(Generic[K, V]):
             raise StoreUnavailable("the store did not answer in time") from None
         return {key: found[key] for key in keys if key in found}
 
+    async def close(self, within: float) -> None:
+        """Answers whoever waits, as far as the database goes along."""
+        if self._task is not None:
+            await _end({self._task}, within)
+
     async def _run(self) -> None:
+        waiting: _Waiting[K, V] = []
         try:
             while self._waiting:
                 waiting, self._waiting = self._waiting, []
                 waiting = [(keys, future) for keys, future in waiting if not future.done()]
-                await self._answer(waiting)
+                if waiting:
+                    await self._answer(waiting)
         finally:
             self._task = None
+            _fail((*waiting, *self._waiting), StoreUnavailable("the store was closed"))
+            self._waiting.clear()
 
-    async def _answer(self, waiting: list[tuple[Collection[K], asyncio.Future[dict[K, V]]]]) -> None:
+    async def _answer(self, waiting: _Waiting[K, V]) -> None:
         keys = list({key for some, _ in waiting for key in some})
         found: dict[K, V] = {}
         try:
@@ -306,109 +328,50 @@ class Coalescer(Generic[K, V]):
                 for start in range(0, len(keys), _MOST_KEYS):
                     found |= await self._ask(keys[start : start + _MOST_KEYS])
         except Exception as error:  # noqa: BLE001 - whatever it is, it goes to the callers
-            final = translated(error)
-            if isinstance(final, StoreUnavailable):
-                self._database.reads.trip(_reason(error))
-            for _, future in waiting:
-                if not future.done():
-                    future.set_exception(final)
+            await self._failed(waiting, translated(error))
         else:
             for _, future in waiting:
                 if not future.done():
                     future.set_result(found)
 
+    async def _failed(self, waiting: _Waiting[K, V], error: Exception) -> None:
+        """One bad key fails only who asked for it, as with writes."""
+        if isinstance(error, StoreUnavailable):
+            self._database.reads.trip(str(error))
+            _fail(waiting, error)
+        elif len(waiting) > 1:
+            for one in waiting:
+                await self._answer([one])
+        else:
+            _fail(waiting, error)
+
     async def _ask(self, keys: list[K]) -> dict[K, V]:
         return await self._database.run_read(lambda connection: self._fetch(connection, keys))
 
 
-def translated(error: Exception) -> Exception:
-    """The store's word for a driver's error: StoreUnavailable where waiting may help, StoreError where not."""
-    if isinstance(error, StoreError):
-        return error
-    if isinstance(error, TimeoutError | OSError):
-        return StoreUnavailable(_reason(error))
-    if isinstance(error, DBAPIError):
-        return StoreUnavailable(_reason(error)) if _may_pass(error) else StoreError(_reason(error))
-    # A value that no database can hold: SQLite's driver raises what Python raised.
-    return StoreError(_reason(error)) if isinstance(error, SQLAlchemyError | UnicodeError) else error
+def _fail(waiting: Iterable[tuple[Any, asyncio.Future[Any]]], error: Exception) -> None:
+    for _, future in waiting:
+        if not future.done():
+            future.set_exception(error)
 
 
-_PASSING = ("08", "25006", "28", "3D", "40", "53", "55P03", "57", "58")
-"""Classes and codes of PostgreSQL's errors (appendix A of its manual) that say nothing about the statement:
-connection, read-only standby, login, database, serialization, resources, locks, shutdown and start-up, system."""
+def _cut_log(connection: Connection) -> int:
+    return int(connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).scalar_one())
 
 
-def _may_pass(error: DBAPIError) -> bool:
-    """Is it the database that is in trouble, and not the statement?"""
-    state = getattr(error.orig, "sqlstate", None)
-    if state:
-        return bool(state.startswith(_PASSING))
-    # asyncpg calls a value that it cannot send an interface error too.
-    refused = error.orig is not None and isinstance(error.orig.__cause__, ValueError)
-    return error.connection_invalidated or (
-        isinstance(error, OperationalError | InterfaceError) and not refused
-    )
+async def _end(tasks: Collection[asyncio.Task[Any]], within: float) -> None:
+    """Lets the tasks finish for so long, then cancels them."""
+    if tasks:
+        _, late = await asyncio.wait(tasks, timeout=within)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
 
-def _reason(error: Exception) -> str:
-    """The driver's first line, without statement and parameters: those hold addresses."""
-    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    lines = str(cause).splitlines()
-    return f"{type(cause).__name__}: {lines[0] if lines else ''}"[:200]
-
-
-def _sqlite(file: str | None, patience: float, *, pool: int, writer: bool) -> AsyncEngine:
-    engine = create_async_engine(
-        f"sqlite+aiosqlite:///{file or ':memory:'}",
-        poolclass=AsyncAdaptedQueuePool,
-        pool_size=pool,
-        max_overflow=0,
-        pool_timeout=patience * 2,
-        # Readers see one statement's snapshot each: no BEGIN, no ROLLBACK, two hand-offs less to the thread.
-        isolation_level="SERIALIZABLE" if writer else "AUTOCOMMIT",
-        pool_reset_on_return="rollback" if writer else None,
-    )
-    # The driver gives up before its caller does, so that no thread is left waiting for a lock.
-    pragmas = (
-        f"PRAGMA busy_timeout={int(patience * 800)}",
-        "PRAGMA journal_mode=WAL",
-        "PRAGMA synchronous=FULL",
-        "PRAGMA secure_delete=ON",
-    )
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def _prepare(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # sqlite3's own BEGIN is deferred: two writers would deadlock
-        cursor = connection.cursor()
-        for pragma in pragmas:
-            cursor.execute(pragma)
-        cursor.close()
-
-    if writer:
-
-        @event.listens_for(engine.sync_engine, "begin")
-        def _begin(connection: Connection) -> None:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine
-
-
-def _postgresql(url: Any, ask_within: float, write_within: float) -> AsyncEngine:
-    engine = create_async_engine(
-        url.set(drivername="postgresql+asyncpg"),
-        pool_size=8,
-        max_overflow=4,
-        pool_timeout=ask_within * 2,
-        connect_args={
-            "timeout": max(ask_within, write_within),
-            "server_settings": {"application_name": "candor", "lock_timeout": str(int(write_within * 1000))},
-        },
-    )
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def _prepare(connection: Any, _record: object) -> None:
-        # What we call written is on disk, whatever the server's default; who asked for more than that keeps it.
-        connection.execute(_DURABLE)
-        connection.commit()
-
-    return engine
+async def _dispose(engine: AsyncEngine, within: float) -> None:
+    try:
+        async with asyncio.timeout(within):
+            await engine.dispose()
+    except TimeoutError:
+        engines.hang_up(engine)
+        await engine.dispose()

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, desc, insert, select, text, update
+from sqlalchemy import Connection, Text, bindparam, case, desc, exists, insert, select, text, update
 
 from tracker.address import domain_of
-from tracker.consent import Contact, Decision, Mode
+from tracker.consent import Contact, Decision, Mode, untracked
 from tracker.errors import NotFound
-from tracker.store.contacts import contact_of
+from tracker.store.contacts import contact_of, knowing
 from tracker.store.database import Database, Statement
-from tracker.store.schema import Moment, attempts, contacts, deliveries, links, mailings, messages
+from tracker.store.schema import attempts, contacts, deliveries, links, mailings, messages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,10 +97,16 @@ _INSERT_MAILING = text(
 _INSERT_MESSAGE = insert(messages)
 _INSERT_LINKS = insert(links)
 _INSERT_DELIVERIES = insert(deliveries)
-_INSERT_ATTEMPTS = insert(attempts)
+_IS_ERASED = (
+    exists().where(deliveries.c.id == bindparam("b_delivery")).where(deliveries.c.recipient.is_(None))
+)
+_INSERT_ATTEMPTS = insert(attempts).values(
+    # Upstream likes to quote the address, and of an erased person there is none to be kept.
+    text=case((_IS_ERASED, ""), else_=bindparam("b_text", type_=Text))
+)
 _GROW_AUDIENCE = text(
-    "INSERT INTO audiences (mailing_id, grp, size) VALUES (:mailing_id, :grp, 1)"
-    " ON CONFLICT (mailing_id, grp) DO UPDATE SET size = audiences.size + 1"
+    "INSERT INTO audiences (mailing_id, grp, size) VALUES (:mailing_id, :grp, :size)"
+    " ON CONFLICT (mailing_id, grp) DO UPDATE SET size = audiences.size + excluded.size"
 )
 _SETTLE = (
     update(deliveries)
@@ -143,29 +150,20 @@ def insert_mailing(mailing: Mailing) -> Statement:
     return _INSERT_MAILING, [row]
 
 
-_KNOW = text(
-    "INSERT INTO contacts (address, tracking_consent, do_not_track, attributes, created_at)"
-    " VALUES (:address, 'unknown', 'unset', '{}', :created_at) ON CONFLICT (address) DO NOTHING"
-).bindparams(bindparam("created_at", type_=Moment))
-
-
 def recording(message: Message, sent: Sequence[Delivery]) -> tuple[Statement, ...]:
     """The statements that write down a message and its deliveries."""
+    groups = Counter(delivery.group or "" for delivery in sent if delivery.decision.mode is Mode.ANONYMOUS)
+    # In one order everywhere, so that writers of one mailing never wait for each other in a circle.
     audience = [
-        {"mailing_id": message.mailing.id, "grp": delivery.group or ""}
-        for delivery in sent
-        if delivery.decision.mode is Mode.ANONYMOUS
+        {"mailing_id": message.mailing.id, "grp": group, "size": size}
+        for group, size in sorted(groups.items())
     ]
     # Hygiene leaves its one day on the contact, so there has to be one before the hit comes: made at the hit,
     # its own date would tell the time of the open.
-    known = [
-        {"address": delivery.recipient, "created_at": message.received_at}
-        for delivery in sent
-        if delivery.decision.mode is Mode.HYGIENE and delivery.recipient
-    ]
+    known = {one.recipient for one in sent if one.decision.mode is Mode.HYGIENE and one.recipient}
     return (
         insert_mailing(message.mailing),
-        (_KNOW, known),
+        knowing(known, message.received_at),
         (_INSERT_MESSAGE, [_message_row(message)]),
         (
             _INSERT_LINKS,
@@ -185,13 +183,14 @@ def settling(tries: Iterable[Attempt]) -> tuple[Statement, ...]:
     rows = [
         {
             "delivery_id": one.delivery_id,
+            "b_delivery": one.delivery_id,
             "at": one.at,
             "status": one.status,
             "host": one.host,
             "tls": one.tls,
             "code": one.code,
             "enhanced": one.enhanced,
-            "text": one.text,
+            "b_text": one.text,
         }
         for one in tries
     ]
@@ -204,7 +203,8 @@ def settling(tries: Iterable[Attempt]) -> tuple[Statement, ...]:
         }
         for one in tries
     ]
-    return (_INSERT_ATTEMPTS, rows), (_SETTLE, states)
+    # The delivery first: that waits for an erasure under way, and the attempt's text is judged after it.
+    return (_SETTLE, states), (_INSERT_ATTEMPTS, rows)
 
 
 def queueing(ids: Iterable[bytes], at: datetime) -> Statement:
@@ -271,10 +271,13 @@ def _delivery_row(delivery: Delivery, at: datetime) -> Mapping[str, Any]:
 
 
 def decision_of(row: Any) -> Decision:
-    """The decision a delivery was sent under."""
-    return Decision(
-        mode=Mode(row.mode), opens=row.opens, clicks=row.clicks, override=row.override, reason=row.reason
-    )
+    """The decision a delivery was sent under. One that no release of ours writes reads as untracked."""
+    try:
+        return Decision(
+            mode=Mode(row.mode), opens=row.opens, clicks=row.clicks, override=row.override, reason=row.reason
+        )
+    except ValueError:
+        return untracked("not-understood")
 
 
 def _fetch_sent(connection: Connection, ids: list[bytes]) -> dict[bytes, Sent]:

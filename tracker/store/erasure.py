@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, null, select, update
+from sqlalchemy import Connection, delete, insert, null, update
 
 from tracker.address import erased_key, normalize
 from tracker.consent import Consent, DoNotTrack
@@ -36,6 +36,9 @@ class Erasure:
 
 
 def _erase(connection: Connection, address: str, actor: str, now: datetime, ring: KeyRing) -> int:
+    link = end_of_chain(
+        connection
+    )  # before anybody is touched, as the register does: else they block each other
     row = find(connection, address, ring)
     blank: dict[str, Any] = {
         "address": None,
@@ -63,15 +66,19 @@ def _erase(connection: Connection, address: str, actor: str, now: datetime, ring
             .where(consent_ledger.c.contact_id == contact_id)
             .values(contact_id=null(), salt=null(), content=null())
         )
-    theirs = select(deliveries.c.id).where(deliveries.c.recipient == address)
-    removed = connection.execute(delete(events).where(events.c.delivery_id.in_(theirs))).rowcount
-    connection.execute(update(attempts).where(attempts.c.delivery_id.in_(theirs)).values(text=""))
-    connection.execute(
-        update(deliveries)
-        .where(deliveries.c.recipient == address)
-        .values(recipient=null(), grp=null(), domain="")
-    )
-    link = end_of_chain(connection)
     link.add(now, contact_id, {"attribute": "status", "new": "erased", "actor": actor})
     write_chain(connection, link)
-    return int(removed)
+    return _erase_deliveries(connection, address)
+
+
+def _erase_deliveries(connection: Connection, address: str) -> int:
+    """Cuts the person loose from what they were sent. The deliveries come first: whoever writes an event or an
+    attempt of one of them is waited for, and what they wrote is found."""
+    named = update(deliveries).where(deliveries.c.recipient == address).returning(deliveries.c.id)
+    ids = list(connection.execute(named.values(recipient=null(), grp=null(), domain="")).scalars())
+    removed = 0
+    for start in range(0, len(ids), 900):
+        some = ids[start : start + 900]
+        removed += connection.execute(delete(events).where(events.c.delivery_id.in_(some))).rowcount
+        connection.execute(update(attempts).where(attempts.c.delivery_id.in_(some)).values(text=""))
+    return removed

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, and_, desc, insert, select
+from sqlalchemy import Connection, and_, bindparam, desc, insert, select
 
 from tracker.events import Event
 from tracker.store.database import Database, Statement
 from tracker.store.deliveries import isoformat
 from tracker.store.schema import deliveries, events, links
 
-_INSERT = insert(events)
+_NAMES = [column.name for column in events.c if column.name != "id"]
+_INSERT = insert(events).from_select(
+    _NAMES,
+    select(*(bindparam(f"b_{name}", type_=events.c[name].type) for name in _NAMES))
+    .select_from(deliveries)
+    .where(deliveries.c.id == bindparam("b_delivery_id"))
+    .where(deliveries.c.recipient.is_not(None))
+    # An erasure under way is waited for, and one that comes now waits for us and finds the event.
+    .with_for_update(read=True),
+)
 
 
 def recording(event: Event) -> Statement:
-    """The statement that keeps an event."""
+    """The statement that keeps an event, unless its delivery names nobody any more: then it leaves nothing."""
     verdict, device = event.verdict, event.device
     row = {
         "kind": event.kind.value,
@@ -30,7 +39,7 @@ def recording(event: Event) -> Statement:
         "device": device.kind,
         "system": device.system,
     }
-    return _INSERT, [row]
+    return _INSERT, [{f"b_{name}": value for name, value in row.items()}]
 
 
 class Events:

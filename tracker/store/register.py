@@ -23,7 +23,8 @@ from sqlalchemy import Connection, bindparam, desc, insert, select, text, update
 from tracker.address import erased_key, normalize
 from tracker.consent import Consent, DoNotTrack
 from tracker.errors import InvalidValue
-from tracker.store.database import Database
+from tracker.store.contacts import knowing
+from tracker.store.database import Database, execute
 from tracker.store.schema import consent_ledger, contacts
 from tracker.tokens import KeyRing
 
@@ -183,7 +184,8 @@ def overriding(
     def note(connection: Connection) -> None:
         link = end_of_chain(connection)
         for address, state in _current(connection, set(addresses), now, ring).items():
-            link.add(now, state["id"], {**content, "attribute": "override", "address": address})
+            if state["erased_key"] is None:  # erased meanwhile: then no override reaches them, nor any row
+                link.add(now, state["id"], {**content, "attribute": "override", "address": address})
         write_chain(connection, link)
 
     return note
@@ -286,8 +288,7 @@ def _current(
     found |= {missing[bytes(key)]: state for key, state in erased.items()}
     new = [address for address in wanted if address not in found]
     if new:
-        fresh = {"tracking_consent": Consent.UNKNOWN, "do_not_track": DoNotTrack.UNSET, "attributes": {}}
-        connection.execute(insert(contacts), [{"address": a, "created_at": now, **fresh} for a in new])
+        execute(connection, [knowing(new, now)])
         found |= _rows(connection, contacts.c.address, new)
     return found
 
@@ -320,7 +321,7 @@ def _apply(
         ("tracking_consent", statement.consent),
         ("do_not_track", statement.do_not_track),
     ):
-        if value is None or _repeats(state, attribute, value, statement):
+        if value is None or _repeats(state, attribute, value, statement, source):
             continue
         refusal = _weigh(state, attribute, value, as_of, source, bool(statement.evidence))
         content = {
@@ -350,10 +351,16 @@ def _apply(
 _PREFIX = {"tracking_consent": "consent", "do_not_track": "do_not_track"}
 
 
-def _repeats(state: dict[str, Any], attribute: str, value: StrEnum, statement: Statement) -> bool:
-    """A bare repetition (yesterday's export sent again) says nothing new."""
-    said_before = state[f"{_PREFIX[attribute]}_as_of"] is not None
-    return said_before and state[attribute] == value and statement.as_of is None and not statement.evidence
+def _repeats(
+    state: dict[str, Any], attribute: str, value: StrEnum, statement: Statement, source: Source
+) -> bool:
+    """A bare repetition (yesterday's export sent again) says nothing new; the person's own word does, where so far
+    it was a list's."""
+    held_as_of, held_source = state[f"{_PREFIX[attribute]}_as_of"], state[f"{_PREFIX[attribute]}_source"]
+    if held_as_of is None or state[attribute] != value or statement.evidence:
+        return False
+    personal = source is Source.PREFERENCE_PAGE and held_source != _PERSONAL
+    return statement.as_of in (None, held_as_of) and not personal
 
 
 def _protects(attribute: str, value: str) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 import aiohttp_jinja2
 import jinja2
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from tracker import log
 from tracker.config import parse_listen
@@ -21,10 +22,6 @@ from tracker.domain import Domain
 from tracker.errors import CandorError, StoreUnavailable
 from tracker.web.hits import Hits
 from tracker.web.preferences import Preferences
-
-# The library quotes what is no request, client address and all; errors of our own are logged by `_pages`.
-_SILENT = logging.getLogger("candor.tracker.requests")
-_SILENT.disabled = True
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _MOST_FORM = 16 * 1024
@@ -46,7 +43,7 @@ _TROUBLE = {
     ),
     405: ("This did not work", "This address answers only to links from mail."),
     413: ("This did not work", "The request was too long."),
-    503: ("Please try again in a moment", "Your choice was not saved: we cannot reach our records just now."),
+    503: ("Please try again in a moment", "We cannot reach our records just now. Nothing was saved."),
 }
 
 
@@ -59,7 +56,7 @@ class PublicFace:
         self._runner = web.AppRunner(
             build(domain, self.hits),
             access_log=None,
-            logger=_SILENT,
+            logger=_retelling(),
             handle_signals=False,
             max_line_size=_MOST_LINE,
             max_field_size=_MOST_LINE,
@@ -107,6 +104,8 @@ async def _pages(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = await handler(request)
     except web.HTTPException as error:
         response = _trouble(request, error.status)
+        if "Allow" in error.headers:  # RFC 9110 15.5.6
+            response.headers["Allow"] = error.headers["Allow"]
     except StoreUnavailable:
         response = _trouble(request, 503)
     except CandorError as error:
@@ -124,3 +123,21 @@ def _trouble(request: web.Request, status: int) -> web.Response:
     title, text = _TROUBLE.get(status, _TROUBLE[405])
     context = {"title": title, "text": text}
     return aiohttp_jinja2.render_template("trouble.html", request, context, status=status)
+
+
+class _Retold(logging.Handler):
+    """What the server library has to say, as our events: its own lines name the client and repeat the request."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        reason = type(error).__name__ if error else record.levelname.lower()
+        if record.levelno < logging.ERROR or isinstance(error, HttpProcessingError):
+            log.request_refused(reason)  # it was no HTTP; anybody can send that all day
+        else:
+            log.request_failed(reason)
+
+
+def _retelling() -> logging.Logger:
+    logger = logging.Logger("candor.http")
+    logger.addHandler(_Retold())
+    return logger

@@ -94,7 +94,7 @@ class Hits:
     async def _take(self, token: Token, user_agent: str) -> Decision:
         now = self._clock()
         try:
-            if token.mode is Mode.AGGREGATE:
+            if token.mode is Mode.AGGREGATE and token.kind is Kind.OPEN:  # it names the mailing, and nobody
                 await self._domain.database.write(counts.counting_aggregate(token.subject))
                 return untracked("aggregate")
             sent = await self._domain.deliveries.sent(token.subject)
@@ -103,12 +103,15 @@ class Hits:
             decision = self._decide(sent, token.kind)
             await self._keep(decision, sent, token, user_agent, now)
         except StoreError as error:
-            self.lost += 1
-            log.hit_lost(
-                token.kind.name.lower(), "away" if isinstance(error, StoreUnavailable) else "refused"
-            )
-            return untracked("store-unavailable")
+            return self._lose(token, "away" if isinstance(error, StoreUnavailable) else "refused")
+        except Exception as error:  # noqa: BLE001 - the answer is fixed already: nothing may change it now
+            return self._lose(token, type(error).__name__)
         return decision
+
+    def _lose(self, token: Token, reason: str) -> Decision:
+        self.lost += 1
+        log.hit_lost(token.kind.name.lower(), reason)
+        return untracked("store-unavailable")
 
     def _decide(self, sent: Sent, kind: Kind) -> Decision:
         """What today's consent leaves of what the copy was sent under, for this kind of hit."""

@@ -7,8 +7,10 @@ already in the inbox too. The token in the URL is the permission: nobody who lac
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qs
 
 import aiohttp_jinja2
 from aiohttp import web
@@ -17,12 +19,12 @@ from tracker.consent import Consent, Contact, DoNotTrack, Mode, Question, decide
 from tracker.domain import Domain
 from tracker.errors import StoreError, TokenError
 from tracker.store.deliveries import Sent
-from tracker.store.register import Source, Statement
+from tracker.store.register import Effect, Source, Statement
 from tracker.tokens import Kind, read
 
 TEXT_VERSION = "2026-11"
 CHOICES = {
-    "allow": "You may see whether I open your mail and which links I follow.",
+    "allow": "You may see when I open a mail and which links I follow.",
     "anonymous": "Count me, but never by name.",
     "decline": "Do not measure my mail at all.",
 }
@@ -38,26 +40,31 @@ class Preferences:
     async def show(self, request: web.Request) -> web.Response:
         """GET: the present state; changes nothing."""
         sent = await self._sent(request)
-        return self._page(request, sent, sent.contact, saved=False)
+        return self._page(request, sent, sent.contact)
 
     async def choose(self, request: web.Request) -> web.Response:
         """POST `choice=allow|anonymous|decline`: takes effect before the answer leaves."""
         sent = await self._sent(request)
-        form = await request.post()
-        choice = form.get("choice")
-        if not isinstance(choice, str) or choice not in CHOICES:
-            raise web.HTTPBadRequest(text="Please choose one of the three answers.")
+        choice = await _choice(request)
         if sent.recipient is None or sent.contact.erased:
-            return self._page(request, sent, sent.contact, saved=False)
-        now = self._clock()
-        await self._domain.register.record(
-            [statement(sent.recipient, choice, sent.contact)],
-            source=Source.PREFERENCE_PAGE,
-            actor="",
-            now=now,
+            return self._page(request, sent, sent.contact)
+        said = statement(sent.recipient, choice, sent.contact)
+        (recorded,) = await self._domain.register.record(
+            [said], source=Source.PREFERENCE_PAGE, actor="", now=self._clock()
         )
-        contact = (await self._domain.contacts.ask((sent.recipient,)))[sent.recipient]
-        return self._page(request, sent, contact, saved=True)
+        if recorded.effect is Effect.NOT_EFFECTIVE:
+            return self._page(
+                request, sent, await self._today(sent.recipient, sent.contact), note="not-saved"
+            )
+        contact = await self._today(sent.recipient, after(said, sent.contact))
+        return self._page(request, sent, contact, note="saved")
+
+    async def _today(self, recipient: str, otherwise: Contact) -> Contact:
+        """The contact as it is now. What was saved stays saved when the store cannot be asked afterwards."""
+        try:
+            return (await self._domain.contacts.ask((recipient,)))[recipient]
+        except StoreError:
+            return otherwise
 
     async def _sent(self, request: web.Request) -> Sent:
         """The delivery the page is about. A link that names none, or one we forgot, gets a plain 404."""
@@ -75,15 +82,16 @@ class Preferences:
             raise web.HTTPNotFound
         return sent
 
-    def _page(self, request: web.Request, sent: Sent, contact: Contact, *, saved: bool) -> web.Response:
+    def _page(self, request: web.Request, sent: Sent, contact: Contact, *, note: str = "") -> web.Response:
+        state = self._state(contact)
         context: dict[str, Any] = {
             "address": masked(sent.recipient),
             "sender": sent.sender,
-            "state": self._state(contact),
+            "state": state,
             "erased": contact.erased,
             "choices": CHOICES,
-            "chosen": chosen(contact),
-            "saved": saved,
+            "chosen": chosen(contact, state),
+            "note": note,
         }
         return aiohttp_jinja2.render_template("preferences.html", request, context)
 
@@ -92,23 +100,48 @@ class Preferences:
         return decide(Question(contact=contact, reading=self._domain.policy.reading())).mode
 
 
+async def _choice(request: web.Request) -> str:
+    """The form's answer. Raises HTTPBadRequest for what is no form, or no answer of ours."""
+    if request.content_type != "application/x-www-form-urlencoded":
+        raise web.HTTPBadRequest
+    try:
+        form = parse_qs((await request.read()).decode("ascii"), max_num_fields=10)
+    except (ValueError, web.RequestPayloadError) as error:
+        raise web.HTTPBadRequest from error
+    choices = form.get("choice", [])
+    if len(choices) != 1 or choices[0] not in CHOICES:
+        raise web.HTTPBadRequest
+    return choices[0]
+
+
 def statement(address: str, choice: str, contact: Contact) -> Statement:
     """What a choice says, with the text the person saw as its evidence."""
     evidence = {"text": CHOICES[choice], "version": TEXT_VERSION, "form": "preference page"}
     if choice == "decline":
-        refusal = Consent.WITHDRAWN if contact.consent is Consent.GRANTED else Consent.DENIED
+        agreed_once = contact.consent in (Consent.GRANTED, Consent.WITHDRAWN)
+        refusal = Consent.WITHDRAWN if agreed_once else Consent.DENIED
         return Statement(address=address, consent=refusal, evidence=evidence)
     loose = DoNotTrack.TRUE if choice == "anonymous" else DoNotTrack.FALSE
     return Statement(address=address, consent=Consent.GRANTED, do_not_track=loose, evidence=evidence)
 
 
-def chosen(contact: Contact) -> str:
-    """The choice that stands; `""` while the person has not spoken."""
+def after(said: Statement, contact: Contact) -> Contact:
+    """The contact once the statement holds."""
+    return replace(
+        contact,
+        consent=said.consent or contact.consent,
+        do_not_track=said.do_not_track or contact.do_not_track,
+    )
+
+
+def chosen(contact: Contact, state: Mode) -> str:
+    """The choice that stands; `""` while the person has not spoken: an answer ticked beforehand is no consent
+    (CJEU C-673/17, Planet49)."""
     if contact.consent in (Consent.DENIED, Consent.WITHDRAWN):
         return "decline"
-    if contact.do_not_track is DoNotTrack.TRUE:
-        return "anonymous"
-    return "allow" if contact.consent is Consent.GRANTED else ""
+    if contact.consent is Consent.UNKNOWN:
+        return ""
+    return "allow" if state is Mode.IDENTIFIED else "anonymous"
 
 
 def masked(address: str | None) -> str:

@@ -1,0 +1,202 @@
+"""Counts that name nobody: a cell is as fine as its people are many, and nothing beside it is kept."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.deliveries import NOW, a_delivery, a_message, id_of, record
+from support.stores import Stores, dump
+
+from tracker.consent import Mode
+from tracker.events import EventKind
+from tracker.store.contacts import Contacts
+from tracker.store.counts import counting_aggregate, counting_anonymous, month_of, noting_hygiene, totals
+from tracker.store.database import Database
+from tracker.store.deliveries import Deliveries, Sent
+from tracker.store.erasure import Erasure
+from tracker.store.register import Register, Source, Statement
+from tracker.tokens import KeyRing
+
+LEAST = 5
+
+
+async def audience(database: Database, **sizes: int) -> dict[str, list[Sent]]:
+    """Sends a message to so many people of each group (`nobody`: of none), anonymously; gives their deliveries."""
+    groups = [group for group, size in sizes.items() for _ in range(size)]
+    sent = [
+        a_delivery(
+            number, f"p{number}@example.org", mode=Mode.ANONYMOUS, group=None if group == "nobody" else group
+        )
+        for number, group in enumerate(groups)
+    ]
+    await record(database, a_message(), *sent)
+    found: dict[str, list[Sent]] = {}
+    for delivery, group in zip(sent, groups, strict=True):
+        known = await Deliveries(database).sent(delivery.id)
+        assert known is not None
+        found.setdefault(group, []).append(known)
+    return found
+
+
+async def hit(
+    database: Database,
+    ring: KeyRing,
+    sent: Sent,
+    kind: EventKind = EventKind.OPENED,
+    link: int = 0,
+    at: datetime = NOW,
+) -> None:
+    await database.change(counting_anonymous(sent, kind, link, at, ring, LEAST))
+
+
+CELLS: dict[str, tuple[dict[str, int], str, tuple[str, str]]] = {
+    # audience, the group of who opens, (scope, group) of the cell
+    "a group that is large enough": ({"staff": 5}, "staff", ("group", "staff")),
+    "people of no group, enough of them": ({"nobody": 5}, "nobody", ("group", "")),
+    "a group one too small, alone": ({"staff": 4}, "staff", ("month", "")),
+    "a small group beside a large one": ({"staff": 5, "sales": 4}, "sales", ("month", "")),
+    "the large one beside it": ({"staff": 5, "sales": 4}, "staff", ("group", "staff")),
+    "small groups that are enough together": ({"staff": 3, "sales": 2}, "sales", ("other", "")),
+    "small groups that are not": ({"staff": 2, "sales": 2}, "sales", ("month", "")),
+    "small groups beside a large one, enough": ({"it": 9, "staff": 3, "sales": 2}, "staff", ("other", "")),
+    "nobody's group small, with others enough": ({"nobody": 3, "sales": 2}, "nobody", ("other", "")),
+    "one person alone": ({"nobody": 1}, "nobody", ("month", "")),
+}
+
+
+@pytest.mark.parametrize("case", CELLS)
+async def test_a_hit_is_counted_in_the_finest_cell_that_hides_its_person(
+    database: Database, ring: KeyRing, case: str
+) -> None:
+    sizes, group, cell = CELLS[case]
+    people = await audience(database, **sizes)
+    await hit(database, ring, people[group][0], EventKind.CLICKED, 3)
+    month = month_of("news@example.com", NOW, ring)
+    fine = cell[0] != "month"
+    [row] = (await dump(database))["counts"]
+    assert row == {
+        "mailing_id": id_of(1) if fine else month.id,
+        "scope": cell[0],
+        "grp": cell[1],
+        "kind": "clicked",
+        "position": 3 if fine else 0,
+        "day": "2026-05-01" if fine else "2026-05",
+        "n": 1,
+    }
+
+
+async def test_a_hit_of_a_group_the_mailing_does_not_know_hides_among_the_small(
+    database: Database, ring: KeyRing
+) -> None:
+    people = await audience(database, staff=4)
+    stranger = Sent(
+        **{name: getattr(people["staff"][0], name) for name in Sent.__slots__} | {"group": "moved"}
+    )
+    await hit(database, ring, stranger)
+    assert [row["scope"] for row in (await dump(database))["counts"]] == ["month"]
+
+
+async def test_equal_hits_add_up_and_different_ones_stand_apart(database: Database, ring: KeyRing) -> None:
+    people = (await audience(database, staff=6))["staff"]
+    tomorrow = NOW + timedelta(days=1)
+    await asyncio.gather(
+        *(hit(database, ring, one) for one in people),
+        *(hit(database, ring, one, EventKind.CLICKED, 1) for one in people[:2]),
+        *(hit(database, ring, one, EventKind.CLICKED, 2) for one in people[:3]),
+        *(hit(database, ring, one, at=tomorrow) for one in people[:4]),
+    )
+    summed = await database.read(lambda connection: totals(connection, id_of(1)))
+    assert [(row["scope"], row["grp"], row["kind"], row["position"], row["n"]) for row in summed] == [
+        ("group", "staff", "clicked", 1, 2),
+        ("group", "staff", "clicked", 2, 3),
+        ("group", "staff", "opened", 0, 10),
+    ]
+    days = {row["day"]: row["n"] for row in (await dump(database))["counts"] if row["kind"] == "opened"}
+    assert days == {"2026-05-01": 6, "2026-05-02": 4}
+
+
+async def test_a_senders_month_gathers_its_small_mailings(database: Database, ring: KeyRing) -> None:
+    [one] = (await audience(database, nobody=1))["nobody"]
+    for at in (NOW, NOW + timedelta(days=9), NOW + timedelta(days=40)):
+        await hit(database, ring, one, EventKind.CLICKED, 2, at)
+    may = month_of("news@example.com", NOW, ring)
+    summed = await database.read(lambda connection: totals(connection, may.id))
+    assert summed == [{"scope": "month", "grp": "", "kind": "clicked", "position": 0, "n": 2}]
+    named = {row["name"]: row["kind"] for row in (await dump(database))["mailings"]}
+    assert named["news@example.com 2026-05"] == named["news@example.com 2026-06"] == "sender-month"
+
+
+async def everything(
+    stores: Stores, kind: str, folder: Path, ring: KeyRing, sizes: dict[str, int], who: int
+) -> Any:
+    """The dump of a store in which, of all who got a mailing, number `who` opened and clicked."""
+    folder.mkdir()
+    async with stores.fresh(kind, folder) as url:
+        database = await Database.open(url, ask_within=20, write_within=30)
+        people = [sent for group in (await audience(database, **sizes)).values() for sent in group]
+        at = NOW + timedelta(minutes=who, microseconds=who)
+        await hit(database, ring, people[who], at=at)
+        await hit(database, ring, people[who], EventKind.CLICKED, 1, at)
+        dumped = await dump(database)
+        await database.close()
+        return dumped
+
+
+@pytest.mark.parametrize("sizes", [{"staff": 5}, {"staff": 3, "sales": 3}, {"staff": 2}], ids=str)
+async def test_who_of_a_cell_it_was_leaves_no_trace(
+    stores: Stores, store_kind: str, tmp_path: Path, ring: KeyRing, sizes: dict[str, int]
+) -> None:
+    people = range(sum(sizes.values()))
+    dumps = [await everything(stores, store_kind, tmp_path / str(who), ring, sizes, who) for who in people]
+    assert all(one == dumps[0] for one in dumps)
+    assert sum(row["n"] for row in dumps[0]["counts"]) == 2
+    assert dumps[0]["events"] == []
+
+
+async def test_an_aggregate_pixel_counts_for_its_mailing_and_nothing_else(database: Database) -> None:
+    await record(database, a_message(), a_delivery(1, mode=Mode.AGGREGATE))
+    before = await dump(database)
+    await asyncio.gather(*(database.write(counting_aggregate(id_of(1))) for _ in range(10)))
+    after = await dump(database)
+    [row] = after["counts"]
+    assert row == {
+        "mailing_id": id_of(1),
+        "scope": "aggregate",
+        "grp": "",
+        "kind": "opened",
+        "position": 0,
+        "day": "",
+        "n": 10,
+    }
+    assert after | {"counts": []} == before
+
+
+async def day_of(database: Database, ring: KeyRing, address: str) -> str | None:
+    return (await Contacts(database, ring).show(address)).last_open_day
+
+
+async def test_hygiene_keeps_the_latest_day_and_nothing_else(database: Database, ring: KeyRing) -> None:
+    await record(database, a_message(), a_delivery(1, mode=Mode.HYGIENE))
+    known = (await Contacts(database, ring).ask(["bob@example.org"]))["bob@example.org"]
+    assert known.id is not None
+    before = await dump(database)
+    for days, kept in ((1, "2026-05-02"), (3, "2026-05-04"), (2, "2026-05-04")):
+        await database.write(noting_hygiene(known.id, NOW + timedelta(days=days)))
+        assert await day_of(database, ring, "bob@example.org") == kept
+    after = await dump(database)
+    assert [row | {"last_open_day": None} for row in after.pop("contacts")] == before.pop("contacts")
+    assert after == before
+
+
+async def test_a_day_is_not_kept_of_somebody_erased_meanwhile(database: Database, ring: KeyRing) -> None:
+    statement = Statement(address="bob@example.org", group="staff")
+    await Register(database, ring).record([statement], source=Source.CLI, actor="test", now=NOW)
+    known = (await Contacts(database, ring).ask(["bob@example.org"]))["bob@example.org"]
+    assert known.id is not None
+    await Erasure(database, ring).erase("bob@example.org", actor="test", now=NOW)
+    await database.write(noting_hygiene(known.id, NOW))
+    assert await day_of(database, ring, "bob@example.org") is None
