@@ -140,7 +140,6 @@ def sleeping(seconds: float) -> Callable[[Connection], None]:
 DAMAGE = {
     "the client is no object": "UPDATE spool SET client = '[]' WHERE message_id = :id",
     "the message is gone": "DELETE FROM spool WHERE message_id = :id",
-    "the decision makes no sense": "UPDATE deliveries SET mode = 'untracked' WHERE message_id = :id",
     "the envelope is of another release": """UPDATE spool SET envelope = '{"colour": 1}' WHERE message_id = :id""",
     "the JSON is none": "UPDATE spool SET client = 'x{' WHERE message_id = :id",
 }

@@ -147,7 +147,7 @@ async def one_clicks(
 
 def _same(row: dict[str, Any]) -> dict[str, Any]:
     """Without what differs between any two runs: ids, times, ports."""
-    varying = ("id", "_at", "_as_of", "timestamp", "port", "url", "host")
+    varying = ("id", "_at", "_as_of", "timestamp", "port", "url", "host", "upstream")
     secret = ("salt", "commitment", "previous", "hash", "content", "first_used", "first_seen")
     return {
         key: value for key, value in row.items() if key not in ("at", *secret) and not key.endswith(varying)
