@@ -245,10 +245,7 @@ async def test_mail_that_outlives_its_time_bounces_with_a_report(store_url: str,
         assert b"Action: failed" in report.data
 
 
-@pytest.mark.parametrize("end", ["stopped", "killed"])
-async def test_mail_in_the_queue_is_delivered_after_a_restart(
-    store_url: str, tmp_path: Path, end: str
-) -> None:
+async def test_mail_in_the_queue_is_delivered_after_a_restart(store_url: str, tmp_path: Path) -> None:
     original = newsletter()
     async with ScriptedUpstream(on("connect", say("421 4.3.2 Not now"), times=3)) as upstream:
         tables = {"queue": {**RETRIES, "first_retry": "3s"}, "relay": {"wait_for_upstream": "0s"}}
