@@ -35,7 +35,7 @@ Outcomes = Mapping[bytes, Outcome]
 """By delivery id."""
 _MOST_UNSAVED = 10_000
 _SAVE_AGAIN = 2.0
-_LAST_CHANCE = 3.0
+_LAST_CHANCE, _ONCE_MORE = 3.0, 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +178,9 @@ class Settlement:
             await asyncio.gather(self._saver, return_exceptions=True)
         with suppress(TimeoutError):
             async with asyncio.timeout(max(grace, _LAST_CHANCE)):
-                await self._save_some(list(self._unsaved))
+                while self._unsaved:
+                    await self._save_some(list(self._unsaved))
+                    await asyncio.sleep(_ONCE_MORE)
         for one in self._unsaved:
             log.outcome_lost(one.message_id, error=StoreUnavailable())
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from sqlalchemy import Connection, update
 from support.people import (
     GRANTED,
     LOOSE,
@@ -30,6 +29,7 @@ from support.people import (
 from support.programs import Program, Site, domain_of, running, site, until
 from support.stores import Stores
 from support.upstream import Received, Rule, ScriptedUpstream, on, say, slow
+from support.waiting import nothing_waits
 
 from relay.store.schema import queue, spool
 from tracker.consent import Consent
@@ -53,10 +53,6 @@ async def relaying(
             yield where, domain, upstream
 
 
-async def queue_is_empty(domain: Domain) -> bool:
-    return not await rows(domain, queue) and not await rows(domain, spool)
-
-
 def to(received: Sequence[Received], address: str) -> list[Copy]:
     return [Copy(data=one.data) for one in received if address in one.addresses]
 
@@ -74,7 +70,7 @@ async def test_a_single_recipient_hears_upstream_s_own_reply(
         code, text = await send(where.smtp_port, newsletter(), UNKNOWN)
         assert f"{code} {text}" == reply
         assert await statuses(domain) == {UNKNOWN: status}
-        assert await queue_is_empty(domain)
+        assert await nothing_waits(domain)
 
 
 async def test_when_all_are_put_off_the_client_keeps_the_mail(store_url: str, tmp_path: Path) -> None:
@@ -82,7 +78,7 @@ async def test_when_all_are_put_off_the_client_keeps_the_mail(store_url: str, tm
         code, _ = await send(where.smtp_port, newsletter(), GRANTED, UNKNOWN)
         assert code == 451
         assert set((await statuses(domain)).values()) == {"returned"}
-        assert await queue_is_empty(domain)
+        assert await nothing_waits(domain)
         assert upstream.received == []
 
 
@@ -93,7 +89,7 @@ async def test_when_all_are_refused_the_client_hears_it_and_nobody_writes_a_repo
         code, text = await send(where.smtp_port, newsletter(), GRANTED, UNKNOWN)
         assert (code, text) == (550, "5.1.1 No such user")
         assert set((await statuses(domain)).values()) == {"bounced"}
-        assert await queue_is_empty(domain)
+        assert await nothing_waits(domain)
 
 
 # --- mixed results ---
@@ -111,7 +107,7 @@ async def test_of_mixed_results_each_recipient_has_their_own_and_the_sender_one_
         assert code == 250
         first = await statuses(domain)
         assert (first[GRANTED], first[LOOSE]) == ("accepted", "bounced")
-        await until(lambda: queue_is_empty(domain), "the queue is empty")
+        await until(lambda: nothing_waits(domain), "the queue is empty")
         assert (await statuses(domain))[UNKNOWN] == "accepted"
         assert set(copies(upstream.received)) == {GRANTED, UNKNOWN, SENDER}
         (report,) = to(upstream.received, SENDER)
@@ -152,7 +148,7 @@ async def test_no_report_is_written_where_none_is_owed(store_url: str, tmp_path:
         sender = "" if case == "null-sender" else SENDER
         code, _ = await send(where.smtp_port, newsletter(), GRANTED, LOOSE, sender=sender, notify=wishes)
         assert code == 250
-        assert await queue_is_empty(domain)
+        assert await nothing_waits(domain)
         assert len(await rows(domain, messages)) == 1
         assert set(copies(upstream.received)) == {GRANTED}
         assert (await statuses(domain))[LOOSE] == "bounced"
@@ -171,7 +167,7 @@ async def test_a_slow_try_goes_on_when_the_client_was_answered_and_sends_one_cop
         assert time.monotonic() - began < 1.4, "the client waited for upstream"
         assert set((await statuses(domain)).values()) == {"queued"}
         assert len(await rows(domain, queue)) == 2
-        await until(lambda: queue_is_empty(domain), "the queue is empty")
+        await until(lambda: nothing_waits(domain), "the queue is empty")
         assert set(copies(upstream.received)) == {GRANTED, UNKNOWN}
         assert set((await statuses(domain)).values()) == {"accepted"}
         assert [row["status"] for row in await rows(domain, attempts)] == ["accepted"] * 2
@@ -184,7 +180,7 @@ async def test_who_was_put_off_before_the_client_s_patience_ended_is_on_record_o
     async with relaying(tmp_path, store_url, *rules, wait="300ms") as (where, domain, upstream):
         await tell(domain, GRANTED, Consent.GRANTED)
         assert (await send(where.smtp_port, newsletter(), GRANTED, UNKNOWN))[0] == 250
-        await until(lambda: queue_is_empty(domain), "the queue is empty")
+        await until(lambda: nothing_waits(domain), "the queue is empty")
         assert set(copies(upstream.received)) == {GRANTED, UNKNOWN}
         assert sorted(row["status"] for row in await rows(domain, attempts)) == [
             "accepted",
@@ -202,7 +198,7 @@ async def test_store_and_forward_answers_first_and_delivers_then(store_url: str,
         code, _ = await send(where.smtp_port, newsletter(), GRANTED, UNKNOWN)
         assert code == 250
         assert upstream.received == []
-        await until(lambda: queue_is_empty(domain), "the queue is empty")
+        await until(lambda: nothing_waits(domain), "the queue is empty")
         assert set(copies(upstream.received)) == {GRANTED, UNKNOWN}
         assert set((await statuses(domain)).values()) == {"accepted"}
 
@@ -214,7 +210,7 @@ async def test_each_try_carries_the_same_tokens(store_url: str, tmp_path: Path) 
     once = on("dot", say(LATER), times=1)
     async with relaying(tmp_path, store_url, once, wait="0s") as (where, domain, upstream):
         assert (await send(where.smtp_port, newsletter(), UNKNOWN))[0] == 250
-        await until(lambda: queue_is_empty(domain), "the queue is empty")
+        await until(lambda: nothing_waits(domain), "the queue is empty")
         (first,), (second,) = to(upstream.refused, UNKNOWN), to(upstream.received, UNKNOWN)
         assert first.is_tracked
         assert first.data == second.data
@@ -242,7 +238,7 @@ async def test_mail_that_outlives_its_time_bounces_with_a_report(store_url: str,
     short = {"queue": {**RETRIES, "lifetime": "500ms"}}
     async with relaying(tmp_path, store_url, *rules, **short) as (where, domain, upstream):
         assert (await send(where.smtp_port, newsletter(), GRANTED, UNKNOWN))[0] == 250
-        await until(lambda: queue_is_empty(domain), "the queue is empty")
+        await until(lambda: nothing_waits(domain), "the queue is empty")
         assert (await statuses(domain))[UNKNOWN] == "bounced"
         (report,) = to(upstream.received, SENDER)
         assert b"Status: 4.4.7" in report.data
@@ -262,23 +258,14 @@ async def test_mail_in_the_queue_is_delivered_after_a_restart(
             await tell(domain, LOOSE, Consent.DENIED)
             assert (await send(where.smtp_port, original, GRANTED, LOOSE))[0] == 250
             await until(lambda: upstream.connections >= 2, "the first try is over")
-            if end == "stopped":
-                assert await program.stop() == 0
-            else:
-                program.kill()
+            assert await program.stop() == 0
             assert upstream.received == []
             assert (await rows(domain, spool))[0]["data"] == original
-            await domain.database.change(let_leases_run_out)
             await program.start()
-            await until(lambda: queue_is_empty(domain), "the queue is empty")
+            await until(lambda: nothing_waits(domain), "the queue is empty")
         got = copies(upstream.received)
         assert got[GRANTED].is_tracked
         assert got[LOOSE].base == original
-
-
-def let_leases_run_out(connection: Connection) -> None:
-    """What two minutes would do."""
-    connection.execute(update(queue).values(lease_until=0.0))
 
 
 async def test_two_nodes_on_one_store_share_the_work_and_send_nothing_twice(
@@ -294,7 +281,7 @@ async def test_two_nodes_on_one_store_share_the_work_and_send_nothing_twice(
             await asyncio.gather(
                 *(send((one, two)[n % 2].smtp_port, newsletter(), person) for n, person in enumerate(people))
             )
-            await until(lambda: queue_is_empty(domain), "the queue is empty")
+            await until(lambda: nothing_waits(domain), "the queue is empty")
             assert set(copies(upstream.received)) == set(people)
             assert set((await statuses(domain)).values()) == {"accepted"}
 

@@ -35,16 +35,27 @@ class Log:
 
 
 async def load(
-    port: int, log: Log, name: str, count: int, *, sessions: int, recipients: Sequence[str]
+    port: int,
+    log: Log,
+    name: str,
+    count: int,
+    *,
+    sessions: int,
+    recipients: Sequence[str],
+    persist: bool = True,
 ) -> None:
-    """Sends `count` messages as fast as `sessions` clients can; recipients take turns."""
+    """Sends `count` messages as fast as `sessions` clients can; recipients take turns. Unless they `persist`,
+    clients whose connection is cut send nothing more."""
     numbers = [f"{name}-{n}" for n in range(count)]
     await asyncio.gather(
-        *(asyncio.to_thread(_session, port, log, numbers[n::sessions], recipients) for n in range(sessions))
+        *(
+            asyncio.to_thread(_session, port, log, numbers[n::sessions], recipients, persist)
+            for n in range(sessions)
+        )
     )
 
 
-def _session(port: int, log: Log, numbers: Iterable[str], recipients: Sequence[str]) -> None:
+def _session(port: int, log: Log, numbers: Iterable[str], recipients: Sequence[str], persist: bool) -> None:
     client: smtplib.SMTP | None = None
     for turn, number in enumerate(numbers):
         log.codes[number] = None
@@ -57,6 +68,8 @@ def _session(port: int, log: Log, numbers: Iterable[str], recipients: Sequence[s
             if client is not None:
                 client.close()
             client = None
+            if not persist:
+                return
     if client is not None:
         client.close()
 

@@ -123,7 +123,7 @@ async def send(
     notify: dict[str, str] | None = None,
     login: Login | None = None,
 ) -> tuple[int, str]:
-    """One message by Python's own client; the reply to the dot (or to the RCPT that was refused)."""
+    """One message by Python's own client; the reply to the dot (or to the command before it that was refused)."""
     return await asyncio.to_thread(_send, port, data, recipients, sender, options, notify or {}, login)
 
 
@@ -149,7 +149,8 @@ def _send(
             client.ehlo()
             client.login(login.user, login.password)
         code, text = client.mail(sender, options)
-        assert code == 250, text
+        if code != 250:
+            return code, text.decode()
         for recipient in recipients:
             wishes = [f"NOTIFY={notify[recipient]}"] if recipient in notify else []
             code, text = client.rcpt(recipient, wishes)
