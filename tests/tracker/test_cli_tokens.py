@@ -11,7 +11,7 @@ from support.tracking import AGGREGATE, IDENTIFIED, SUFFIX, URLS, Copy
 
 from tracker import keyring
 from tracker.consent import Decision
-from tracker.tokens import KeyRing, Token, seal
+from tracker.tokens import KeyRing, Token, read, seal
 
 
 @pytest.fixture
@@ -105,8 +105,6 @@ def test_rotation_adds_a_key_and_old_links_stay_readable(candor: Installation, r
 
 
 def copy_token(path: str, ring: KeyRing) -> Token:
-    from tracker.tokens import read
-
     return read(path.removeprefix("/c/"), ring)
 
 

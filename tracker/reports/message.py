@@ -108,6 +108,36 @@ def _report(connection: Connection, message_id: bytes) -> MessageReport:
     message = connection.execute(query.where(messages.c.id == message_id)).one_or_none()
     if message is None:
         raise NotFound(f"there is no message {message_id.hex()}")
+    statuses, not_trackable, trackable = _deliveries(connection, message_id)
+    return MessageReport(
+        id=message_id,
+        subject=message.subject,
+        mailing=message.name,
+        statuses=statuses,
+        delivered=statuses.get("accepted", 0),
+        trackable_delivered=trackable,
+        not_trackable=not_trackable,
+        identified={kind: _engagement(connection, message_id, kind) for kind in EventKind},
+        links=_links(connection, message_id),
+        mailing_counts=_mailing_counts(connection, bytes(message.mailing_id)),
+    )
+
+
+def _mailing_counts(connection: Connection, mailing: bytes) -> tuple[dict[str, Any], ...]:
+    return tuple(
+        {
+            "scope": one["scope"],
+            "group": one["grp"],
+            "kind": one["kind"],
+            "link": one["position"] or None,
+            "count": one["n"],
+        }
+        for one in totals(connection, mailing)
+    )
+
+
+def _deliveries(connection: Connection, message_id: bytes) -> tuple[dict[str, int], dict[str, int], int]:
+    """How many by status; how many not measured by name, by reason; how many delivered and measured by name."""
     statuses: dict[str, int] = {}
     not_trackable: dict[str, int] = {}
     trackable = 0
@@ -123,27 +153,7 @@ def _report(connection: Connection, message_id: bytes) -> MessageReport:
         else:
             reason = row.reason if row.mode == Mode.UNTRACKED else f"{row.mode}: {row.reason}"
             not_trackable[reason] = not_trackable.get(reason, 0) + row.n
-    return MessageReport(
-        id=message_id,
-        subject=message.subject,
-        mailing=message.name,
-        statuses=statuses,
-        delivered=statuses.get("accepted", 0),
-        trackable_delivered=trackable,
-        not_trackable=not_trackable,
-        identified={kind: _engagement(connection, message_id, kind) for kind in EventKind},
-        links=_links(connection, message_id),
-        mailing_counts=tuple(
-            {
-                "scope": one["scope"],
-                "group": one["grp"],
-                "kind": one["kind"],
-                "link": one["position"] or None,
-                "count": one["n"],
-            }
-            for one in totals(connection, bytes(message.mailing_id))
-        ),
-    )
+    return statuses, not_trackable, trackable
 
 
 def _engagement(connection: Connection, message_id: bytes, kind: EventKind) -> Engagement:
