@@ -178,7 +178,7 @@ def _decode(text: str) -> bytes:
         )
     octets = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     if base64.urlsafe_b64encode(octets).rstrip(b"=") != text.encode("ascii"):
-        raise TokenError("the token is not spelt as it was made")
+        raise TokenError("the token is not spelt as it was made: the link was probably cut or changed")
     return octets
 
 

@@ -590,6 +590,7 @@ def mail(draw: st.DrawFn) -> bytes:
 @given(mail())
 @settings(max_examples=1200, deadline=None)
 @example(multipart(part("-{{open_pixel}}{{open_pixel}}-b"), boundary="b"))
+@example(multipart(part("--b{{open_pixel}}"), boundary="b"))
 @example(multipart(part("<p>" + "{{open_pixel}}" + "--b\r\n", encoding="quoted-printable"), boundary="b"))
 @example(message("</body><p><p>{{tracking_preferences_url}}", encoding="quoted-printable"))
 @example(message("<a href=http://x.example/ >x" + "y" * 60, encoding="quoted-printable"))

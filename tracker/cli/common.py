@@ -96,7 +96,9 @@ def show_json_lines(values: Iterable[Any]) -> None:
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
     """A table for people. Cells are shown as they are: what came from mail cannot style or break it."""
-    table = Table(title=title, title_justify="left", header_style="bold")
+    if title:
+        click.echo(title)  # as the table's own it would be wrapped to the table's width
+    table = Table(header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:

@@ -125,15 +125,25 @@ def show_report(found: MessageReport) -> None:
     rows = [
         (
             kind,
-            value["unique"],
+            value["delivered"],
             f"of {shown['trackable_delivered']}",
             _percent(value["rate"]),
             value["total"],
             value["machines"],
+            value["unsure"],
         )
         for kind, value in shown["identified"].items()
     ]
-    show_table(("by name", "people", "delivered and measured", "rate", "all", "machines beside"), rows)
+    columns = (
+        "by name",
+        "people",
+        "delivered and measured",
+        "rate",
+        "all",
+        "machines beside",
+        "unsure beside",
+    )
+    show_table(columns, rows)
     counts = [
         (one["scope"], one["group"], one["kind"], one["link"] or "", one["count"])
         for one in shown["mailing_counts"]

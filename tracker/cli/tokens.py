@@ -71,7 +71,10 @@ def rotate(config_file: Path | None) -> None:
 
 def _token_in(text: str) -> str:
     """The token of a URL of ours, or the token itself. Raises TokenError."""
-    path = urlsplit(text).path if "/" in text else text
+    try:
+        path = urlsplit(text).path if "/" in text else text
+    except ValueError as error:
+        raise TokenError(f"{text!r} is no URL: {error}") from None
     word = path.rpartition("/")[2].removesuffix(".gif")
     if not word:
         raise TokenError(f"{text!r} holds no token: expected a link such as https://t.example.com/c/TOKEN")

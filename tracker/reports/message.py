@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, distinct, func, select
+from sqlalchemy import Connection, case, distinct, func, select
 
 from tracker.consent import Mode
 from tracker.domain import Domain
@@ -18,18 +18,23 @@ from tracker.errors import NotFound
 from tracker.events import EventKind, VerdictKind
 from tracker.store.counts import totals
 from tracker.store.schema import deliveries, events, links, mailings, messages
+from tracker.verdict import MACHINES
 
-HUMAN = (VerdictKind.PERSON.value, VerdictKind.PROXY.value, VerdictKind.UNSURE.value)
-"""Verdicts that count; the rest are machines."""
+HUMAN = (VerdictKind.PERSON.value, VerdictKind.PROXY.value)
+"""Verdicts that count; the others stand beside them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engagement:
-    """One kind of event: deliveries that had it, how often, and how often machines did it."""
+    """One kind of event: deliveries that had it, how often, how often machines did it, and how often nobody can
+    tell."""
 
     unique: int = 0
+    delivered: int = 0
+    """Of the unique ones, those whose delivery counts as delivered: one that bounced later may have events too."""
     total: int = 0
     machines: int = 0
+    unsure: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +64,9 @@ class MessageReport:
 
     def rate(self, kind: EventKind) -> float | None:
         """Deliveries with the event / delivered and measured; None where there is nothing to divide by."""
-        return self.identified[kind].unique / self.trackable_delivered if self.trackable_delivered else None
+        return (
+            self.identified[kind].delivered / self.trackable_delivered if self.trackable_delivered else None
+        )
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -73,8 +80,10 @@ class MessageReport:
             "identified": {
                 kind.value: {
                     "unique": one.unique,
+                    "delivered": one.delivered,
                     "total": one.total,
                     "machines": one.machines,
+                    "unsure": one.unsure,
                     "rate": self.rate(kind),
                 }
                 for kind, one in self.identified.items()
@@ -99,6 +108,36 @@ def _report(connection: Connection, message_id: bytes) -> MessageReport:
     message = connection.execute(query.where(messages.c.id == message_id)).one_or_none()
     if message is None:
         raise NotFound(f"there is no message {message_id.hex()}")
+    statuses, not_trackable, trackable = _deliveries(connection, message_id)
+    return MessageReport(
+        id=message_id,
+        subject=message.subject,
+        mailing=message.name,
+        statuses=statuses,
+        delivered=statuses.get("accepted", 0),
+        trackable_delivered=trackable,
+        not_trackable=not_trackable,
+        identified={kind: _engagement(connection, message_id, kind) for kind in EventKind},
+        links=_links(connection, message_id),
+        mailing_counts=_mailing_counts(connection, bytes(message.mailing_id)),
+    )
+
+
+def _mailing_counts(connection: Connection, mailing: bytes) -> tuple[dict[str, Any], ...]:
+    return tuple(
+        {
+            "scope": one["scope"],
+            "group": one["grp"],
+            "kind": one["kind"],
+            "link": one["position"] or None,
+            "count": one["n"],
+        }
+        for one in totals(connection, mailing)
+    )
+
+
+def _deliveries(connection: Connection, message_id: bytes) -> tuple[dict[str, int], dict[str, int], int]:
+    """How many by status; how many not measured by name, by reason; how many delivered and measured by name."""
     statuses: dict[str, int] = {}
     not_trackable: dict[str, int] = {}
     trackable = 0
@@ -114,36 +153,34 @@ def _report(connection: Connection, message_id: bytes) -> MessageReport:
         else:
             reason = row.reason if row.mode == Mode.UNTRACKED else f"{row.mode}: {row.reason}"
             not_trackable[reason] = not_trackable.get(reason, 0) + row.n
-    return MessageReport(
-        id=message_id,
-        subject=message.subject,
-        mailing=message.name,
-        statuses=statuses,
-        delivered=statuses.get("accepted", 0),
-        trackable_delivered=trackable,
-        not_trackable=not_trackable,
-        identified={kind: _engagement(connection, message_id, kind) for kind in EventKind},
-        links=_links(connection, message_id),
-        mailing_counts=tuple(
-            {
-                "scope": one["scope"],
-                "group": one["grp"],
-                "kind": one["kind"],
-                "link": one["position"] or None,
-                "count": one["n"],
-            }
-            for one in totals(connection, bytes(message.mailing_id))
-        ),
-    )
+    return statuses, not_trackable, trackable
 
 
 def _engagement(connection: Connection, message_id: bytes, kind: EventKind) -> Engagement:
     theirs = (events.c.message_id == message_id) & (events.c.kind == kind.value)
     human = events.c.verdict.in_(HUMAN)
-    counted = select(func.count(distinct(events.c.delivery_id)).label("people"), func.count().label("total"))
+    delivered = select(deliveries.c.id).where(
+        deliveries.c.message_id == message_id,
+        deliveries.c.status == "accepted",
+        deliveries.c.mode == Mode.IDENTIFIED.value,
+    )
+    counted = select(
+        func.count(distinct(events.c.delivery_id)).label("people"),
+        func.count(distinct(case((events.c.delivery_id.in_(delivered), events.c.delivery_id)))).label(
+            "delivered"
+        ),
+        func.count().label("total"),
+    )
     persons = connection.execute(counted.where(theirs & human)).one()
-    machines = connection.execute(select(func.count()).where(theirs & ~human)).scalar_one()
-    return Engagement(unique=persons.people, total=persons.total, machines=machines)
+    by_verdict = select(events.c.verdict, func.count().label("n")).where(theirs & ~human)
+    beside = {row.verdict: row.n for row in connection.execute(by_verdict.group_by(events.c.verdict))}
+    return Engagement(
+        unique=persons.people,
+        delivered=persons.delivered,
+        total=persons.total,
+        machines=sum(beside.get(kind.value, 0) for kind in MACHINES),
+        unsure=beside.get(VerdictKind.UNSURE.value, 0),
+    )
 
 
 def _links(connection: Connection, message_id: bytes) -> tuple[LinkCount, ...]:

@@ -115,6 +115,16 @@ _SETTLE = (
         status=bindparam("b_status"), accepted_at=bindparam("b_accepted_at"), updated_at=bindparam("b_at")
     )
 )
+_NARROW = (
+    update(deliveries)
+    .where(deliveries.c.id == bindparam("b_id"))
+    .values(
+        {
+            deliveries.c[name]: bindparam(f"b_{name}")
+            for name in ("mode", "reason", "opens", "clicks", "override")
+        }
+    )
+)
 _SENT = (
     select(
         deliveries.c.id.label("delivery_id"),
@@ -177,6 +187,17 @@ def recording(message: Message, sent: Sequence[Delivery]) -> tuple[Statement, ..
     )
 
 
+def _decision_row(decision: Decision, *, prefix: str = "") -> dict[str, Any]:
+    values = {
+        "mode": decision.mode.value,
+        "reason": decision.reason,
+        "opens": decision.opens,
+        "clicks": decision.clicks,
+        "override": decision.override,
+    }
+    return {prefix + name: value for name, value in values.items()}
+
+
 def settling(tries: Iterable[Attempt]) -> tuple[Statement, ...]:
     """The statements that write down what became of deliveries: the attempt and the delivery's new state."""
     tries = list(tries)
@@ -205,6 +226,11 @@ def settling(tries: Iterable[Attempt]) -> tuple[Statement, ...]:
     ]
     # The delivery first: that waits for an erasure under way, and the attempt's text is judged after it.
     return (_SETTLE, states), (_INSERT_ATTEMPTS, rows)
+
+
+def narrowing(decisions: Iterable[tuple[bytes, Decision]]) -> Statement:
+    """The statement that writes what copies were really sent under, where a later try allowed less."""
+    return _NARROW, [{"b_id": one, **_decision_row(decision, prefix="b_")} for one, decision in decisions]
 
 
 def queueing(ids: Iterable[bytes], at: datetime) -> Statement:
@@ -259,11 +285,7 @@ def _delivery_row(delivery: Delivery, at: datetime) -> Mapping[str, Any]:
         "recipient": delivery.recipient,
         "domain": domain_of(delivery.recipient) if delivery.recipient else "",
         "grp": delivery.group,
-        "mode": decision.mode.value,
-        "reason": decision.reason,
-        "opens": decision.opens,
-        "clicks": decision.clicks,
-        "override": decision.override,
+        **_decision_row(decision),
         "status": delivery.status,
         "accepted_at": None,
         "updated_at": at,

@@ -169,11 +169,12 @@ def _country(value: str | None) -> str | None:
 def _moment(value: str) -> datetime:
     try:
         moment = datetime.fromisoformat(value)
-    except ValueError:
+        in_utc = moment.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise InvalidValue(f"as_of: {value!r} is no time; write 2026-05-01T12:00:00Z") from None
     if moment.tzinfo is None:
         raise InvalidValue(f"as_of: {value!r} has no time zone; write 2026-05-01T12:00:00Z")
-    return moment
+    return in_utc
 
 
 def overriding(
@@ -315,7 +316,7 @@ def _apply(
         refusal = _restore(state, address, statement, source, now)
         if refusal:
             return Recorded(address=address, effect=Effect.NOT_EFFECTIVE, reason=refusal)
-    as_of = min(statement.as_of or now, now)
+    as_of = min(statement.as_of or now, now).astimezone(UTC)  # as the ledger says it
     refusals, changed = [], False
     for attribute, value in (
         ("tracking_consent", statement.consent),

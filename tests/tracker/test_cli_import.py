@@ -1,0 +1,260 @@
+"""`candor contact import`: files as spreadsheets and mail systems write them, and every way they can be wrong."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.program import Installation, Result
+from support.tracking import dump, say
+
+from tracker.contactfile import Refused, read_contacts
+from tracker.errors import InvalidValue
+from tracker.store.register import MOST_CHANGES, Source
+
+NOTHING = {"changed": 0, "unchanged": 0, "not_effective": 0, "refused": 0, "refusals": []}
+
+
+@pytest.fixture
+def candor(store_url: str, tmp_path: Path) -> Installation:
+    return Installation(tmp_path, store_url)
+
+
+def imported(candor: Installation, content: bytes | str, *options: str) -> Result:
+    file = candor.folder / "people.csv"
+    file.write_bytes(content.encode() if isinstance(content, str) else content)
+    return candor.call("contact", "import", file, *options)
+
+
+def held(candor: Installation, address: str) -> dict[str, object]:
+    found: dict[str, object] = candor.call("contact", "show", address, "--json").json
+    return found
+
+
+def test_a_plain_file_is_taken_over(candor: Installation) -> None:
+    said = imported(
+        candor,
+        "email,tracking_consent,do_not_track,country,group,as_of,evidence,shoe size\r\n"
+        "Joe@People.Example,granted,false,fr,sales,2026-05-01T12:00:00+02:00,https://shop.example/form,43\r\n"
+        'ann@people.example,denied,true,,"North, and South",,,\r\n',
+    )
+    assert (said.code, said.err) == (0, "")
+    for line in ("│ read          │ 2", "│ changed       │ 2", "│ refused       │ 0"):
+        assert line in said.out
+    joe, ann = held(candor, "joe@people.example"), held(candor, "ann@people.example")
+    assert (joe["tracking_consent"], joe["do_not_track"], joe["country"]) == ("granted", "false", "FR")
+    assert (joe["consent_as_of"], joe["consent_source"]) == ("2026-05-01T10:00:00.000Z", "import")
+    assert (joe["group"], joe["attributes"]) == ("sales", {"shoe size": "43"})
+    assert (ann["tracking_consent"], ann["do_not_track"]) == ("denied", "true")
+    assert (ann["group"], ann["country"], ann["attributes"]) == ("North, and South", None, {})
+    ledger = str(candor.prepare(dump)["consent_ledger"])
+    assert '"evidence":{"reference":"https://shop.example/form"}' in ledger
+
+
+SPELLINGS = {
+    "comma": b"address,tracking_consent\njoe@x.example,granted\n",
+    "semicolon": b"address;tracking_consent\njoe@x.example;granted\n",
+    "tab": b"address\ttracking_consent\njoe@x.example\tgranted\n",
+    "BOM": b"\xef\xbb\xbfaddress;tracking_consent\r\njoe@x.example;granted\r\n",
+    "no line end at the end": b"address,tracking_consent\njoe@x.example,granted",
+    "line ends of old": b"address,tracking_consent\rjoe@x.example,granted\r",
+    "everything quoted": b'"address","tracking_consent"\n"joe@x.example","granted"\n',
+    "blanks and capitals": b" Address , TRACKING_consent \n joe@x.example , granted \n",
+    "blank lines": b"address,tracking_consent\n\n\n,\njoe@x.example,granted\n\n",
+    "called email": b"tracking_consent,E-Mail\ngranted,joe@x.example\n",
+    "columns without a name": b"address;tracking_consent;;\njoe@x.example;granted;;\n",
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("store_kind", ["sqlite"])
+def test_every_spelling_of_a_table_is_read(spelling: str, candor: Installation) -> None:
+    said = imported(candor, SPELLINGS[spelling], "--json")
+    assert (said.code, said.json) == (0, NOTHING | {"read": 1, "changed": 1})
+    assert held(candor, "joe@x.example")["tracking_consent"] == "granted"
+
+
+def test_an_empty_do_not_track_means_false_and_a_missing_column_leaves_alone(candor: Installation) -> None:
+    imported(candor, "address,do_not_track,group\na@x.example,true,sales\nb@x.example,true,sales\n")
+    imported(candor, "address,do_not_track\na@x.example,\n")
+    imported(candor, "address,group\nb@x.example,\n")
+    a, b = held(candor, "a@x.example"), held(candor, "b@x.example")
+    assert (a["do_not_track"], a["group"]) == ("false", "sales")
+    assert (b["do_not_track"], b["group"]) == ("true", "sales")
+
+
+def test_refused_rows_are_named_by_their_line_and_cost_only_themselves(candor: Installation) -> None:
+    said = imported(
+        candor,
+        "address,tracking_consent,note\n"
+        "a@x.example,granted,fine\n"  # 2
+        "b@x.example,yes,\n"  # 3
+        "no-address,granted,\n"  # 4
+        "\n"
+        'c@x.example,granted,"over\n'  # 6
+        'three\nlines"\n'
+        "d@x.example,granted\n"  # 9
+        'e@x.example,"granted"!,\n'  # 10
+        "f@x.example,granted,nul \0\n"  # 11
+        ",granted,\n"  # 12
+        "g@x.example,denied,\n",
+    )
+    assert said.code == 1
+    lines = {int(line.split(":")[1]): line for line in said.err.splitlines()}
+    assert list(lines) == [3, 4, 9, 10, 11, 12]
+    assert "'yes' is not one of granted, denied, withdrawn, unknown" in lines[3]
+    assert "'no-address'" in lines[4]
+    assert "2 cells under 3 columns" in lines[9]
+    assert "not CSV" in lines[10]
+    assert "NUL" in lines[11]
+    assert all(line.startswith(f"{candor.folder / 'people.csv'}:") for line in lines.values())
+    assert held(candor, "c@x.example")["attributes"] == {"note": "over\nthree\nlines"}
+    assert held(candor, "g@x.example")["tracking_consent"] == "denied"
+    again = imported(candor, (candor.folder / "people.csv").read_bytes(), "--json")
+    assert [one["line"] for one in again.json["refusals"]] == [3, 4, 9, 10, 11, 12]
+    assert (again.json["read"], again.json["unchanged"], again.json["refused"]) == (9, 3, 6)
+
+
+@pytest.mark.parametrize("store_kind", ["sqlite"])
+def test_a_quote_that_is_never_closed_is_named_where_it_opens(candor: Installation) -> None:
+    said = imported(candor, 'address,note\na@x.example,x\nb@x.example,"y\nc@x.example,z\n', "--json")
+    assert said.code == 1
+    (refusal,) = said.json["refusals"]
+    assert refusal["line"] == 3
+    assert "line 4" in refusal["reason"]
+    assert said.json["changed"] == 1
+
+
+@pytest.mark.parametrize("store_kind", ["sqlite"])
+def test_only_the_first_refusals_are_printed(candor: Installation) -> None:
+    said = imported(candor, "address\n" + "nobody\n" * 60)
+    assert len(said.err.splitlines()) == 51
+    assert "and 10 more" in said.err
+
+
+def test_a_dry_run_reads_everything_and_changes_nothing(candor: Installation) -> None:
+    content = "address,tracking_consent\na@x.example,granted\nb@x.example,maybe\n"
+    before = candor.prepare(dump)
+    said = imported(candor, content, "--dry-run", "--json")
+    assert said.code == 1
+    assert said.json["refusals"][0]["line"] == 3
+    assert {key: said.json[key] for key in ("read", "refused", "changed")} == {
+        "read": 2,
+        "refused": 1,
+        "changed": 0,
+    }
+    assert "Nothing was changed (dry run)" in imported(candor, content, "--dry-run").out
+    assert candor.prepare(dump) == before
+
+
+def test_what_does_not_take_effect_is_reported(candor: Installation) -> None:
+    candor.prepare(lambda domain: say(domain, "joe@x.example", "denied", source=Source.PREFERENCE_PAGE))
+    said = imported(candor, "address,tracking_consent\njoe@x.example,granted\n", "--json")
+    assert (said.code, said.json["not_effective"], said.json["changed"]) == (1, 1, 0)
+    assert held(candor, "joe@x.example")["tracking_consent"] == "denied"
+
+
+@pytest.mark.parametrize("store_kind", ["sqlite"])
+def test_the_same_file_again_changes_nothing(candor: Installation) -> None:
+    content = "address,tracking_consent,do_not_track\njoe@x.example,granted,\n"
+    imported(candor, content)
+    before = candor.prepare(dump)
+    assert imported(candor, content, "--json").json == NOTHING | {"read": 1, "unchanged": 1}
+    assert candor.prepare(dump) == before
+
+
+@pytest.mark.parametrize("store_kind", ["sqlite"])
+def test_a_file_larger_than_a_batch_is_imported_whole(candor: Installation) -> None:
+    number = MOST_CHANGES + 3
+    rows = "".join(f"p{n}@x.example,granted\n" for n in range(number))
+    said = imported(candor, "address,tracking_consent\n" + rows, "--json")
+    assert said.json == NOTHING | {"read": number, "changed": number}
+    assert held(candor, f"p{number - 1}@x.example")["tracking_consent"] == "granted"
+
+
+REFUSED_FILES = {
+    "empty": (b"", "no column named address or email; found: none"),
+    "without an address": (b"name,country\nx,y\n", "no column named address or email; found: name, country"),
+    "a column twice": (b"address,group,Group\na@x.example,a,b\n", "stands there twice: group"),
+    "Latin-1": ("address,name\na@x.example,Björn\n".encode("latin-1"), ":2: not UTF-8"),
+    "UTF-16": ("address\na@x.example\n".encode("utf-16"), ":1: not UTF-8"),
+    "UTF-8 that ends too soon": ("address\na@x.example\nü".encode()[:-1], ":3: not UTF-8"),
+    "a picture": (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", ":1: not UTF-8"),
+    "zeros": (bytes(1000), "no column named address"),
+    "a header that is no CSV": (b'"address"x,y\n', ":1: not CSV"),
+    "a header that steers": (b"\x1b[2J,y\n", "no column named address or email; found: ·[2j, y"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED_FILES)
+@pytest.mark.parametrize("store_kind", ["sqlite"])
+def test_a_file_that_is_no_table_is_refused_as_a_whole(what: str, candor: Installation) -> None:
+    content, reason = REFUSED_FILES[what]
+    said = imported(candor, content)
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith(f"candor: {candor.folder / 'people.csv'}:")
+    assert reason in said.err
+    assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("store_kind", ["sqlite"])
+def test_a_wrong_encoding_late_in_a_file_is_found_before_anything_is_changed(candor: Installation) -> None:
+    rows = b"".join(b"p%d@x.example,sales\n" % number for number in range(MOST_CHANGES + 10))
+    before = candor.prepare(dump)
+    said = imported(candor, b"address,group\n" + rows + b"q@x.example,caf\xe9\n")
+    assert said.code == 2
+    assert f":{MOST_CHANGES + 12}: not UTF-8" in said.err
+    assert candor.prepare(dump) == before
+
+
+# --- any file at all ---
+
+CELL = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    notes=st.lists(st.tuples(CELL, st.booleans()), max_size=8),
+    delimiter=st.sampled_from(",;\t"),
+    bom=st.booleans(),
+)
+def test_what_a_spreadsheet_wrote_is_read_back_with_the_right_lines(
+    notes: list[tuple[str, bool]], delimiter: str, bom: bool, tmp_path: Path
+) -> None:
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, delimiter=delimiter)
+    writer.writerow(["address", "note"])
+    lines = []
+    for note, right in notes:
+        lines.append(len(list(io.StringIO(out.getvalue(), newline=""))) + 1)
+        writer.writerow(["a@x.example" if right else "nobody", note])
+    file = tmp_path / "people.csv"
+    file.write_bytes((b"\xef\xbb\xbf" if bom else b"") + out.getvalue().encode())
+    rows = [row for row, _ in read_contacts(file, datetime.now(UTC))]
+    expected: list[object] = [
+        (note.strip() if right else line) for (note, right), line in zip(notes, lines, strict=True)
+    ]
+    found = [row.line if isinstance(row, Refused) else row.attributes.get("note", "") for row in rows]
+    assert found == expected
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    content=st.one_of(
+        st.binary(max_size=200), st.binary(max_size=200).map(lambda rest: b"address,a\n" + rest)
+    )
+)
+def test_any_file_is_read_or_refused_and_nothing_worse(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "people.csv"
+    file.write_bytes(content)
+    try:
+        for row, _ in read_contacts(file, datetime.now(UTC)):
+            assert not isinstance(row, Refused) or row.line >= 2
+    except InvalidValue as error:
+        if not str(error).startswith(f"{file}:"):
+            raise
