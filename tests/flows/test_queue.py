@@ -28,7 +28,7 @@ from support.people import (
 )
 from support.programs import Program, Site, domain_of, running, site, until
 from support.stores import Stores
-from support.upstream import Received, Rule, ScriptedUpstream, on, say, slow
+from support.upstream import Received, Rule, ScriptedUpstream, hang, on, say, slow
 from support.waiting import nothing_waits
 
 from relay.store.schema import queue, spool
@@ -267,6 +267,21 @@ async def test_mail_in_the_queue_is_delivered_after_a_restart(store_url: str, tm
         got = copies(upstream.received)
         assert got[GRANTED].is_tracked
         assert got[LOOSE].base == original
+
+
+async def test_a_stop_in_the_middle_of_a_try_keeps_what_is_settled_and_hands_the_rest_back(
+    store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.service.GRACE", 0.3)
+    async with ScriptedUpstream(on("rcpt", hang(), match=UNKNOWN)) as upstream:
+        where = site(tmp_path, store_url, upstream.url, relay={"wait_for_upstream": "0s"})
+        async with running(where):
+            assert (await send(where.smtp_port, newsletter(), GRANTED, UNKNOWN))[0] == 250
+            await until(lambda: to(upstream.received, GRANTED), "the first has it")
+        async with domain_of(where) as domain:
+            (waiting,) = await rows(domain, queue)
+            assert (waiting["address"], waiting["lease"]) == (UNKNOWN, "")
+            assert (await statuses(domain))[GRANTED] == "accepted"
 
 
 async def test_two_nodes_on_one_store_share_the_work_and_send_nothing_twice(
