@@ -115,7 +115,7 @@ async def test_a_report_agrees_with_a_count_by_hand(seed: int, domain: Domain) -
     chance = random.Random(seed)
     messages = [await a_random_message(domain, chance) for _ in range(3)]
     happened: dict[bytes, list[Event]] = {copies[0].message: [] for copies, _ in messages}
-    for copies, statuses in messages:
+    for copies, _ in messages:
         measured = [one for one in copies if one.decision is IDENTIFIED]
         for _ in range(chance.randint(0, 30) if measured else 0):
             event = a_random_event(chance.choice(measured), chance)
