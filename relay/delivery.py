@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -101,6 +101,25 @@ class Delivery:
         attempt.start()
         return attempt
 
+    async def see_through(
+        self,
+        submission: Submission,
+        addressed: Sequence[Addressed],
+        attempt: Attempt,
+        *,
+        tries: Mapping[bytes, int],
+        expired: frozenset[bytes] = frozenset(),
+    ) -> None:
+        """Waits for a try under the queue's ownership and writes what it led to. When cancelled it is broken off,
+        and whoever has an outcome by then is not tried again."""
+        try:
+            await attempt.wait()
+        finally:
+            attempt.cancel()
+            await self.settlement.finish(
+                submission, addressed, attempt.outcomes, tries=tries, expired=expired
+            )
+
     async def close(self, *, grace: float) -> None:
         """Waits for attempts that outlived their client's patience, then for what is still to be written."""
         if self._background:
@@ -182,7 +201,9 @@ class Delivery:
             # What upstream says of everybody together is still an answer; else the client keeps its copy.
             await attempt.wait()
             reply = self._answer(message, addressed, attempt.outcomes) or replies.put_off(message.id)
-            await self.settlement.settle(message, addressed, attempt.outcomes, returned=reply.is_temporary)
+            await self.settlement.settle(
+                message, addressed, attempt.outcomes, returned=reply.is_temporary, withdraw=True
+            )
             return reply
         if finished:
             self.wake()
@@ -194,12 +215,7 @@ class Delivery:
         """The running attempt belongs to the queue now: the lease is ours, the outcomes are written at the end."""
 
         async def finish() -> None:
-            try:
-                await attempt.wait()
-            except asyncio.CancelledError:
-                attempt.cancel()
-                raise
-            await self.settlement.finish(message.submission, owed, attempt.outcomes, tries={})
+            await self.see_through(message.submission, owed, attempt, tries={})
             self.wake()
 
         task = asyncio.create_task(finish())

@@ -186,7 +186,7 @@ def _link_edits(text: Text, document: html.Document, findings: Findings) -> list
 
 
 def _judge(anchor: Anchor, findings: Findings) -> _Judged:
-    text = " ".join(anchor.tag.get_text().split())
+    text = " ".join(anchor.text.split())
     url, reason = findings.book.judge_tag(anchor.tag, text, findings.list_unsubscribe)
     if reason is None and anchor.doubtful:
         reason = Reason.TREE_CONSTRUCTION

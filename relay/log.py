@@ -131,6 +131,16 @@ def no_report_owed(id: str, *, recipients: int) -> None:
     _log.info("refused-no-report-owed", id=id, recipients=recipients)
 
 
+def set_aside(id: str, *, recipients: int) -> None:
+    """What the queue holds of this message cannot be read; it is kept for the operator and not tried again."""
+    _log.error("queue-row-damaged", id=id, recipients=recipients)
+
+
+def lease_lost(id: str, *, recipients: int) -> None:
+    """Another process goes on with these recipients: what our try led to is not written, they may get two copies."""
+    _log.warning("lease-lost", id=id, recipients=recipients)
+
+
 def worker_failed(*, error: BaseException) -> None:
     _log.error("worker-failed", **_described(error))
 

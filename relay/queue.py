@@ -1,14 +1,14 @@
 """The queue: keep what is not settled, hand it out under leases, say when to try again.
 
-Each process holds its rows under a lease of its own name and renews it while it lives; when it dies, the lease
-runs out and any other process goes on.
+Each process holds rows under a lease of its own name and renews it while it works on them; when it dies, or never
+heard that it had been given them, the lease runs out and any process goes on.
 """
 
 from __future__ import annotations
 
 import random
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from relay.config import QueueTable
 from relay.store import spool
@@ -27,6 +27,7 @@ class Queue:
         self._database = database
         self.settings = settings
         self.lease = secrets.token_hex(8)
+        self._held: set[bytes] = set()
 
     def keeping(
         self, submission: Submission, waiting: Sequence[Waiting], *, mine: bool, tried: bool
@@ -48,17 +49,30 @@ class Queue:
         doubled = settings.first_retry * 2.0 ** min(max(tries - 1, 0), 32)
         return min(doubled, settings.longest_retry) * random.uniform(0.9, 1.1)  # noqa: S311 - jitter, no secret
 
+    def hold(self, ids: Iterable[bytes]) -> None:
+        """This process works on them from now on."""
+        self._held.update(ids)
+
+    def let_go(self, ids: Iterable[bytes]) -> None:
+        """It no longer does: what is still in the queue is anybody's once the lease has run out."""
+        self._held.difference_update(ids)
+
     async def claim(self, messages: int) -> list[Claimed]:
         """What is due and free, under this process's lease. Raises StoreUnavailable."""
-        return await self._database.change(
+        held = frozenset(self._held)
+        claimed = await self._database.change(
             lambda connection: spool.claim(
-                connection, lease=self.lease, lease_seconds=LEASE_SECONDS, messages=messages
+                connection, lease=self.lease, lease_seconds=LEASE_SECONDS, messages=messages, held=held
             )
         )
+        for one in claimed:
+            self.hold(waiting.delivery_id for waiting in one.waiting)
+        return claimed
 
     async def renew(self) -> None:
+        held = frozenset(self._held)
         await self._database.change(
-            lambda connection: spool.renew(connection, lease=self.lease, lease_seconds=LEASE_SECONDS)
+            lambda connection: spool.renew(connection, held, lease=self.lease, lease_seconds=LEASE_SECONDS)
         )
 
     async def release(self) -> None:

@@ -282,7 +282,10 @@ _ENCLOSED = frozenset({Effect.LINK, Effect.PIXEL_AT_END})
 
 
 def _may_end_early(body: _Body, boundaries: Sequence[bytes]) -> bool:
-    """Taking something out of the text, or breaking a line behind it, could make a delimiter line."""
+    """Taking something out of the text, or breaking a line behind it, could make a delimiter line.
+
+    Boundaries are chosen not to occur in what they enclose (RFC 2046 5.1.1), so any trace of one, before or
+    after, is reason enough."""
     if not boundaries or all(edit.effect in _ENCLOSED for edit in body.edits):
         return False
     text = body.content.decoded
@@ -293,9 +296,7 @@ def _may_end_early(body: _Body, boundaries: Sequence[bytes]) -> bool:
             at = slot.end
     joined = b"".join((*pieces, text[at:]))
     delimiters = [b"--" + boundary for boundary in boundaries]
-    return any(joined.count(delimiter) > text.count(delimiter) for delimiter in delimiters) or any(
-        text.startswith(delimiter, slot.end) for delimiter in delimiters for slot in body.slots
-    )
+    return any(delimiter in joined or delimiter in text for delimiter in delimiters)
 
 
 def _only_enclosed(body: _Body, findings: Findings) -> _Body:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import ssl
+from contextlib import suppress
 from pathlib import Path
 
 from relay import log
@@ -16,7 +18,7 @@ from relay.users import User, Users
 from relay.worker import Worker
 from tracker.config import parse_listen
 from tracker.domain import Domain
-from tracker.errors import ConfigError
+from tracker.errors import ConfigError, StoreError
 
 GRACE = 20.0
 """Seconds that running work has to come to its end when the program stops."""
@@ -56,10 +58,19 @@ class Relay:
 
     async def stop(self) -> None:
         """No new mail; what runs may finish; the rest is the queue's or still the client's."""
+        clock = asyncio.get_running_loop().time
+        ends_at = clock() + GRACE
+
+        def left() -> float:
+            return max(0.0, ends_at - clock())
+
         await self._intake.stop(grace=GRACE)
-        await self._worker.stop(grace=GRACE)
-        await self.delivery.close(grace=GRACE)
-        await self._upstream.close(grace=GRACE)
+        await self._worker.stop(grace=left())
+        await self.delivery.close(grace=left())
+        # Last of all, when nothing works on them any more: others need not wait until the leases run out.
+        with suppress(StoreError):
+            await self._queue.release()
+        await self._upstream.close(grace=left())
 
 
 def intake_settings(config: Config) -> Settings:

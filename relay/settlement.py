@@ -8,8 +8,9 @@ back: upstream has the mail, and the client is told so.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -21,7 +22,7 @@ from relay.dsn import Failure, failure_report
 from relay.outcome import Outcome, Status
 from relay.personalize import Addressed
 from relay.queue import Queue
-from relay.store.spool import Waiting, deferring, removing
+from relay.store.spool import Waiting, deferring, ours, removing, withdrawing
 from relay.submission import Submission
 from tracker.consent import untracked
 from tracker.domain import Domain
@@ -34,6 +35,16 @@ Outcomes = Mapping[bytes, Outcome]
 """By delivery id."""
 _MOST_UNSAVED = 10_000
 _SAVE_AGAIN = 2.0
+_LAST_CHANCE, _ONCE_MORE = 3.0, 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Unsaved:
+    """What became of a message, while the store is away."""
+
+    message_id: str
+    ids: tuple[bytes, ...]
+    save: Callable[[], Awaitable[None]]
 
 
 class Settlement:
@@ -55,7 +66,7 @@ class Settlement:
         self._override = override
         self._hostname = hostname
         self._clock = clock
-        self._unsaved: list[tuple[str, tuple[Statement, ...]]] = []
+        self._unsaved: list[_Unsaved] = []
         self._saver: asyncio.Task[None] | None = None
 
     async def record(self, message: Compiled, addressed: Sequence[Addressed]) -> bool:
@@ -94,20 +105,38 @@ class Settlement:
         """Commits the outcomes so far, what is still owed and the reports on what failed; gives the recipients
         still open. `mine`: this process goes on with them now. Raises StoreError."""
         owed = [one for one in addressed if not _settled(outcomes, one)]
-        waiting = [_waiting(one, tries=int(one.delivery_id in outcomes)) for one in owed]
+        # Whom upstream put off while the try goes on for others is written down once, when it is over.
+        known = {one: outcome for one, outcome in outcomes.items() if outcome.settled or not mine}
+        waiting = [_waiting(one, tries=int(one.delivery_id in known)) for one in owed]
         await self._domain.database.write(
             *(self._queue.keeping(message.submission, waiting, mine=mine, tried=True) if waiting else ()),
             deliveries.queueing([one.delivery_id for one in owed], self._clock()),
-            *settling(addressed, outcomes),
-            *self._reporting(message.submission, addressed, outcomes),
+            *settling(addressed, known),
+            *self._reporting(message.submission, addressed, known),
         )
+        if mine:
+            self._queue.hold(one.delivery_id for one in owed)
         return owed
 
     async def settle(
-        self, message: Compiled, addressed: Sequence[Addressed], outcomes: Outcomes, *, returned: bool
+        self,
+        message: Compiled,
+        addressed: Sequence[Addressed],
+        outcomes: Outcomes,
+        *,
+        returned: bool,
+        withdraw: bool = False,
     ) -> None:
-        """Writes what became of everybody; `returned`: the client was told to try again and keeps the mail."""
-        await self._save(message.id, settling(addressed, outcomes, Status.RETURNED if returned else None))
+        """Writes what became of everybody; `returned`: the client was told to try again and keeps the mail.
+        `withdraw`: nobody may be left in the queue, where `keep` may have put them before it ran out of time."""
+        ids = tuple(one.delivery_id for one in addressed)
+        statements = (
+            *settling(addressed, outcomes, Status.RETURNED if returned else None),
+            *(withdrawing(ids, message.submission.id) if withdraw else ()),
+        )
+        await self._save(
+            _Unsaved(message_id=message.id, ids=ids, save=lambda: self._domain.database.write(*statements))
+        )
 
     async def finish(
         self,
@@ -119,36 +148,62 @@ class Settlement:
         expired: frozenset[bytes] = frozenset(),
     ) -> None:
         """Writes what a try under the queue's ownership led to: settled recipients leave the queue, the others
-        get their next turn, failures are reported. Those in `expired` get no further turn."""
+        get their next turn, failures are reported. Those in `expired` get no further turn. Nothing is written of
+        those whom another process has taken over; so it does no harm to do it twice."""
         final = {
             one: replace(outcome, status=Status.BOUNCED)
             if one in expired and not outcome.settled
             else outcome
             for one, outcome in outcomes.items()
         }
-        settled = [one.delivery_id for one in addressed if _settled(final, one)]
-        again = [
-            (one.delivery_id, self._queue.delay(tries.get(one.delivery_id, 0) + 1))
-            for one in addressed
-            if not _settled(final, one)
-        ]
-        lease = self._queue.lease
-        await self._save(
-            submission.id.hex(),
-            (
-                *settling(addressed, final),
-                *self._reporting(submission, addressed, final, expired),
-                deferring(again, lease),
-                *removing(settled, submission.id, lease),
-            ),
-        )
+        ids = tuple(one.delivery_id for one in addressed)
+
+        def write(connection: Connection) -> int:
+            held = ours(connection, ids, submission.id, self._queue.lease)
+            mine = [one for one in addressed if one.delivery_id in held]
+            execute(connection, self._finishing(submission, mine, final, tries, expired))
+            return len(ids) - len(mine)
+
+        async def save() -> None:
+            if lost := await self._domain.database.change(write):
+                log.lease_lost(submission.id.hex(), recipients=lost)
+            self._queue.let_go(ids)
+
+        await self._save(_Unsaved(message_id=submission.id.hex(), ids=ids, save=save))
 
     async def close(self, *, grace: float) -> None:
         """Gives what is unsaved a last chance."""
         if self._saver is not None:
-            await asyncio.wait({self._saver}, timeout=grace)
             self._saver.cancel()
             await asyncio.gather(self._saver, return_exceptions=True)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(grace, _LAST_CHANCE)):
+                while self._unsaved:
+                    await self._save_some(list(self._unsaved))
+                    await asyncio.sleep(_ONCE_MORE)
+        for one in self._unsaved:
+            log.outcome_lost(one.message_id, error=StoreUnavailable())
+
+    def _finishing(
+        self,
+        submission: Submission,
+        mine: Sequence[Addressed],
+        final: Outcomes,
+        tries: Mapping[bytes, int],
+        expired: frozenset[bytes],
+    ) -> tuple[Statement, ...]:
+        settled = [one.delivery_id for one in mine if _settled(final, one)]
+        again = [
+            (one.delivery_id, self._queue.delay(tries.get(one.delivery_id, 0) + 1))
+            for one in mine
+            if not _settled(final, one)
+        ]
+        return (
+            *settling(mine, final),
+            *self._reporting(submission, mine, final, expired),
+            deferring(again, self._queue.lease),
+            *removing(settled, submission.id, self._queue.lease),
+        )
 
     def _overriding(self, message: Compiled, addresses: Sequence[str]) -> Callable[[Connection], None]:
         """Each person whose consent is passed over finds that in the ledger, with the ground it stands on."""
@@ -192,32 +247,41 @@ class Settlement:
             *self._queue.keeping(report, [_waiting(sender)], mine=False, tried=False),
         )
 
-    async def _save(self, message_id: str, statements: tuple[Statement, ...]) -> None:
+    async def _save(self, unsaved: _Unsaved) -> None:
         """Writes now, or as soon as the store is back."""
-        try:
-            await self._domain.database.write(*statements)
-        except StoreUnavailable as error:
-            if len(self._unsaved) >= _MOST_UNSAVED:
-                log.outcome_lost(message_id, error=error)
-                return
-            self._unsaved.append((message_id, statements))
-            if self._saver is None or self._saver.done():
-                self._saver = asyncio.create_task(self._save_later())
-        except StoreError as error:
-            log.outcome_lost(message_id, error=error)
+        left = await self._save_one(unsaved)
+        if left is None:
+            return
+        if len(self._unsaved) >= _MOST_UNSAVED:
+            self._lose(unsaved, StoreUnavailable())
+            return
+        self._unsaved.append(left)
+        if self._saver is None or self._saver.done():
+            self._saver = asyncio.create_task(self._save_later())
 
     async def _save_later(self) -> None:
         while self._unsaved:
             await asyncio.sleep(_SAVE_AGAIN)
-            batch = self._unsaved[:100]
-            try:
-                await asyncio.gather(*(self._domain.database.write(*statements) for _, statements in batch))
-            except StoreUnavailable:
-                continue
-            except StoreError as error:
-                for message_id, _ in batch:
-                    log.outcome_lost(message_id, error=error)
-            del self._unsaved[: len(batch)]
+            await self._save_some(self._unsaved[:100])
+
+    async def _save_some(self, some: Sequence[_Unsaved]) -> None:
+        left = await asyncio.gather(*map(self._save_one, some))
+        self._unsaved[: len(some)] = [one for one in left if one is not None]
+
+    async def _save_one(self, unsaved: _Unsaved) -> _Unsaved | None:
+        """Writes it; gives it back when the store is away."""
+        try:
+            await unsaved.save()
+        except StoreUnavailable:
+            return unsaved
+        except StoreError as error:
+            self._lose(unsaved, error)
+        return None
+
+    def _lose(self, unsaved: _Unsaved, error: StoreError) -> None:
+        """Who is still in the queue then is tried again: rather twice than not at all."""
+        log.outcome_lost(unsaved.message_id, error=error)
+        self._queue.let_go(unsaved.ids)
 
 
 def recording(message: Compiled, addressed: Sequence[Addressed], status: Status) -> tuple[Statement, ...]:
@@ -228,14 +292,14 @@ def recording(message: Compiled, addressed: Sequence[Addressed], status: Status)
         mailing=message.mailing,
         received_at=submission.received_at,
         sender=message.mailing.sender,
-        from_header=controls.from_header,
-        subject=controls.subject,
-        tags=options.tags,
-        variant=options.variant,
+        from_header=_storable(controls.from_header),
+        subject=_storable(controls.subject),
+        tags=tuple(map(_storable, options.tags)),
+        variant=None if options.variant is None else _storable(options.variant),
         message_class=options.message_class,
         size=len(submission.data),
         untouched=message.untouchable,
-        links=tuple((link.number, link.url, link.text) for link in message.plan.links),
+        links=tuple((link.number, _storable(link.url), _storable(link.text)) for link in message.plan.links),
     )
     sent = [
         deliveries.Delivery(
@@ -266,11 +330,16 @@ def settling(
             code=outcome.reply.code,
             enhanced=outcome.reply.enhanced,
             # Upstream likes to quote the address, and of an erased person there is none to be kept.
-            text="" if one.normal is None else outcome.reply.text[:1000],
+            text="" if one.normal is None else _storable(outcome.reply.text[:1000]),
         )
         for one in addressed
         if (outcome := outcomes.get(one.delivery_id)) is not None
     )
+
+
+def _storable(text: str) -> str:
+    """As databases take it: mail can spell lone surrogates, which are no characters, and PostgreSQL keeps no NUL."""
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _waiting(one: Addressed, *, tries: int = 0) -> Waiting:

@@ -34,7 +34,7 @@ class Worker:
         self._tasks = [asyncio.create_task(self._work()), asyncio.create_task(self._renew())]
 
     async def stop(self, *, grace: float) -> None:
-        """Claims nothing more, lets running tries finish, and hands back what is not done."""
+        """Claims nothing more and lets running tries finish; what is not done stays in the queue."""
         for task in self._tasks[:1]:
             task.cancel()
         if self._running:
@@ -42,13 +42,15 @@ class Worker:
         for task in [*self._running, *self._tasks]:
             task.cancel()
         await asyncio.gather(*self._running, *self._tasks, return_exceptions=True)
-        with suppress(StoreError):
-            await self._queue.release()
 
     async def _work(self) -> None:
         while True:
             self._called.clear()
-            pause = await self._claim()
+            try:
+                pause = await self._claim()
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with one turn, the queue goes on
+                log.worker_failed(error=error)
+                pause = _AFTER_TROUBLE
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._called.wait()
@@ -86,20 +88,19 @@ class Worker:
     async def _try(self, claimed: Claimed) -> None:
         """One later try: the same steps as the first, from the stored original."""
         delivery = self._delivery
-        message = delivery.compiler.compile(claimed.submission)
-        contacts = await delivery.ask(claimed.submission.recipients)
-        addressed = [self._address(message, one, contacts) for one in claimed.waiting]
-        attempt = delivery.attempt(message, addressed, recorded=True)
         try:
-            await attempt.wait()
-        except asyncio.CancelledError:
-            attempt.cancel()
+            message = delivery.compiler.compile(claimed.submission)
+            contacts = await delivery.ask(claimed.submission.recipients)
+            addressed = [self._address(message, one, contacts) for one in claimed.waiting]
+            attempt = delivery.attempt(message, addressed, recorded=True)
+        except BaseException:
+            self._queue.let_go(one.delivery_id for one in claimed.waiting)
             raise
         lifetime = self._queue.settings.lifetime
-        await delivery.settlement.finish(
+        await delivery.see_through(
             claimed.submission,
             addressed,
-            attempt.outcomes,
+            attempt,
             tries={one.delivery_id: one.tries for one in claimed.waiting},
             expired=frozenset(one.delivery_id for one in claimed.waiting if one.age > lifetime),
         )

@@ -153,6 +153,8 @@ def decode_attribute(value: str) -> str:
     letter, digit or `=` is text (HTML 13.2.5.73), so `?a=1&copy=2` keeps its `&copy`."""
     if "&" not in value:
         return value
+    if value.count("&") == value.count("&amp;"):
+        return value.replace("&amp;", "&")
     return _REFERENCE.sub(_decode_reference, value)
 
 

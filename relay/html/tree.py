@@ -1,8 +1,8 @@
 """The links of an HTML text as BeautifulSoup tags, fed by our own tokenizer.
 
 BeautifulSoup's own parsers stay unused: they give no ranges and can be stalled by hostile markup. The tree
-holds what rules are written about, the links with their attributes and text and the elements marked as not to
-be tracked; everything else of the document is left out. Knows no rules. Pure.
+holds what rules are written about, the links and their attributes; a mark on an element around a link is
+handed down to it, and everything else of the document is left out. Knows no rules. Pure.
 """
 
 from __future__ import annotations
@@ -39,10 +39,12 @@ class Anchor(NamedTuple):
     href_start: int
     href_end: int
     quoted: bool
-    outlook: bool = False
+    outlook: bool
     """It stands in a conditional comment, which only Outlook reads."""
-    doubtful: bool = False
+    doubtful: bool
     """Programs disagree whether it is there."""
+    text: str
+    """Its visible text, markup taken out and references decoded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +129,8 @@ class _Reader:
         self._never_closed = False
         self._disagreed = False
         self._conditional: list[tuple[int, int, bool]] = []
-        self._link: tuple[str, int] | None = None
+        self._link: tuple[Token, Tag, Attribute, bool, bool] | None = None
+        """The open link; it becomes an anchor when its text is complete."""
         self._marked: list[str] = []
         """The open elements from one that carries our mark on; `_open` counts them by name."""
         self._open: Counter[str] = Counter()
@@ -199,7 +202,7 @@ class _Reader:
                     self._open_link(soup, token, outlook=True, doubtful=doubtful)
                 self._follow_mark(token)
             elif token.kind is Kind.END:
-                if self._link is not None and token.name == self._link[0]:
+                if self._link is not None and token.name == self._link[0].name:
                     self._close_link(soup, token.start)
                 self._leave(token.name)
         self._close_link(soup, end)
@@ -223,33 +226,22 @@ class _Reader:
             # a mark on an element around a link is handed down to it
             values.setdefault(MARK, "")
         tag = soup.handle_starttag(token.name, None, None, values, sourcepos=token.start)
-        self.anchors.append(
-            Anchor(
-                tag=tag,
-                start=token.start,
-                href_start=href.value_start,
-                href_end=href.value_end,
-                quoted=bool(href.quote),
-                outlook=outlook,
-                doubtful=doubtful,
-            )
-        )
+        self._link = (token, tag, href, outlook, doubtful)
         if token.name == "area":
-            soup.handle_endtag("area")
-        else:
-            self._link = (token.name, token.end)
+            self._close_link(soup, token.end)
 
     def _close_link(self, soup: BeautifulSoup, at: int) -> None:
         if self._link is None:
             return
-        name, start = self._link
+        token, tag, href, outlook, doubtful = self._link
         self._link = None
-        shown = self._show(start, min(at, start + MAX_TEXT))
+        soup.handle_endtag(token.name)
+        shown = self._show(token.end, min(at, token.end + MAX_TEXT))
         if "<" in shown:
             shown = _TAG.sub(lambda tag: " " if _LINE_BREAK.match(tag[0]) else "", shown)
-        if shown:
-            soup.handle_data(unescape(shown))
-        soup.handle_endtag(name)
+        text = unescape(shown) if "&" in shown else shown
+        range_ = (href.value_start, href.value_end)
+        self.anchors.append(Anchor(tag, token.start, *range_, bool(href.quote), outlook, doubtful, text))
 
     def _follow_mark(self, token: Token) -> None:
         marked = False
@@ -264,7 +256,7 @@ class _Reader:
 
     def _leave(self, name: str) -> None:
         """An end tag closes the last open element of its name and what is open inside."""
-        if not self._open[name]:
+        if not self._marked or not self._open[name]:
             return
         closed = ""
         while closed != name:

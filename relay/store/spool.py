@@ -7,18 +7,20 @@ lease says which process works on a row; who finds it expired may take it over. 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Double, bindparam, delete, distinct, exists, func, insert, select, update
+from sqlalchemy.exc import NoResultFound
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
+from relay import log
 from relay.store.schema import queue, spool
 from relay.submission import Client, Recipient, Submission
 from tracker.consent import Decision, Mode
-from tracker.store.database import Statement
+from tracker.store.database import Statement, execute
 from tracker.store.deliveries import decision_of
 from tracker.store.schema import deliveries
 
@@ -73,6 +75,7 @@ _INSERT_QUEUE = insert(queue).values(
 _REMOVE = (
     delete(queue).where(queue.c.delivery_id == bindparam("b_id")).where(queue.c.lease == bindparam("b_lease"))
 )
+_WITHDRAW = delete(queue).where(queue.c.delivery_id == bindparam("b_id"))
 _AGAIN = (
     update(queue)
     .where(queue.c.delivery_id == bindparam("b_id"))
@@ -83,6 +86,12 @@ _AGAIN = (
         lease="",
         lease_until=0.0,
     )
+)
+_RENEW = (
+    update(queue)
+    .where(queue.c.delivery_id == bindparam("b_id"))
+    .where(queue.c.lease == bindparam("b_lease"))
+    .values(lease_until=database_now() + bindparam("b_seconds", type_=Double))
 )
 _EMPTY = (
     delete(spool)
@@ -116,12 +125,15 @@ def keeping(
     return (_INSERT_SPOOL, [_spool_row(submission)]), (_INSERT_QUEUE, rows)
 
 
-def removing(ids: Iterable[bytes], message_id: bytes, lease: str) -> tuple[Statement, ...]:
+def removing(ids: Sequence[bytes], message_id: bytes, lease: str) -> tuple[Statement, ...]:
     """The statements that let go of settled recipients, and of the message when they were the last."""
-    return (_REMOVE, [{"b_id": one, "b_lease": lease} for one in ids]), (
-        _EMPTY,
-        [{"b_message_id": message_id}],
-    )
+    rows = [{"b_id": one, "b_lease": lease} for one in ids]
+    return ((_REMOVE, rows), (_EMPTY, [{"b_message_id": message_id}])) if rows else ()
+
+
+def withdrawing(ids: Iterable[bytes], message_id: bytes) -> tuple[Statement, ...]:
+    """The statements that take back what `keeping` may have written though nobody heard that it did."""
+    return (_WITHDRAW, [{"b_id": one} for one in ids]), (_EMPTY, [{"b_message_id": message_id}])
 
 
 def deferring(delays: Iterable[tuple[bytes, float]], lease: str) -> Statement:
@@ -129,8 +141,19 @@ def deferring(delays: Iterable[tuple[bytes, float]], lease: str) -> Statement:
     return _AGAIN, [{"b_id": one, "b_lease": lease, "b_in_seconds": seconds} for one, seconds in delays]
 
 
-def claim(connection: Connection, *, lease: str, lease_seconds: float, messages: int) -> list[Claimed]:
-    """Takes what is due, at most so many messages: rows nobody holds, or whose holder let the lease run out."""
+def ours(connection: Connection, ids: Collection[bytes], message_id: bytes, lease: str) -> set[bytes]:
+    """Those of the recipients whom we still hold. Holds their message until the transaction is over, so that of
+    two nodes that each settle a part of it the second sees what the first did."""
+    connection.execute(select(spool.c.sender).where(spool.c.message_id == message_id).with_for_update())
+    held = select(queue.c.delivery_id).where(queue.c.message_id == message_id).where(queue.c.lease == lease)
+    return {bytes(row.delivery_id) for row in connection.execute(held)} & set(ids)
+
+
+def claim(
+    connection: Connection, *, lease: str, lease_seconds: float, messages: int, held: Collection[bytes] = ()
+) -> list[Claimed]:
+    """Takes what is due, at most so many messages: rows nobody holds, or whose holder let the lease run out.
+    Those in `held` are being worked on by the caller already: their lease is prolonged, and they are not given."""
     now = database_now()
     free = (queue.c.state == WAITING) & (queue.c.due_at <= now) & (queue.c.lease_until <= now)
     due = (
@@ -153,7 +176,7 @@ def claim(connection: Connection, *, lease: str, lease_seconds: float, messages:
             .where(queue.c.delivery_id.in_(mine[start : start + 500]))
             .values(lease=lease, lease_until=now + lease_seconds)
         )
-    return _claimed(connection, ids, set(mine))
+    return _claimed(connection, ids, set(mine).difference(held))
 
 
 def _claimed(connection: Connection, ids: list[bytes], mine: set[bytes]) -> list[Claimed]:
@@ -171,19 +194,20 @@ def _claimed(connection: Connection, ids: list[bytes], mine: set[bytes]) -> list
         .where(queue.c.message_id.in_(ids))
         .order_by(queue.c.position)
     )
-    waiting: dict[bytes, list[Waiting]] = {}
+    theirs: dict[bytes, list[Any]] = {}
     for row in connection.execute(joined):
         if bytes(row.delivery_id) in mine:
-            waiting.setdefault(bytes(row.message_id), []).append(_waiting(row))
+            theirs.setdefault(bytes(row.message_id), []).append(row)
     claimed = []
-    for row in connection.execute(select(spool).where(spool.c.message_id.in_(list(waiting)))):
-        theirs = waiting.pop(bytes(row.message_id))
+    for message_id, rows in theirs.items():
         try:
-            claimed.append(Claimed(submission=_submission(row, theirs), waiting=tuple(theirs)))
-        except (ValueError, TypeError, KeyError):
-            _set_aside(connection, [one.delivery_id for one in theirs])
-    for orphans in waiting.values():  # a queue row whose message is gone can never be served
-        _set_aside(connection, [one.delivery_id for one in orphans])
+            waiting = tuple(map(_waiting, rows))
+            # One by one: a row that cannot even be read must not take the others with it.
+            row = connection.execute(select(spool).where(spool.c.message_id == message_id)).one()
+            claimed.append(Claimed(submission=_submission(row, waiting), waiting=waiting))
+        except (ValueError, TypeError, KeyError, NoResultFound):
+            log.set_aside(message_id.hex(), recipients=len(rows))
+            _set_aside(connection, [bytes(row.delivery_id) for row in rows])
     return claimed
 
 
@@ -194,11 +218,10 @@ def _set_aside(connection: Connection, ids: list[bytes]) -> None:
     )
 
 
-def renew(connection: Connection, *, lease: str, lease_seconds: float) -> None:
-    """Goes on holding everything held under `lease`."""
-    connection.execute(
-        update(queue).where(queue.c.lease == lease).values(lease_until=database_now() + lease_seconds)
-    )
+def renew(connection: Connection, ids: Iterable[bytes], *, lease: str, lease_seconds: float) -> None:
+    """Goes on holding these recipients, as far as they are held under `lease`."""
+    rows = [{"b_id": one, "b_lease": lease, "b_seconds": lease_seconds} for one in ids]
+    execute(connection, [(_RENEW, rows)])
 
 
 def release(connection: Connection, *, lease: str) -> None:
@@ -218,9 +241,10 @@ def next_due(connection: Connection) -> float | None:
 
 def totals(connection: Connection) -> dict[str, int]:
     """Recipients by state, and messages in the spool."""
-    counted = connection.execute(select(queue.c.state, func.count()).group_by(queue.c.state)).all()
+    rows = connection.execute(select(queue.c.state, func.count()).group_by(queue.c.state))
+    counted = {row[0]: row[1] for row in rows}
     messages = connection.execute(select(func.count(distinct(queue.c.message_id)))).scalar_one()
-    return {**dict(counted), "messages": messages}
+    return {**counted, "messages": messages}
 
 
 def _spool_row(submission: Submission) -> dict[str, Any]:

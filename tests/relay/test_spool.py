@@ -81,10 +81,12 @@ async def test_what_was_decided_at_first_comes_back_with_it(
 async def test_a_claimed_row_is_nobody_elses_until_its_lease_runs_out(
     database: Database, queue: Queue
 ) -> None:
-    await queued(database, submission("a@example.org"), [addressed("a@example.org")], queue)
+    person = addressed("a@example.org")
+    await queued(database, submission("a@example.org"), [person], queue)
     assert len(await claim(database, "one", seconds=3600)) == 1
     assert await claim(database, "two") == []
-    await database.change(lambda connection: spool.renew(connection, lease="one", lease_seconds=-1))
+    held = {person.delivery_id}
+    await database.change(lambda connection: spool.renew(connection, held, lease="one", lease_seconds=-1))
     assert len(await claim(database, "two")) == 1
 
 

@@ -22,8 +22,12 @@ from typing import Any
 
 import asyncpg
 import pytest
-from sqlalchemy import Connection, MetaData, select, text
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Table, select, text
 
+import relay.store.schema
+import tracker.store.schema
+from tracker.store import migrate
 from tracker.store.database import Database
 
 _SETTINGS = """
@@ -34,6 +38,10 @@ max_connections = 200
 shared_buffers = 32MB
 max_wal_size = 4GB
 """
+
+
+_MIGRATIONS = Path(migrate.__file__).parent / "migrations"
+_REVISION = str(ScriptDirectory(str(_MIGRATIONS)).get_current_head())
 
 
 class PostgresServer:
@@ -59,6 +67,23 @@ class PostgresServer:
         """Drops the database of `url`, whoever still uses it."""
         name = database_name(url)
         await self._run(f"DROP DATABASE {name} WITH (FORCE)")
+
+    async def empty(self, url: str, revision: str) -> bool:
+        """Takes every row out of the database of `url` and ends its sessions, which is quicker than making another.
+        False when its tables are not those of `revision` any more."""
+        connection = await asyncpg.connect(url)
+        try:
+            if await connection.fetch("SELECT version_num FROM alembic_version") != [(revision,)]:
+                return False
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            names = ", ".join(table.name for table in tables())
+            await connection.execute(f"TRUNCATE {names} RESTART IDENTITY")
+        finally:
+            await connection.close()
+        return True
 
     async def sessions(self, url: str) -> int:
         """How many connections the database of `url` has."""
@@ -126,6 +151,7 @@ class Stores:
         self._server = server
         self._template_file: Path | None = None
         self._template_database = ""
+        self._emptied: list[str] = []
 
     @asynccontextmanager
     async def fresh(self, kind: str, folder: Path) -> AsyncIterator[str]:
@@ -136,9 +162,13 @@ class Stores:
             yield f"sqlite:///{file}"
         else:
             server = self._server()
-            url = await server.create(await self._database_with_tables(server))
+            template = await self._database_with_tables(server)
+            url = self._emptied.pop() if self._emptied else await server.create(template)
             yield url
-            await server.drop(url)
+            if await server.empty(url, _REVISION):
+                self._emptied.append(url)
+            else:
+                await server.drop(url)
 
     @asynccontextmanager
     async def empty(self, kind: str, folder: Path) -> AsyncIterator[str]:
@@ -171,15 +201,19 @@ async def _migrate(url: str) -> None:
     await database.close()
 
 
+def tables() -> list[Table]:
+    """The tables of both packages."""
+    schemas = (tracker.store.schema.metadata, relay.store.schema.metadata)
+    return [table for metadata in schemas for table in metadata.tables.values()]
+
+
 async def dump(database: Database) -> dict[str, list[dict[str, Any]]]:
     """Every row of every table, in the order in which the database gives them away."""
 
     def rows(connection: Connection) -> dict[str, list[dict[str, Any]]]:
-        reflected = MetaData()
-        reflected.reflect(connection)
         return {
             table.name: [dict(row) for row in connection.execute(select(table)).mappings()]
-            for table in reflected.sorted_tables
+            for table in tables()
         }
 
     return await database.read(rows)

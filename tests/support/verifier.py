@@ -162,6 +162,8 @@ def _align(old: str, new: str, kind: str, report: Report) -> int:
         url = destination(match[3])
         report.wrapped.append(url)
         gap = _value(old, at_old) if kind == "text/html" else url
+        if re.match("https?://[^/]", url, re.IGNORECASE) is None:
+            report.problem(f"{url!r} is no web address")
         if not old.startswith(gap, at_old):
             report.problem(f"{old[at_old : at_old + 60]!r} leads to {url!r}")
         at_old += len(gap)
@@ -192,6 +194,16 @@ def _hrefs(html: str) -> list[str]:
 def as_browsers_read(href: str) -> str:
     """The URL standard's first step: blanks and controls off the ends, tabs and line ends out."""
     return re.sub(r"[\t\n\r]", "", href.strip("".join(map(chr, range(0x21)))))
+
+
+def web_links(data: bytes) -> list[str]:
+    """The http and https links of a message's inline HTML, as lexbor and browsers read them."""
+    found = []
+    for part in _leaves(data):
+        if part.get_content_type() == "text/html" and part.get_content_disposition() in (None, "inline"):
+            encoding = str(part.get("content-transfer-encoding", "")).strip().lower()
+            found += _hrefs(_decode(_raw(part), encoding).decode("latin-1"))
+    return [url for url in map(as_browsers_read, found) if re.match("https?://", url, re.IGNORECASE)]
 
 
 def _verify_links(old: str, new: str, report: Report) -> None:

@@ -62,12 +62,17 @@ def sqlite(url: URL, patience: float, *, pool: int, writer: bool) -> AsyncEngine
     return engine
 
 
+_DURABLE = (
+    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+)
+
+
 def postgresql(url: URL, ask_within: float, write_within: float) -> AsyncEngine:
     """An engine on a PostgreSQL server. `sslmode` in the URL is understood as libpq does."""
     query = dict(url.query)
     if "sslmode" in query:
         query["ssl"] = query.pop("sslmode")
-    return create_async_engine(
+    engine = create_async_engine(
         url.set(drivername="postgresql+asyncpg", query=query),
         pool_size=8,
         max_overflow=4,
@@ -77,6 +82,16 @@ def postgresql(url: URL, ask_within: float, write_within: float) -> AsyncEngine:
             "server_settings": {"application_name": "candor", "lock_timeout": str(int(write_within * 1000))},
         },
     )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _prepare(connection: Any, _record: object) -> None:
+        # What we call written is on disk, whatever the server's default; who asked for more than that keeps it.
+        cursor = connection.cursor()
+        cursor.execute(_DURABLE)
+        cursor.close()
+        connection.commit()
+
+    return engine
 
 
 def hang_up(engine: AsyncEngine) -> None:

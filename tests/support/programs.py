@@ -1,0 +1,216 @@
+"""Candor as its users meet it: configured by a file, reached over sockets.
+
+`site` writes the configuration; `running` starts relay, worker and tracker on the test's own loop, `Program` the
+command itself in a process of its own, which can be killed and started again. Both listen where the site says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from relay.config import load
+from relay.service import Relay
+from tracker.cli.serve import Faces
+from tracker.domain import Domain
+
+T = TypeVar("T")
+ROOT = Path(__file__).parents[2]
+_CANDOR = (sys.executable, "-c", "from relay.cli import main; main()")
+_PATIENCE = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Where one Candor keeps its things and listens."""
+
+    folder: Path
+    config_file: Path
+    smtp_port: int
+    web_port: int
+
+    @property
+    def public_url(self) -> str:
+        return f"http://127.0.0.1:{self.web_port}"
+
+
+def site(folder: Path, store_url: str, upstream_url: str, **tables: dict[str, Any]) -> Site:
+    """A configuration for tests, in which a busy machine reaches no limit; `tables` are put over it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    smtp, web = free_port(), free_port()
+    document: dict[str, dict[str, Any]] = {
+        "relay": {"listen": f"127.0.0.1:{smtp}", "hostname": "relay.example"},
+        "tracker": {
+            "listen": f"127.0.0.1:{web}",
+            "public_url": f"http://127.0.0.1:{web}",
+            "answer_within": "20s",
+        },
+        "admin": {"listen": ""},
+        "upstream": {"url": upstream_url},
+        "store": {"url": store_url, "ask_within": "20s", "write_within": "30s"},
+        "tokens": {"keys_file": str(folder / "keys.toml")},
+        "log": {"format": "json"},
+    }
+    for name, table in tables.items():
+        document[name] = document.get(name, {}) | table
+    config_file = folder / "candor.toml"
+    config_file.write_text("".join(_table(name, table) for name, table in document.items()))
+    return Site(folder=folder, config_file=config_file, smtp_port=smtp, web_port=web)
+
+
+def _table(name: str, table: dict[str, Any]) -> str:
+    lines = [f"[{name}]", *(f"{key} = {_value(value)}" for key, value in table.items())]
+    return "\n".join(lines) + "\n\n"
+
+
+def _value(value: Any) -> str:
+    """JSON's spelling is TOML's too, but for inline tables."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_value(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    return json.dumps(value)
+
+
+def free_port() -> int:
+    """A port nobody listens on, outside the range from which clients get theirs."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
+
+
+@asynccontextmanager
+async def running(where: Site) -> AsyncIterator[Domain]:
+    """Relay, worker and tracker on this loop; gives the domain they work with."""
+    config = load(where.config_file)
+    domain = await Domain.open(config)
+    faces, relay = Faces(domain), Relay(config, domain)
+    try:
+        await faces.start()
+        await relay.start()
+        yield domain
+    finally:
+        await relay.stop()
+        await faces.stop()
+        await domain.close()
+
+
+@asynccontextmanager
+async def domain_of(where: Site) -> AsyncIterator[Domain]:
+    """The same store and key ring, opened by the test beside the program."""
+    domain = await Domain.open(load(where.config_file))
+    try:
+        yield domain
+    finally:
+        await domain.close()
+
+
+async def command(where: Site, *arguments: str) -> str:
+    """What `candor …` prints; it must succeed."""
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [*_CANDOR, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=_PATIENCE,
+        env={**os.environ, "CANDOR_CONFIG": str(where.config_file)},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+class Program:
+    """`candor up` (or another of its programs) as a process. Stopped, if need be killed, when it is left."""
+
+    def __init__(self, where: Site, program: str = "up", *, name: str = "candor") -> None:
+        self.site = where
+        self._program = program
+        self._log_file = where.folder / f"{name}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> str:
+        """All it has written so far, over all its lives."""
+        return self._log_file.read_text() if self._log_file.exists() else ""
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(_PATIENCE)
+            self._process = None
+
+    async def start(self) -> None:
+        """Until it listens."""
+        with self._log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*_CANDOR, self._program, "--config", str(self.site.config_file)],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        port = self.site.web_port if self._program == "tracker" else self.site.smtp_port
+        await until(lambda: self._is_listening(port), "the program listens")
+
+    def _is_listening(self, port: int) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, self.log
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    def kill(self) -> None:
+        """SIGKILL: nothing is finished, nothing is said."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(_PATIENCE)
+        self._process = None
+
+    async def stop(self) -> int:
+        """SIGTERM; gives the exit code."""
+        assert self._process is not None
+        process, self._process = self._process, None
+        process.send_signal(signal.SIGTERM)
+        try:
+            return await asyncio.to_thread(process.wait, _PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(_PATIENCE)
+            raise
+
+
+async def until(
+    condition: Callable[[], T | Awaitable[T]], what: str = "it happens", *, patience: float = _PATIENCE
+) -> T:
+    """Asks again and again until `condition` gives something true, and gives that."""
+    ends_at = time.monotonic() + patience
+    while True:
+        result = condition()
+        if isinstance(result, Awaitable):
+            result = await result
+        if result:
+            return result
+        assert time.monotonic() < ends_at, f"waited in vain until {what}"
+        await asyncio.sleep(0.02)
