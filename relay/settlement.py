@@ -198,8 +198,15 @@ class Settlement:
             for one in mine
             if not _settled(final, one)
         ]
+        taken = [
+            (one.delivery_id, one.decision)
+            for one in mine
+            if one.delivery_id in final and final[one.delivery_id].status is Status.ACCEPTED
+        ]
         return (
             *settling(mine, final),
+            # Consent was asked again for this try: the record says what the copy that went out really carries.
+            deliveries.narrowing(taken),
             *self._reporting(submission, mine, final, expired),
             deferring(again, self._queue.lease),
             *removing(settled, submission.id, self._queue.lease),

@@ -231,6 +231,10 @@ async def test_consent_taken_back_between_two_tries_leaves_the_second_untracked(
         (first,), (second,) = to(upstream.refused, GRANTED), to(upstream.received, GRANTED)
         assert first.is_tracked
         assert second.base == original
+        await until(lambda: nothing_waits(domain), "the queue is empty")
+        (message,) = await domain.deliveries.list(limit=1)
+        (row,) = (await domain.deliveries.show(bytes.fromhex(message["id"])))["deliveries"]
+        assert (row["mode"], row["reason"], row["status"]) == ("untracked", "withdrawn", "accepted")
 
 
 async def test_mail_that_outlives_its_time_bounces_with_a_report(store_url: str, tmp_path: Path) -> None:

@@ -24,8 +24,8 @@ from tracker.consent import Consent, DoNotTrack, Question, Step, steps
 from tracker.contactfile import Refused, read_contacts
 from tracker.domain import Domain
 from tracker.errors import CandorError, InvalidValue
+from tracker.moments import isoformat
 from tracker.store.contacts import Person
-from tracker.store.deliveries import isoformat
 from tracker.store.register import MOST_CHANGES, Effect, Recorded, Source, Statement, parse_statement
 
 

@@ -11,7 +11,7 @@ from tracker import keyring
 from tracker.cli.common import CommandError, config_option, json_option, show_json, show_table
 from tracker.config import RELAY_TABLES, Config, load
 from tracker.errors import CandorError, TokenError
-from tracker.store.deliveries import isoformat
+from tracker.moments import isoformat
 from tracker.tokens import Kind, read
 
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Text, bindparam, case, desc, exists, insert, select, text, update
+from sqlalchemy import Connection, Text, bindparam, case, exists, insert, select, text, update
 
 from tracker.address import domain_of
 from tracker.consent import Contact, Decision, Mode, untracked
-from tracker.errors import NotFound
 from tracker.store.contacts import contact_of, knowing
 from tracker.store.database import Database, Statement
-from tracker.store.schema import attempts, contacts, deliveries, links, mailings, messages
+from tracker.store.messages import latest, story
+from tracker.store.schema import attempts, contacts, deliveries, links, messages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +115,16 @@ _SETTLE = (
         status=bindparam("b_status"), accepted_at=bindparam("b_accepted_at"), updated_at=bindparam("b_at")
     )
 )
+_NARROW = (
+    update(deliveries)
+    .where(deliveries.c.id == bindparam("b_id"))
+    .values(
+        {
+            deliveries.c[name]: bindparam(f"b_{name}")
+            for name in ("mode", "reason", "opens", "clicks", "override")
+        }
+    )
+)
 _SENT = (
     select(
         deliveries.c.id.label("delivery_id"),
@@ -177,6 +187,17 @@ def recording(message: Message, sent: Sequence[Delivery]) -> tuple[Statement, ..
     )
 
 
+def _decision_row(decision: Decision, *, prefix: str = "") -> dict[str, Any]:
+    values = {
+        "mode": decision.mode.value,
+        "reason": decision.reason,
+        "opens": decision.opens,
+        "clicks": decision.clicks,
+        "override": decision.override,
+    }
+    return {prefix + name: value for name, value in values.items()}
+
+
 def settling(tries: Iterable[Attempt]) -> tuple[Statement, ...]:
     """The statements that write down what became of deliveries: the attempt and the delivery's new state."""
     tries = list(tries)
@@ -207,6 +228,11 @@ def settling(tries: Iterable[Attempt]) -> tuple[Statement, ...]:
     return (_SETTLE, states), (_INSERT_ATTEMPTS, rows)
 
 
+def narrowing(decisions: Iterable[tuple[bytes, Decision]]) -> Statement:
+    """The statement that writes what copies were really sent under, where a later try allowed less."""
+    return _NARROW, [{"b_id": one, **_decision_row(decision, prefix="b_")} for one, decision in decisions]
+
+
 def queueing(ids: Iterable[bytes], at: datetime) -> Statement:
     """The statement that says of deliveries that they wait in the queue."""
     return _SETTLE, [{"b_id": one, "b_status": "queued", "b_accepted_at": None, "b_at": at} for one in ids]
@@ -227,11 +253,11 @@ class Deliveries:
 
     async def list(self, *, limit: int = 50) -> list[dict[str, Any]]:
         """The latest messages with the number of their deliveries by status."""
-        return await self._database.read(lambda connection: _list(connection, limit))
+        return await self._database.read(lambda connection: latest(connection, limit))
 
     async def show(self, message_id: bytes) -> dict[str, Any]:
         """One message with deliveries, attempts and links, ready for JSON. Raises NotFound, StoreUnavailable."""
-        return await self._database.read(lambda connection: _show(connection, message_id), within=10.0)
+        return await self._database.read(lambda connection: story(connection, message_id), within=10.0)
 
 
 def _message_row(message: Message) -> Mapping[str, Any]:
@@ -259,11 +285,7 @@ def _delivery_row(delivery: Delivery, at: datetime) -> Mapping[str, Any]:
         "recipient": delivery.recipient,
         "domain": domain_of(delivery.recipient) if delivery.recipient else "",
         "grp": delivery.group,
-        "mode": decision.mode.value,
-        "reason": decision.reason,
-        "opens": decision.opens,
-        "clicks": decision.clicks,
-        "override": decision.override,
+        **_decision_row(decision),
         "status": delivery.status,
         "accepted_at": None,
         "updated_at": at,
@@ -299,92 +321,3 @@ def _fetch_sent(connection: Connection, ids: list[bytes]) -> dict[bytes, Sent]:
             contact=contact,
         )
     return found
-
-
-def _list(connection: Connection, limit: int) -> list[dict[str, Any]]:
-    latest = select(messages, mailings.c.name.label("mailing")).join(
-        mailings, mailings.c.id == messages.c.mailing_id
-    )
-    rows = connection.execute(latest.order_by(desc(messages.c.received_at)).limit(limit)).all()
-    states: dict[bytes, dict[str, int]] = {}
-    theirs = select(deliveries.c.message_id, deliveries.c.status).where(
-        deliveries.c.message_id.in_([row.id for row in rows])
-    )
-    for row in connection.execute(theirs):
-        counted = states.setdefault(bytes(row.message_id), {})
-        counted[row.status] = counted.get(row.status, 0) + 1
-    return [
-        {
-            "id": bytes(row.id).hex(),
-            "mailing": row.mailing,
-            "from": row.from_header or row.sender,
-            "subject": row.subject,
-            "received_at": isoformat(row.received_at),
-            "deliveries": states.get(bytes(row.id), {}),
-        }
-        for row in rows
-    ]
-
-
-def _show(connection: Connection, message_id: bytes) -> dict[str, Any]:
-    query = select(messages, mailings.c.name.label("mailing")).join(
-        mailings, mailings.c.id == messages.c.mailing_id
-    )
-    message = connection.execute(query.where(messages.c.id == message_id)).one_or_none()
-    if message is None:
-        raise NotFound(f"there is no message {message_id.hex()}")
-    anchors = [
-        {"number": row.number, "url": row.url}
-        for row in connection.execute(
-            select(links).where(links.c.message_id == message_id).order_by(links.c.number)
-        )
-    ]
-    tries: dict[bytes, list[dict[str, Any]]] = {}
-    joined = select(attempts).join(deliveries, deliveries.c.id == attempts.c.delivery_id)
-    for row in connection.execute(
-        joined.where(deliveries.c.message_id == message_id).order_by(attempts.c.id)
-    ):
-        tries.setdefault(bytes(row.delivery_id), []).append(
-            {
-                "at": isoformat(row.at),
-                "host": row.host,
-                "tls": row.tls,
-                "status": row.status,
-                "code": row.code,
-                "enhanced": row.enhanced,
-                "text": row.text,
-            }
-        )
-    theirs = select(deliveries).where(deliveries.c.message_id == message_id).order_by(deliveries.c.position)
-    return {
-        "id": message_id.hex(),
-        "mailing": message.mailing,
-        "from": message.from_header or message.sender,
-        "sender": message.sender,
-        "subject": message.subject,
-        "tags": message.tags,
-        "variant": message.variant,
-        "class": getattr(message, "class"),
-        "received_at": isoformat(message.received_at),
-        "size": message.size,
-        "untouched": message.untouched,
-        "deliveries": [
-            {
-                "id": bytes(row.id).hex(),
-                "recipient": row.recipient,
-                "mode": row.mode,
-                "reason": row.reason,
-                "opens": row.opens,
-                "clicks": row.clicks,
-                "status": row.status,
-                "attempts": tries.get(bytes(row.id), []),
-                "links": anchors if row.clicks else [],
-            }
-            for row in connection.execute(theirs)
-        ],
-    }
-
-
-def isoformat(moment: datetime) -> str:
-    """UTC, ISO 8601, to the millisecond: `2026-05-01T12:00:00.000Z`."""
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

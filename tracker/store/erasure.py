@@ -11,7 +11,7 @@ from tracker.address import erased_key, normalize
 from tracker.consent import Consent, DoNotTrack
 from tracker.store.contacts import find
 from tracker.store.database import Database
-from tracker.store.register import end_of_chain, write_chain
+from tracker.store.ledger import end_of_chain, write_chain
 from tracker.store.schema import attempts, consent_ledger, contacts, deliveries, events
 from tracker.tokens import KeyRing
 

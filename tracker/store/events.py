@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, desc, insert, select
 
 from tracker.events import Event
+from tracker.moments import isoformat
 from tracker.store.database import Database, Statement
-from tracker.store.deliveries import isoformat
 from tracker.store.schema import deliveries, events, links
 
 _NAMES = [column.name for column in events.c if column.name != "id"]

@@ -8,32 +8,27 @@ the chain still verifies. (GDPR art. 7(1): the controller must be able to demons
 
 from __future__ import annotations
 
-import hashlib
-import json
-import secrets
-import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, bindparam, desc, insert, select, text, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from tracker.address import erased_key, normalize
 from tracker.consent import Consent, DoNotTrack
 from tracker.errors import InvalidValue
 from tracker.store.contacts import knowing
 from tracker.store.database import Database, execute
-from tracker.store.schema import consent_ledger, contacts
+from tracker.store.ledger import Chain, end_of_chain, write_chain
+from tracker.store.schema import contacts
 from tracker.tokens import KeyRing
 
 W = TypeVar("W", bound=StrEnum)
 
-GENESIS = bytes(32)
 MOST_CHANGES = 5000
 """People in one transaction: longer ones would keep mail waiting for the writer."""
-_LOCK = 0x6C6564676572  # "ledger"
 _TOLERANCE = timedelta(minutes=5)
 _PERSONAL = "preference-page"
 
@@ -79,34 +74,6 @@ class Recorded:
     address: str
     effect: Effect
     reason: str = ""
-
-
-@dataclass(slots=True)
-class _Link:
-    """The end of the chain while rows are added to it."""
-
-    seq: int
-    hash: bytes
-    rows: list[dict[str, Any]]
-
-    def add(self, at: datetime, contact_id: int, content: Mapping[str, Any], *, keep: bool = True) -> None:
-        body = canonical(content)
-        salt = secrets.token_bytes(16)
-        seal = commitment(salt, body)
-        previous, self.seq = self.hash, self.seq + 1
-        self.hash = chain_hash(self.seq, at, previous, seal)
-        self.rows.append(
-            {
-                "seq": self.seq,
-                "recorded_at": at,
-                "contact_id": contact_id,
-                "salt": salt if keep else None,
-                "content": body if keep else None,
-                "commitment": seal,
-                "previous": previous,
-                "hash": self.hash,
-            }
-        )
 
 
 class Register:
@@ -205,36 +172,6 @@ def checked(statement: Statement, now: datetime) -> Statement:
     return statement
 
 
-def canonical(content: Mapping[str, Any]) -> str:
-    """The one spelling of a row's content that its commitment is made over."""
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-
-
-def commitment(salt: bytes, content: str) -> bytes:
-    return hashlib.sha256(salt + content.encode("ascii")).digest()
-
-
-def chain_hash(seq: int, recorded_at: datetime, previous: bytes, seal: bytes) -> bytes:
-    """SHA-256 over sequence, time in microseconds since 1970, the previous hash and the commitment."""
-    micros = (recorded_at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-    return hashlib.sha256(struct.pack(">Qq", seq, micros) + previous + seal).digest()
-
-
-def end_of_chain(connection: Connection) -> _Link:
-    """The chain's end, held against other writers until the transaction is over (on SQLite the transaction
-    itself does that)."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-    last = select(consent_ledger.c.seq, consent_ledger.c.hash).order_by(desc(consent_ledger.c.seq)).limit(1)
-    row = connection.execute(last).one_or_none()
-    return _Link(row.seq, bytes(row.hash), []) if row else _Link(0, GENESIS, [])
-
-
-def write_chain(connection: Connection, link: _Link) -> None:
-    if link.rows:
-        connection.execute(insert(consent_ledger), link.rows)
-
-
 def _record(
     connection: Connection,
     named: list[tuple[str, Statement]],
@@ -310,7 +247,7 @@ def _apply(
     source: Source,
     actor: str,
     now: datetime,
-    link: _Link,
+    link: Chain,
 ) -> Recorded:
     if state["erased_key"] is not None:
         refusal = _restore(state, address, statement, source, now)

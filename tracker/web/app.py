@@ -89,12 +89,18 @@ def build(domain: Domain, hits: Hits) -> web.Application:
         autoescape=jinja2.select_autoescape(default=True),
         undefined=jinja2.StrictUndefined,
     )
+    app.on_response_prepare.append(_nameless)
     preferences = Preferences(domain)
     app.router.add_get("/o/{token}", hits.open)
     app.router.add_get("/c/{token}", hits.click)
     app.router.add_get("/p/{token}", preferences.show)
     app.router.add_post("/p/{token}", preferences.choose)
     return app
+
+
+async def _nameless(request: web.Request, response: web.StreamResponse) -> None:
+    """Which library and version answers is nobody's business."""
+    response.headers["Server"] = "candor"
 
 
 @web.middleware

@@ -1,0 +1,100 @@
+"""What became of a message, told: the latest of them, and one with all its deliveries, attempts and links."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, desc, select
+
+from tracker.errors import NotFound
+from tracker.moments import isoformat
+from tracker.store.schema import attempts, deliveries, links, mailings, messages
+
+_WITH_MAILING = select(messages, mailings.c.name.label("mailing")).join(
+    mailings, mailings.c.id == messages.c.mailing_id
+)
+
+
+def latest(connection: Connection, limit: int) -> list[dict[str, Any]]:
+    """The latest messages, each with the number of its deliveries by status."""
+    rows = connection.execute(_WITH_MAILING.order_by(desc(messages.c.received_at)).limit(limit)).all()
+    states: dict[bytes, dict[str, int]] = {}
+    theirs = select(deliveries.c.message_id, deliveries.c.status).where(
+        deliveries.c.message_id.in_([row.id for row in rows])
+    )
+    for row in connection.execute(theirs):
+        counted = states.setdefault(bytes(row.message_id), {})
+        counted[row.status] = counted.get(row.status, 0) + 1
+    return [
+        {
+            "id": bytes(row.id).hex(),
+            "mailing": row.mailing,
+            "from": row.from_header or row.sender,
+            "subject": row.subject,
+            "received_at": isoformat(row.received_at),
+            "deliveries": states.get(bytes(row.id), {}),
+        }
+        for row in rows
+    ]
+
+
+def story(connection: Connection, message_id: bytes) -> dict[str, Any]:
+    """One message, ready for JSON. Raises NotFound."""
+    message = connection.execute(_WITH_MAILING.where(messages.c.id == message_id)).one_or_none()
+    if message is None:
+        raise NotFound(f"there is no message {message_id.hex()}")
+    anchors = _anchors(connection, message_id)
+    tries = _tries(connection, message_id)
+    theirs = select(deliveries).where(deliveries.c.message_id == message_id).order_by(deliveries.c.position)
+    return {
+        "id": message_id.hex(),
+        "mailing": message.mailing,
+        "from": message.from_header or message.sender,
+        "sender": message.sender,
+        "subject": message.subject,
+        "tags": message.tags,
+        "variant": message.variant,
+        "class": getattr(message, "class"),
+        "received_at": isoformat(message.received_at),
+        "size": message.size,
+        "untouched": message.untouched,
+        "deliveries": [
+            {
+                "id": bytes(row.id).hex(),
+                "recipient": row.recipient,
+                "mode": row.mode,
+                "reason": row.reason,
+                "opens": row.opens,
+                "clicks": row.clicks,
+                "status": row.status,
+                "attempts": tries.get(bytes(row.id), []),
+                "links": anchors if row.clicks else [],
+            }
+            for row in connection.execute(theirs)
+        ],
+    }
+
+
+def _anchors(connection: Connection, message_id: bytes) -> list[dict[str, Any]]:
+    rows = connection.execute(select(links).where(links.c.message_id == message_id).order_by(links.c.number))
+    return [{"number": row.number, "url": row.url} for row in rows]
+
+
+def _tries(connection: Connection, message_id: bytes) -> dict[bytes, list[dict[str, Any]]]:
+    joined = select(attempts).join(deliveries, deliveries.c.id == attempts.c.delivery_id)
+    tries: dict[bytes, list[dict[str, Any]]] = {}
+    for row in connection.execute(
+        joined.where(deliveries.c.message_id == message_id).order_by(attempts.c.id)
+    ):
+        tries.setdefault(bytes(row.delivery_id), []).append(
+            {
+                "at": isoformat(row.at),
+                "host": row.host,
+                "tls": row.tls,
+                "status": row.status,
+                "code": row.code,
+                "enhanced": row.enhanced,
+                "text": row.text,
+            }
+        )
+    return tries
