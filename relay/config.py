@@ -96,6 +96,8 @@ class UpstreamTable(Table):
 
     def settings(self, hostname: str) -> UpstreamSettings:
         """The upstream as a value. Raises ValueError."""
+        if self.ca_file and not Path(self.ca_file).is_file():
+            raise ValueError(f"ca_file: there is no file {self.ca_file}")
         parsed: dict[str, Any] = {
             name: getattr(parse_url(self.url), name) for name in UpstreamSettings.__dataclass_fields__
         }

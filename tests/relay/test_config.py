@@ -221,11 +221,13 @@ def test_what_the_file_says_of_rewriting_reaches_the_rules(file: Path) -> None:
 
 
 def test_what_the_file_says_of_upstream_reaches_its_settings(file: Path) -> None:
+    authorities = file.with_name("ca.pem")
+    authorities.touch()
     config = loaded(
         file,
         '[upstream]\nurl = "smtp+starttls://joe:p%40ss@mx.example:587"\nmax_connections = 3\n'
-        'verify_certificate = false\nca_file = "ca.pem"',
+        f'verify_certificate = false\nca_file = "{authorities}"',
     )
     settings = config.upstream.settings("relay.example")
-    assert (settings.max_connections, settings.tls_verify, settings.ca_file) == (3, False, "ca.pem")
+    assert (settings.max_connections, settings.tls_verify, settings.ca_file) == (3, False, str(authorities))
     assert settings.hostname == "relay.example"

@@ -103,7 +103,10 @@ def started(*arguments: str | Path, folder: Path, **environ: str) -> Iterator[su
     finally:
         if process.poll() is None:
             process.kill()
-        process.communicate()
+        process.wait()
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
 
 
 def run_program(*arguments: str | Path, folder: Path, **environ: str) -> Result:

@@ -23,6 +23,7 @@ from tracker.store.schema import metadata
 from tracker.tokens import Kind, Token, mailing_id, seal
 
 SENDER = "news@shop.example"
+JOE = "joe@people.example"
 URLS = ("https://shop.example/apples?kind=russet&box=2", "https://shop.example/stories")
 SUFFIX = "?utm_source=news&cid=c1"
 PERSON = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
@@ -157,6 +158,11 @@ async def send(domain: Domain, mail: Mail) -> dict[str, Copy]:
         )
         for one in made
     }
+
+
+async def to_joe(domain: Domain, decision: Decision = IDENTIFIED, **mail: Any) -> Copy:
+    """Joe's copy of a mail that went to nobody else."""
+    return (await send(domain, Mail(to={JOE: decision}, **mail)))[JOE]
 
 
 def _attempt(mail: Mail, delivery: bytes) -> Attempt:

@@ -1,0 +1,63 @@
+"""The operator's listener: whether the process is well, and nothing where none is wanted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.tracking import configuration, opened
+from support.web import Client
+
+from tracker.admin.app import AdminFace
+from tracker.config import AdminTable
+from tracker.domain import Domain
+
+
+@pytest.fixture
+async def domain(store_url: str, tmp_path: Path) -> AsyncIterator[Domain]:
+    async with opened(configuration(store_url, tmp_path)) as domain:
+        yield domain
+
+
+@pytest.fixture
+async def client(domain: Domain) -> AsyncIterator[Client]:
+    face = AdminFace(domain)
+    url = str(await face.start())
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    yield Client((host, int(port)))
+    await face.stop()
+
+
+async def health(client: Client) -> tuple[int, Any]:
+    answer = await client.ask("/healthz")
+    return answer.status, json.loads(answer.body)
+
+
+async def test_a_process_that_is_well_says_so(client: Client) -> None:
+    assert await health(client) == (200, {"store": {"reads": "ok", "writes": "ok"}, "ok": True})
+
+
+@pytest.mark.parametrize("direction", ["reads", "writes"])
+async def test_a_store_that_is_away_is_said_to_be_away(
+    direction: str, domain: Domain, client: Client
+) -> None:
+    getattr(domain.database, direction).trip("as if the disk were gone")
+    status, said = await health(client)
+    assert (status, said["ok"], said["store"][direction]) == (503, False, "away")
+
+
+@pytest.mark.parametrize("store_kind", ["sqlite"])
+async def test_the_operators_listener_has_no_links_and_no_pages(client: Client) -> None:
+    for path in ("/", "/o/x.gif", "/c/x", "/p/x"):
+        assert (await client.ask(path)).status == 404
+
+
+@pytest.mark.parametrize("store_kind", ["sqlite"])
+async def test_without_an_address_there_is_no_listener(store_url: str, tmp_path: Path) -> None:
+    async with opened(configuration(store_url, tmp_path, admin=AdminTable(listen=""))) as domain:
+        face = AdminFace(domain)
+        assert await face.start() is None
+        await face.stop()
