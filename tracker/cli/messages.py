@@ -153,10 +153,8 @@ def show_report(found: MessageReport) -> None:
             ("without names", "group", "kind", "link", "count"), counts, title="Counts of the whole mailing"
         )
     if shown["links"]:
-        show_table(
-            ("link", "leads to", "people", "all"),
-            [(link["number"], link["url"], link["unique"], link["total"]) for link in shown["links"]],
-        )
+        linked = [(link["number"], link["url"], link["unique"], link["total"]) for link in shown["links"]]
+        show_table(("link", "leads to", "people", "all"), linked)
 
 
 def _percent(rate: float | None) -> str:
