@@ -7,6 +7,7 @@ from aiohttp import web
 from tracker import log
 from tracker.config import parse_listen
 from tracker.domain import Domain
+from tracker.httplog import retelling
 
 
 class AdminFace:
@@ -16,7 +17,7 @@ class AdminFace:
         self._domain = domain
         app = web.Application()
         app.router.add_get("/healthz", self._health)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(app, access_log=None, logger=retelling(), handle_signals=False)
 
     async def start(self) -> str | None:
         """Listens where the configuration says; gives the URL."""

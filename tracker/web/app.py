@@ -6,20 +6,19 @@ No access log: of some people nothing may be written, and of the rest the events
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import aiohttp_jinja2
 import jinja2
 from aiohttp import web
-from aiohttp.http import HttpProcessingError
 
 from tracker import log
 from tracker.config import parse_listen
 from tracker.device import device_of
 from tracker.domain import Domain
 from tracker.errors import CandorError, StoreUnavailable
+from tracker.httplog import retelling
 from tracker.web.hits import Hits
 from tracker.web.preferences import Preferences
 
@@ -43,7 +42,10 @@ _TROUBLE = {
     ),
     405: ("This did not work", "This address answers only to links from mail."),
     413: ("This did not work", "The request was too long."),
-    503: ("Please try again in a moment", "We cannot reach our records just now. Nothing was saved."),
+    503: (
+        "Please try again in a moment",
+        "We cannot reach our records just now, so your choice may not have been saved.",
+    ),
 }
 
 
@@ -56,7 +58,7 @@ class PublicFace:
         self._runner = web.AppRunner(
             build(domain, self.hits),
             access_log=None,
-            logger=_retelling(),
+            logger=retelling(),
             handle_signals=False,
             max_line_size=_MOST_LINE,
             max_field_size=_MOST_LINE,
@@ -129,21 +131,3 @@ def _trouble(request: web.Request, status: int) -> web.Response:
     title, text = _TROUBLE.get(status, _TROUBLE[405])
     context = {"title": title, "text": text}
     return aiohttp_jinja2.render_template("trouble.html", request, context, status=status)
-
-
-class _Retold(logging.Handler):
-    """What the server library has to say, as our events: its own lines name the client and repeat the request."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        error = record.exc_info[1] if record.exc_info else None
-        reason = type(error).__name__ if error else record.levelname.lower()
-        if record.levelno < logging.ERROR or isinstance(error, HttpProcessingError):
-            log.request_refused(reason)  # it was no HTTP; anybody can send that all day
-        else:
-            log.request_failed(reason)
-
-
-def _retelling() -> logging.Logger:
-    logger = logging.Logger("candor.http")
-    logger.addHandler(_Retold())
-    return logger
