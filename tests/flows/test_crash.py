@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support.load import Log, arrived, load
 from support.people import DENIED, GRANTED, UNKNOWN, tell
-from support.programs import Program, domain_of, site, until
+from support.sites import Program, domain_of, site, until
 from support.upstream import ScriptedUpstream, on, slow
 from support.waiting import let_leases_run_out, nothing_waits
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event, select, text, update
 from support.people import GRANTED, LOOSE, SENDER, UNKNOWN, copies, newsletter, rows, send, statuses
-from support.programs import Site, domain_of, running, site, until
+from support.sites import Site, domain_of, running, site, until
 from support.stores import Stores
 from support.upstream import ScriptedUpstream, on, say, slow
 from support.waiting import let_leases_run_out, nothing_waits

@@ -31,7 +31,7 @@ from support.people import (
     send,
     tell,
 )
-from support.programs import Site, running, site
+from support.sites import Site, running, site
 from support.upstream import ScriptedUpstream
 
 from tracker.consent import Consent, DoNotTrack

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.mail import multipart, part
 from support.people import GRANTED, UNKNOWN, Copy, newsletter, send
-from support.programs import running, site
+from support.sites import running, site
 from support.upstream import ScriptedUpstream
 
 ODD = {

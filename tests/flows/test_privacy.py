@@ -27,7 +27,7 @@ from support.people import (
     tell,
     with_page,
 )
-from support.programs import Program, Site, command, domain_of, running, site
+from support.sites import Program, Site, command, domain_of, running, site
 from support.stores import Stores
 from support.upstream import ScriptedUpstream
 

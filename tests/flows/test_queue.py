@@ -26,7 +26,7 @@ from support.people import (
     statuses,
     tell,
 )
-from support.programs import Program, Site, domain_of, running, site, until
+from support.sites import Program, Site, domain_of, running, site, until
 from support.stores import Stores
 from support.upstream import Received, Rule, ScriptedUpstream, hang, on, say, slow
 from support.waiting import nothing_waits

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +39,7 @@ from support.people import (
     verified,
     with_page,
 )
-from support.programs import Program, Site, command, domain_of, free_port, running, site
+from support.sites import Program, Site, command, domain_of, free_port, running, site, until
 from support.upstream import ScriptedUpstream
 
 from tracker.consent import Consent, DoNotTrack
@@ -270,16 +272,32 @@ async def test_the_original_reaches_postfix_s_own_sink_byte_for_byte(store_url: 
     original = newsletter("quoted-printable")
     port = free_port()
     where = site(tmp_path, store_url, f"smtp://127.0.0.1:{port}")
-    sink = subprocess.Popen(["smtp-sink", "-d", str(tmp_path / "dump."), f"127.0.0.1:{port}", "100"])
-    try:
-        async with running(where) as domain:
-            await gather_the_six(domain)
-            code, text = await send(where.smtp_port, original, *SIX)
-            assert code == 250, text
-        dumps = [file.read_bytes().replace(b"\r\n", b"\n") for file in tmp_path.glob("dump.*")]
-    finally:
-        sink.kill()
-        sink.wait()
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)  # as root it insists on writing as somebody else
+        become = ["-u", "nobody"] if os.getuid() == 0 else []
+        sink = subprocess.Popen(["smtp-sink", *become, "-d", f"{folder}/dump.", f"127.0.0.1:{port}", "100"])
+        try:
+            async with running(where) as domain:
+                await until_it_listens(port)
+                await gather_the_six(domain)
+                code, text = await send(where.smtp_port, original, *SIX)
+                assert code == 250, text
+            dumps = [file.read_bytes().replace(b"\r\n", b"\n") for file in Path(folder).glob("dump.*")]
+        finally:
+            sink.kill()
+            sink.wait()
     untouched = [dump for dump in dumps if original.replace(b"\r\n", b"\n").strip() in dump]
     assert (len(dumps), len(untouched)) == (4, 1)
     assert all(address.encode() in untouched[0] for address in DECLINED)
+
+
+async def until_it_listens(port: int) -> None:
+    async def answers() -> bool:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            return False
+        writer.close()
+        return True
+
+    await until(answers, "the sink listens")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from support.load import Log, arrived, copies_of, load
 from support.people import GRANTED, UNKNOWN, URLS, Copy, browsing, newsletter, send, tell
-from support.programs import Program, domain_of, running, site, until
+from support.sites import Program, domain_of, running, site, until
 from support.stores import PostgresServer, Stores
 from support.upstream import ScriptedUpstream
 

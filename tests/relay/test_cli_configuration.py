@@ -9,7 +9,7 @@ import pytest
 from argon2 import PasswordHasher
 from hypothesis import given
 from hypothesis import strategies as st
-from support.program import call
+from support.commands import call
 
 from relay.cli.configuration import without_password
 from relay.config import Config, load

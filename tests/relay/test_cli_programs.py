@@ -13,7 +13,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from support.program import ROOT, Installation, call, run_program, started, stop
+from support.commands import ROOT, Installation, call, run_program, started, stop
 from support.tracking import IDENTIFIED, Mail, send
 
 MAIL_MODULES = (

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from support.program import Installation, call
+from support.commands import Installation, call
 from support.tracking import IDENTIFIED, Mail, erase, say, send
 
 from tracker.store.register import Source

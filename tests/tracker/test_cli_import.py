@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.program import Installation, Result
+from support.commands import Installation, Result
 from support.tracking import dump, say
 
 from tracker.contactfile import Refused, read_contacts

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from support.program import Installation, Result
+from support.commands import Installation, Result
 from support.tracking import ANONYMOUS, IDENTIFIED, SENDER, UNTRACKED, URLS, Copy, Mail, send
 from support.web import serving
 

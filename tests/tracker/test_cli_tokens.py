@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from support.program import Installation
+from support.commands import Installation
 from support.tracking import AGGREGATE, IDENTIFIED, SUFFIX, URLS, Copy
 
 from tracker import keyring

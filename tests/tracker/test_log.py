@@ -9,7 +9,7 @@ import sys
 
 import pytest
 from structlog.testing import capture_logs
-from support.program import ROOT
+from support.commands import ROOT
 
 from tracker import log
 
