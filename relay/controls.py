@@ -67,6 +67,9 @@ def read_block(header: Header) -> Controls:
         effect = EFFECTS.get(name)
         if effect is not None:
             options = effect(options, header.value(entry))
+        elif name.startswith(OWN_PREFIX):
+            # A misspelt wish (X-Candor-Track-Open: no) was still a wish, and most of them ask for less.
+            options = replace(options, opens=False, clicks=False)
         if effect is not None or name.startswith(OWN_PREFIX):
             ranges.append((entry.start, entry.end))
         elif name in shown:

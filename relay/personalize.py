@@ -130,9 +130,9 @@ def received_line(submission: Submission, hostname: str) -> bytes:
     if submission.smtputf8:
         protocol = "UTF8SMTP" + protocol.removeprefix("ESMTP")
     literal = f"IPv6:{client.address}" if ":" in client.address else client.address
+    origin = f"from {client.helo or 'localhost'} ([{literal}])\r\n\t" if client.address else ""
     line = (
-        f"Received: from {client.helo or 'localhost'} ([{literal}])\r\n"
-        f"\tby {hostname} (Candor) with {protocol} id {submission.id.hex()};\r\n"
+        f"Received: {origin}by {hostname} (Candor) with {protocol} id {submission.id.hex()};\r\n"
         f"\t{format_datetime(submission.received_at)}\r\n"
     )
     return line.encode("utf-8" if submission.smtputf8 else "ascii", "replace")

@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 
 from tracker.errors import CandorError, InvalidValue
-from tracker.store.register import Statement, checked, parse_statement
+from tracker.store.register import KEYS, Statement, attribute_name, checked, parse_statement
 
 _ADDRESS = ("address", "email", "e-mail", "mail")
 
@@ -24,8 +24,9 @@ class Refused:
     reason: str
 
 
-def read_contacts(file: Path, now: datetime) -> Iterator[tuple[Statement | Refused, int]]:
-    """Each row with the octets read for it, roughly. UTF-8 with or without BOM; comma, semicolon or tab.
+def read_contacts(file: Path, now: datetime) -> Iterator[tuple[int, Statement | Refused, int]]:
+    """The line of each row, what it says, and the octets read for it, roughly. UTF-8 with or
+    without BOM; comma, semicolon or tab.
 
     An empty `do_not_track` under a present header means false (as in Mapp Engage), other empty cells leave a
     value alone. Raises InvalidValue, before any row is given, where the header names no address or the file is
@@ -42,10 +43,11 @@ def read_contacts(file: Path, now: datetime) -> Iterator[tuple[Statement | Refus
             except StopIteration:
                 return
             except csv.Error as error:
-                yield Refused(line=line, reason=f"not CSV up to line {rows.line_num}: {error}"), 0
+                yield line, Refused(line=line, reason=f"not CSV up to line {rows.line_num}: {error}"), 0
                 continue
             if any(cell.strip() for cell in cells):
-                yield _statement(columns, address, cells, line, now), sum(map(len, cells)) + len(cells)
+                row = _statement(columns, address, cells, line, now)
+                yield line, row, sum(map(len, cells)) + len(cells)
 
 
 def _check_encoding(file: Path) -> None:
@@ -72,6 +74,12 @@ def _header(file: Path, rows: Iterator[list[str]]) -> tuple[list[str], int]:
     if address is None:
         found = ", ".join(filter(None, columns)) or "none"
         raise InvalidValue(f"{file}:1: no column named address or email; found: {found[:200]}")
+    for name in filter(None, columns):
+        if name not in (*_ADDRESS, *KEYS):
+            try:
+                attribute_name(name)
+            except InvalidValue as error:
+                raise InvalidValue(f"{file}:1: {error}") from None
     twice = sorted({name for name in columns if name and columns.count(name) > 1})
     if twice:
         raise InvalidValue(f"{file}:1: a column name stands there twice: {', '.join(twice)}")

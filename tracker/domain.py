@@ -34,16 +34,18 @@ class Domain:
 
     @classmethod
     async def open(cls, config: Config) -> Domain:
-        """Key ring first, then store, then the check that they belong together.
+        """Store and key ring, and the check that they belong together.
 
         Raises KeyRingError, StoreUnavailable, StoreError."""
         keys_file = Path(config.tokens.keys_file)
-        ring = keyring.load_or_create(keys_file)
         store = config.store
         database = await Database.open(
             store.url, ask_within=store.ask_within, write_within=store.write_within
         )
         try:
+            # A ring made beside a store that knows another would only stand where the right one belongs.
+            used = await ringkeys.sealed_with(database)
+            ring = keyring.load(keys_file) if used else keyring.load_or_create(keys_file)
             await ringkeys.agree(database, ring, str(keys_file), datetime.now(UTC))
         except BaseException:
             await database.close()

@@ -62,7 +62,7 @@ PERSONAS = (
     Persona(name="grace", story="agreed to tracking", consent=Consent.GRANTED),
     Persona(name="dennis", story="declined", consent=Consent.DENIED),
     Persona(name="wilma", story="agreed once, withdrew since", consent=Consent.WITHDRAWN),
-    Persona(name="uma", story="never said anything"),
+    Persona(name="uma", story="never said anything (unknown)"),
     Persona(
         name="donna", story="agreed, but not by name", consent=Consent.GRANTED, do_not_track=DoNotTrack.TRUE
     ),
@@ -80,7 +80,7 @@ def demo(folder: Path | None) -> None:
     Everything runs in this process on loopback with SQLite; mail is captured in a Maildir. On a terminal the pages
     stay open until Ctrl-C.
     """
-    log.configure("readable", "warning")
+    log.configure("readable", "error")
     try:
         if folder is not None:
             run(_demo(folder))

@@ -112,7 +112,8 @@ class _Builder(TreeBuilder):
         self._reader = reader
 
     def feed(self, markup: object) -> None:
-        self._reader.feed(self.soup)
+        if self.soup is not None:  # BeautifulSoup introduces itself before it asks
+            self._reader.feed(self.soup)
 
 
 class _Reader:
@@ -226,7 +227,8 @@ class _Reader:
             # a mark on an element around a link is handed down to it
             values.setdefault(MARK, "")
         tag = soup.handle_starttag(token.name, None, None, values, sourcepos=token.start)
-        self._link = (token, tag, href, outlook, doubtful)
+        if tag is not None:  # None where a strainer wants it out, and there is none
+            self._link = (token, tag, href, outlook, doubtful)
         if token.name == "area":
             self._close_link(soup, token.end)
 

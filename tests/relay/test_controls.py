@@ -44,7 +44,8 @@ WISHES = [
     ("X-Candor-Class: Transactional", {"message_class": "transactional"}),
     ("X-Candor-Class: requested", {"message_class": "requested"}),
     ("X-Candor-Class: vip", {"message_class": "marketing"}),
-    ("X-Candor-Unheard-Of: 1", {}),
+    ("X-Candor-Unheard-Of: 1", {"opens": False, "clicks": False}),
+    ("X-Candor-Track-Open: no", {"opens": False, "clicks": False}),
 ]
 
 

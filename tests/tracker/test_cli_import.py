@@ -235,7 +235,7 @@ def test_what_a_spreadsheet_wrote_is_read_back_with_the_right_lines(
         writer.writerow(["a@x.example" if right else "nobody", note])
     file = tmp_path / "people.csv"
     file.write_bytes((b"\xef\xbb\xbf" if bom else b"") + out.getvalue().encode())
-    rows = [row for row, _ in read_contacts(file, datetime.now(UTC))]
+    rows = [row for _, row, _ in read_contacts(file, datetime.now(UTC))]
     expected: list[object] = [
         (note.strip() if right else line) for (note, right), line in zip(notes, lines, strict=True)
     ]
@@ -253,7 +253,7 @@ def test_any_file_is_read_or_refused_and_nothing_worse(content: bytes, tmp_path:
     file = tmp_path / "people.csv"
     file.write_bytes(content)
     try:
-        for row, _ in read_contacts(file, datetime.now(UTC)):
+        for _, row, _ in read_contacts(file, datetime.now(UTC)):
             assert not isinstance(row, Refused) or row.line >= 2
     except InvalidValue as error:
         if not str(error).startswith(f"{file}:"):

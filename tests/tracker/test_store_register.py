@@ -376,7 +376,7 @@ async def test_a_row_tells_who_said_what_when_through_whom_and_on_what_evidence(
         ({"country": "", "group": ""}, {"country": "", "group": ""}),
         ({"as_of": "2026-05-01T14:00:00+02:00"}, {"as_of": NOW}),
         ({"as_of": "2026-05-01T12:00:00Z"}, {"as_of": NOW}),
-        ({"plan": "gold", "Country": "x"}, {"attributes": {"plan": "gold", "Country": "x"}}),
+        ({"plan": "gold", "Region": "x"}, {"attributes": {"plan": "gold", "Region": "x"}}),
     ],
     ids=str,
 )

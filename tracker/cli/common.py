@@ -94,13 +94,19 @@ def show_json_lines(values: Iterable[Any]) -> None:
         click.echo(json.dumps(value))
 
 
+_WHOLE = ("id", "delivery")
+
+
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
     """A table for people. Cells are shown as they are: what came from mail cannot style or break it."""
     if title:
         click.echo(title)  # as the table's own it would be wrapped to the table's width
     table = Table(header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        if column in _WHOLE:  # to be copied: never broken
+            table.add_column(column, no_wrap=True, min_width=32)
+        else:
+            table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
     console().print(table)

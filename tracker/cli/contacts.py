@@ -129,7 +129,9 @@ def import_(file: Path, dry_run: bool, as_json: bool, config_file: Path | None) 
     if as_json:
         show_json(result | {"refusals": [{"line": one.line, "reason": one.reason} for one in refused]})
     else:
-        counted = [(key.replace("_", " "), value) for key, value in result.items()]
+        # What would change is known only when it is weighed against the register.
+        known = ("read", "refused") if dry_run else tuple(result)
+        counted = [(key.replace("_", " "), result[key]) for key in known]
         show_table(("rows", "number"), counted, title="Nothing was changed (dry run)" if dry_run else None)
         for one in refused[:50]:
             click.echo(printable(f"{file}:{one.line}: {one.reason}"), err=True)
@@ -178,29 +180,33 @@ async def _import(domain: Domain, file: Path, dry_run: bool) -> dict[str, Any]:
     """Reads in batches, so that neither memory nor a transaction grows with the file."""
     counted = {"read": 0, **{effect.value.replace("-", "_"): 0 for effect in Effect}, "refused": 0}
     refused: list[Refused] = []
-    batch: list[Statement] = []
+    batch: list[tuple[int, Statement]] = []
 
     async def flush() -> None:
         if batch and not dry_run:
             now = datetime.now(UTC)
-            for one in await domain.register.record(batch, source=Source.IMPORT, actor=_actor(), now=now):
+            said = [statement for _, statement in batch]
+            recorded = await domain.register.record(said, source=Source.IMPORT, actor=_actor(), now=now)
+            for (line, _), one in zip(batch, recorded, strict=True):
                 counted[one.effect.value.replace("-", "_")] += 1
+                if one.effect is Effect.NOT_EFFECTIVE:
+                    refused.append(Refused(line=line, reason=f"not effective: {one.reason}"))
         batch.clear()
 
     size = file.stat().st_size  # noqa: ASYNC240 - a command, with nothing else on its loop
     with progress("importing", size) as advance:
-        for row, octets in read_contacts(file, datetime.now(UTC)):
+        for line, row, octets in read_contacts(file, datetime.now(UTC)):
             advance(octets)
             counted["read"] += 1
             if isinstance(row, Refused):
                 counted["refused"] += 1
                 refused.append(row)
                 continue
-            batch.append(row)
+            batch.append((line, row))
             if len(batch) == MOST_CHANGES:
                 await flush()
         await flush()
-    return {**counted, "refused_rows": refused}
+    return {**counted, "refused_rows": sorted(refused, key=lambda one: one.line)}
 
 
 def _pairs(values: tuple[str, ...]) -> dict[str, str]:

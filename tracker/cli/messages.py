@@ -121,7 +121,7 @@ def show_report(found: MessageReport) -> None:
     shown = found.as_json()
     click.echo(printable(f"{shown['subject']}   (mailing {shown['mailing']})"))
     show_table(("deliveries", "number"), sorted(shown["deliveries"].items()))
-    show_table(("not measured, because", "number"), sorted(shown["not_trackable"].items()))
+    show_table(("not measured by name, because", "number"), sorted(shown["not_trackable"].items()))
     rows = [
         (
             kind,

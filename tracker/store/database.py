@@ -63,7 +63,7 @@ class Database:
         database = cls(url, ask_within=ask_within, write_within=write_within)
         try:
             if database.dialect == "sqlite" and (file := database._url.database):
-                Path(file).parent.mkdir(parents=True, exist_ok=True)
+                _make_private(Path(file))
             await migrate.upgrade(database._writing)
         except BaseException as error:
             await database.close()
@@ -357,6 +357,14 @@ def _fail(waiting: Iterable[tuple[Any, asyncio.Future[Any]]], error: Exception) 
 
 def _cut_log(connection: Connection) -> int:
     return int(connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).scalar_one())
+
+
+def _make_private(file: Path) -> None:
+    """People's addresses and choices will stand in it: nobody else on the machine may read them. SQLite gives its
+    other files the mode of this one."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not file.exists():
+        file.touch(mode=0o600)
 
 
 async def _end(tasks: Collection[asyncio.Task[Any]], within: float) -> None:

@@ -8,10 +8,13 @@ the chain still verifies. (GDPR art. 7(1): the controller must be able to demons
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, bindparam, select, update
@@ -113,9 +116,33 @@ def parse_statement(address: str, fields: Mapping[str, str], *, evidence: Mappin
         country=_country(rest.pop("country", None)),
         group=rest.pop("group", None),
         as_of=_moment(as_of) if as_of is not None else None,
-        attributes=rest,
+        attributes={attribute_name(name): value for name, value in rest.items()},
         evidence=dict(evidence),
     )
+
+
+KEYS = ("tracking_consent", "do_not_track", "country", "group", "as_of", "evidence")
+_MEANT = {
+    "consent": "tracking_consent",
+    "tracking": "tracking_consent",
+    "optin": "tracking_consent",
+    "opt_in": "tracking_consent",
+    "optout": "tracking_consent",
+    "opt_out": "tracking_consent",
+    "dnt": "do_not_track",
+    "donottrack": "do_not_track",
+}
+
+
+@lru_cache(maxsize=1024)
+def attribute_name(name: str) -> str:
+    """The name of an attribute of one's own. Raises InvalidValue for one that was surely meant as one of ours:
+    a withdrawal must not be filed as a remark."""
+    plain = re.sub(r"[\s-]+", "_", name.strip().lower())
+    meant = _MEANT.get(plain) or next(iter(get_close_matches(plain, KEYS, n=1, cutoff=0.8)), None)
+    if meant is not None:
+        raise InvalidValue(f"{name!r} is no name for an attribute of your own: did you mean {meant}?")
+    return name
 
 
 def _word(words: type[W], key: str, value: str) -> W:

@@ -12,6 +12,12 @@ from tracker.store.schema import ring_keys
 from tracker.tokens import KeyRing
 
 
+async def sealed_with(database: Database) -> set[bytes]:
+    """The ids of the keys that mail on record was sealed with. Raises StoreUnavailable."""
+    rows = await database.read(lambda connection: connection.execute(select(ring_keys.c.key_id)).all())
+    return {bytes(row.key_id) for row in rows}
+
+
 async def agree(database: Database, ring: KeyRing, keys_file: str, now: datetime) -> None:
     """Checks the ring against the keys the store has seen and notes the new ones.
 

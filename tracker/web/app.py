@@ -95,9 +95,20 @@ def build(domain: Domain, hits: Hits) -> web.Application:
     preferences = Preferences(domain)
     app.router.add_get("/o/{token}", hits.open)
     app.router.add_get("/c/{token}", hits.click)
+    app.router.add_get("/p", _nobodys_page)
     app.router.add_get("/p/{token}", preferences.show)
     app.router.add_post("/p/{token}", preferences.choose)
     return app
+
+
+async def _nobodys_page(request: web.Request) -> web.Response:
+    """Where the preference link of a mail leads that was sent while the store was away: it names nobody."""
+    context = {
+        "title": "This mail is not measured",
+        "text": "The mail you came from carries nothing that could measure it. Your choice for other mail is "
+        "behind the same link in any other message from this sender.",
+    }
+    return aiohttp_jinja2.render_template("trouble.html", request, context)
 
 
 async def _nameless(request: web.Request, response: web.StreamResponse) -> None:
