@@ -157,11 +157,16 @@ class OverrideTable(Table):
     lawful_basis: str = ""
     lawful_basis_confirmed_by: str = ""
 
+    @property
+    def is_confirmed(self) -> bool:
+        """The lawful basis is named, and who confirmed it."""
+        return bool(self.lawful_basis.strip() and self.lawful_basis_confirmed_by.strip())
+
     def permits(self, user: str | None, address: str) -> bool:
         """May this client pass over consent? Only if the ground is named and confirmed, and the client listed."""
-        if not (self.lawful_basis.strip() and self.lawful_basis_confirmed_by.strip()):
-            return False
-        return (user is not None and user in self.users) or within(address, self.networks)
+        return self.is_confirmed and (
+            (user is not None and user in self.users) or within(address, self.networks)
+        )
 
 
 class Config(tracker_config.Config):
@@ -172,6 +177,32 @@ class Config(tracker_config.Config):
     queue: QueueTable = QueueTable()
     rewrite: RewriteTable = RewriteTable()
     override: OverrideTable = OverrideTable()
+
+
+def doubts(config: Config) -> list[str]:
+    """What is allowed and yet hardly meant, each as a sentence for the operator."""
+    found = []
+    sends = not config.upstream.url.startswith("capture:")
+    if sends and _is_here(config.tracker.public_url):
+        found.append(
+            f"[tracker] public_url = {config.tracker.public_url!r} leads to the reader's own machine, and mail goes "
+            "out: its links will be dead. Set it to the tracker's public address"
+        )
+    if config.relay.user and not config.relay.certificate:
+        found.append(
+            "[[relay.user]] cannot log in: logins need TLS, so set [relay] certificate and private_key"
+        )
+    override = config.override
+    if (override.users or override.networks) and not override.is_confirmed:
+        found.append("[override] permits nobody until lawful_basis and lawful_basis_confirmed_by are set")
+    if any(ipaddress.ip_network(network).prefixlen == 0 for network in config.relay.allowed_networks):
+        found.append("[relay] allowed_networks lets the whole world send through this relay")
+    return found
+
+
+def _is_here(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host == "localhost" or within(host, ("127.0.0.0/8",))
 
 
 def load(path: Path | None) -> Config:

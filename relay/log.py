@@ -104,6 +104,11 @@ def forwarding(upstream: str) -> None:
     _log.info("forwarding", upstream=upstream)
 
 
+def doubtful(doubt: str) -> None:
+    """The configuration allows it, and the operator hardly meant it."""
+    _log.warning("doubtful-configuration", doubt=doubt)
+
+
 def store_away(id: str) -> None:
     """Nobody is tracked by this message."""
     _log.warning("sent-untracked-store-away", id=id)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from relay import log
-from relay.config import Config
+from relay.config import Config, doubts
 from relay.delivery import Delivery
 from relay.intake import Intake, Settings
 from relay.queue import Queue
@@ -49,6 +49,8 @@ class Relay:
         """Raises OSError where an address cannot be had."""
         table = self._config.relay
         log.forwarding(self._upstream_name)
+        for doubt in doubts(self._config):
+            log.doubtful(doubt)
         self.addresses.append(await self._intake.listen(*parse_listen(table.listen)))
         if table.listen_tls:
             self.addresses.append(

@@ -7,12 +7,14 @@ not stand in the configuration. The relay's tables are read by `relay.config`; h
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tomllib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_origin
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -93,13 +95,33 @@ def _optional_listen(value: str) -> str:
 def _public_url(value: str) -> str:
     parts = urlsplit(value)
     plain = parts.scheme in ("http", "https") and not (parts.query or parts.fragment)
-    if not plain or not parts.hostname or parts.port == 0:  # `port` raises for what is no port
+    if not plain or not parts.hostname or _port(value) == 0:
         raise ValueError('expected the public base URL of the tracker, such as "https://t.example.com"')
-    if not value.isascii() or re.search(r"[=&\s]", value):
+    if not re.fullmatch(r"[A-Za-z0-9_./:-]+", value):  # what needs no escape in any part of a mail
         raise ValueError(
-            "the public base URL may hold only ASCII, without '=', '&' and blanks (use the IDNA form)"
+            "the public base URL may hold only ASCII letters, digits and -_./: (a name in its IDNA form, no IPv6"
+            " address)"
         )
     return value.rstrip("/")
+
+
+def _port(url: str) -> int | None:
+    """The port of a URL. ValueError in words of our own: the library's repeat what may be a password."""
+    try:
+        return urlsplit(url).port
+    except ValueError:
+        raise ValueError(
+            "its port is no number up to 65535 (in a password, write / as %2F, : as %3A and @ as %40)"
+        ) from None
+
+
+def without_password(url: str) -> str:
+    """The URL with its passwords as `…`: the one of the login, and those among the parameters."""
+    url = re.sub(r"([?&][a-z_]*password=)[^&#]*", r"\1…", url, flags=re.IGNORECASE)
+    scheme, separator, rest = url.partition("://")
+    login, at, host = rest.rpartition("@")
+    name, colon, _ = login.partition(":")
+    return f"{scheme}{separator}{name}{':…' if colon else ''}{at}{host}" if separator else url
 
 
 def _store_url(value: str) -> str:
@@ -109,7 +131,7 @@ def _store_url(value: str) -> str:
         raise ValueError(
             'expected a file: several connections and processes share it, as in "sqlite:///PATH"'
         )
-    _ = urlsplit(value).port  # raises for what is no port
+    _port(value)
     return value
 
 
@@ -199,6 +221,7 @@ def load(
     for table in foreign:
         document.pop(table, None)
     _read_files(document, model, name)
+    _check_variables(model, environ, foreign)
     variables = _overlay(document, model, environ)
     try:
         return model.model_validate(document)
@@ -249,12 +272,36 @@ def _overlay(
     """Puts the environment's values over the document's; gives the variable behind each (table, key) it set."""
     variables = {}
     for table, kind in _tables(model).items():
-        for key in kind.model_fields:
+        for key, field in kind.model_fields.items():
             variable = f"CANDOR_{table}_{key}".upper()
             if variable in environ and isinstance(document.setdefault(table, {}), dict):
-                document[table][key] = environ[variable]
+                several = get_origin(field.annotation) is tuple
+                document[table][key] = _several(environ[variable]) if several else environ[variable]
                 variables[table, key] = variable
     return variables
+
+
+def _several(value: str) -> list[Any]:
+    """A list in a variable: a JSON array, or its items with commas between."""
+    if value.lstrip().startswith("["):
+        try:
+            return list(json.loads(value))
+        except json.JSONDecodeError:
+            pass  # its pieces will be refused by name
+    return [item.strip() for item in value.split(",") if item.strip()]
+
+
+def _check_variables(model: type[BaseModel], environ: Mapping[str, str], foreign: frozenset[str]) -> None:
+    """Raises ConfigError for a variable that was surely meant as one of ours: a typo must not leave a default."""
+    known = {
+        f"CANDOR_{table}_{key}".upper() for table, kind in _tables(model).items() for key in kind.model_fields
+    }
+    others = tuple(f"CANDOR_{table}_".upper() for table in foreign)
+    for variable in environ:
+        if variable.startswith("CANDOR_") and variable not in known and not variable.startswith(others):
+            meant = get_close_matches(variable, known, n=1, cutoff=0.85)
+            if meant:
+                raise ConfigError(f"{variable}: no such variable; did you mean {meant[0]}?")
 
 
 def _explain(name: str, model: type[BaseModel], variables: Mapping[tuple[str, str], str], item: Any) -> str:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 import click
 from pydantic import BaseModel
 
-from relay.config import Config, load
+from relay.config import Config, doubts, load
 from relay.service import intake_settings, server_tls, upstream_settings
 from tracker.cli.common import CommandError, config_option, json_option, show_json
+from tracker.config import without_password
 from tracker.errors import CandorError, ConfigError
 
 _HIDDEN = {("upstream", "url"), ("store", "url")}
@@ -26,7 +26,8 @@ def config() -> None:
 @config_option
 def check(config_file: Path | None) -> None:
     """Check the configuration: every table, key and value, and the files it names."""
-    _checked(config_file)
+    for doubt in doubts(_checked(config_file)):
+        click.echo(f"warning: {doubt}", err=True)
     click.echo(f"{config_file or 'the defaults'}: right")
 
 
@@ -69,15 +70,6 @@ def _shown(table: str, model: BaseModel) -> dict[str, Any]:
     for user in document.get("user", ()):
         user["password_hash"] = "…"  # noqa: S105
     return document
-
-
-def without_password(url: str) -> str:
-    """The URL with its passwords as `…`: the one of the login, and those among the parameters."""
-    url = re.sub(r"([?&][a-z_]*password=)[^&#]*", r"\1…", url, flags=re.IGNORECASE)
-    scheme, separator, rest = url.partition("://")
-    login, at, host = rest.rpartition("@")
-    name, colon, _ = login.partition(":")
-    return f"{scheme}{separator}{name}{':…' if colon else ''}{at}{host}" if separator else url
 
 
 def _toml(value: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from relay.config import Config, OverrideTable, RelayTable, UserTable, load, within
+from relay.config import Config, OverrideTable, RelayTable, UserTable, doubts, load, within
 from tracker.config import RELAY_TABLES
 from tracker.config import Config as TrackerConfig
 from tracker.errors import ConfigError
@@ -231,3 +231,28 @@ def test_what_the_file_says_of_upstream_reaches_its_settings(file: Path) -> None
     settings = config.upstream.settings("relay.example")
     assert (settings.max_connections, settings.tls_verify, settings.ca_file) == (3, False, str(authorities))
     assert settings.hostname == "relay.example"
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ('[upstream]\nurl = "smtp://127.0.0.1:25"', "public_url"),
+        (f'[[relay.user]]\nname = "shop"\npassword_hash = "{HASH}"', "TLS"),
+        ('[override]\nusers = ["shop"]\nlawful_basis = "recall"', "lawful_basis_confirmed_by"),
+        ('[relay]\nallowed_networks = ["0.0.0.0/0"]', "whole world"),
+    ],
+)
+def test_what_is_hardly_meant_is_said(text: str, word: str, file: Path) -> None:
+    (doubt,) = doubts(loaded(file, text))
+    assert word in doubt
+
+
+def test_the_defaults_leave_no_doubt(file: Path) -> None:
+    assert doubts(loaded(file, "")) == []
+
+
+def test_lists_come_from_the_environment_too(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CANDOR_RELAY_ALLOWED_NETWORKS", "10.0.0.0/8, ::1/128")
+    assert loaded(file, "").relay.allowed_networks == ("10.0.0.0/8", "::1/128")
+    monkeypatch.setenv("CANDOR_RELAY_ALLOWED_NETWORKS", '["10.0.0.0/8"]')
+    assert loaded(file, "").relay.allowed_networks == ("10.0.0.0/8",)

@@ -192,7 +192,7 @@ def test_a_store_that_is_away_ends_with_1_and_no_password(arguments: tuple[str, 
     candor = Installation(tmp_path, "postgresql://candor:hunter2@127.0.0.1:1/candor")
     result = candor.call(*arguments)
     assert (result.code, result.out) == (1, "")
-    assert result.err.startswith("candor: cannot open the store postgresql://candor:***@127.0.0.1:1/candor")
+    assert result.err.startswith("candor: cannot open the store postgresql://candor:…@127.0.0.1:1/candor")
     assert result.err.count("\n") == 1
     assert "hunter2" not in result.err
 

@@ -79,7 +79,8 @@ WRONG = [
     ),
     ('[tracker]\npublic_url = "https://t.example.com/?a"', "[tracker] public_url", "base URL", "https"),
     ('[tracker]\npublic_url = "https://bücher.example"', "[tracker] public_url", "ASCII", "IDNA"),
-    ('[tracker]\npublic_url = "https://t.example.com/a=b"', "[tracker] public_url", "ASCII", "'='"),
+    ('[tracker]\npublic_url = "https://t.example.com/a=b"', "[tracker] public_url", "ASCII", "letters"),
+    ('[tracker]\npublic_url = "http://[::1]:8080"', "[tracker] public_url", "ASCII", "IPv6"),
     ('[tracker]\npublic_url = "https://t.example.com:99999"', "[tracker] public_url", "ort", "65535"),
     ('[tracker]\nreferrer_policy = "never"', "[tracker] referrer_policy", "no-referrer", "strict-origin"),
     ('[store]\nurl = "mysql://x"', "[store] url", "sqlite:///PATH", "postgresql://"),
@@ -148,11 +149,20 @@ def test_the_environment_stands_over_the_file(file: Path) -> None:
         CANDOR_STORE_URL="sqlite:///environment.db",
         CANDOR_ANONYMITY_MIN_GROUP="9",
         CANDOR_CONSENT_DO_NOT_TRACK_UNSET="true",
-        CANDOR_STORE_COLOUR="ignored",
     )
     assert config.store.url == "sqlite:///environment.db"
     assert config.anonymity.min_group == 9
     assert config.consent.do_not_track_unset is True
+
+
+@pytest.mark.parametrize("variable", ["CANDOR_CONSENT_UNKNWN", "CANDOR_STOR_URL"])
+def test_a_misspelt_variable_is_refused(file: Path, variable: str) -> None:
+    with pytest.raises(ConfigError, match=f"{variable}: no such variable; did you mean CANDOR_"):
+        loaded(file, "", **{variable: "deny"})
+
+
+def test_other_variables_are_nobodys_business(file: Path) -> None:
+    loaded(file, "", CANDOR_CONFIG="x", CANDOR_CORPUS="y", CANDOR_CRASH_ROUNDS="1")
 
 
 def test_an_error_in_the_environment_names_its_variable(file: Path) -> None:

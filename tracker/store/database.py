@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Executable, make_url, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tracker.config import without_password
 from tracker.errors import CandorError, StoreError, StoreUnavailable
 from tracker.store import engines, migrate
 from tracker.store.breaker import Breaker
@@ -76,7 +77,7 @@ class Database:
     @property
     def shown_url(self) -> str:
         """The URL without its password."""
-        return self._url.render_as_string(hide_password=True)
+        return without_password(self._url.render_as_string(hide_password=True))
 
     async def close(self) -> None:
         """Finishes what was handed over, as far as the database goes along, then lets go of every connection."""

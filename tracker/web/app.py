@@ -6,6 +6,7 @@ No access log: of some people nothing may be written, and of the rest the events
 from __future__ import annotations
 
 import asyncio
+import resource
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -55,6 +56,8 @@ class PublicFace:
     def __init__(self, domain: Domain) -> None:
         self._domain = domain
         self.hits = Hits(domain)
+        self._listener: asyncio.Server | None = None
+        self._most_connections = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
         self._runner = web.AppRunner(
             build(domain, self.hits),
             access_log=None,
@@ -71,15 +74,31 @@ class PublicFace:
         await asyncio.to_thread(device_of, "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0")
         host, port = parse_listen(self._domain.config.tracker.listen)
         await self._runner.setup()
-        await web.TCPSite(self._runner, host, port).start()
-        bound = self._runner.addresses[0]
+        self._listener = await asyncio.get_running_loop().create_server(self._answer, host or None, port)
+        bound = self._listener.sockets[0].getsockname()
         log.listening("tracker", f"http://{bound[0]}:{bound[1]}")
         return str(bound[0]), int(bound[1])
 
+    def _answer(self) -> asyncio.Protocol:
+        """A new connection: answered, or closed at once where there are more than our share of the process's
+        files. Mail comes in through the same process, and idle readers must not keep it out."""
+        server = self._runner.server
+        assert server is not None  # noqa: S101 - set up before anybody could connect
+        return server() if len(server.connections) < self._most_connections else _TurnedAway()
+
     async def stop(self) -> None:
         """No new requests, the running ones answered, the last hits committed."""
+        if self._listener is not None:
+            self._listener.close()
         await self._runner.cleanup()
         await self.hits.close()
+
+
+class _TurnedAway(asyncio.Protocol):
+    """A connection for which there is no room."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
 
 
 def build(domain: Domain, hits: Hits) -> web.Application:
