@@ -106,6 +106,11 @@ async def _demo(folder: Path) -> None:
             ("person", "received"), [(one.address, _describe(copies[one.address])) for one in PERSONAS]
         )
 
+        click.echo(
+            f'   Uma never said anything, so [consent] unknown = "{config.consent.unknown}" decided for her. Where consent'
+            ' must come\n   first, set it to "deny": then her copy is like Dennis\'s.'
+        )
+
         _say("3. Grace, Uma and Donna open it and follow a link; so does Dennis")
         await _wait_until_read()
         for name in ("grace", "uma", "donna", "dennis"):

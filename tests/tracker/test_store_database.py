@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sqlite3
+import stat
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -454,3 +455,14 @@ async def test_a_thousand_rows_in_one_write_arrive(database: Database) -> None:
     assert (
         await database.read(lambda c: c.execute(select(func.count()).select_from(mailings)).scalar()) == 1000
     )
+
+
+async def test_nobody_else_on_the_machine_may_read_the_store(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "candor.db"
+    database = await Database.open(f"sqlite:///{file}")
+    await database.read(lambda connection: connection.execute(text("SELECT 1")))
+    modes = {one.name: stat.S_IMODE(one.stat().st_mode) for one in file.parent.iterdir()}
+    await database.close()
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert len(modes) >= 2
+    assert set(modes.values()) == {0o600}

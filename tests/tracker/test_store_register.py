@@ -584,3 +584,27 @@ async def test_a_full_batch_is_taken_down_in_one_go(
     again = await register.record(said, source=IMPORT, actor="test", now=day(1))
     assert {result.effect for result in again} == {UNCHANGED}
     assert len(await ledger(database)) == MOST_CHANGES
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("consent", "tracking_consent"),
+        ("Tracking Consent", "tracking_consent"),
+        ("tracking-consent", "tracking_consent"),
+        ("tracking_consnet", "tracking_consent"),
+        ("opt-out", "tracking_consent"),
+        ("DNT", "do_not_track"),
+        ("DoNotTrack", "do_not_track"),
+        ("contry", "country"),
+        ("asof", "as_of"),
+    ],
+)
+def test_what_was_surely_meant_as_ours_is_no_attribute(name: str, meant: str) -> None:
+    with pytest.raises(InvalidValue, match=f"did you mean {meant}"):
+        parse_statement("joe@people.example", {name: "denied"}, evidence={})
+
+
+@pytest.mark.parametrize("name", ["plan", "city", "department", "lead_score", "Kundennummer"])
+def test_an_attribute_of_one_s_own_may_have_any_other_name(name: str) -> None:
+    assert parse_statement("joe@people.example", {name: "x"}, evidence={}).attributes == {name: "x"}

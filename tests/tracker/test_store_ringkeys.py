@@ -6,7 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from support.tracking import configuration, opened
 
+from tracker.config import TokensTable
+from tracker.domain import Domain
 from tracker.errors import KeyRingError
 from tracker.keyring import load_or_create, rotate
 from tracker.store.database import Database
@@ -34,3 +37,14 @@ async def test_a_ring_that_lacks_a_key_in_use_is_refused_by_name(
     assert "/etc/candor/keys.toml" in str(caught.value)
     assert ring.newest.id.hex() in str(caught.value)
     await agree(database, ring, "keys.toml", NOW)
+
+
+async def test_no_ring_is_made_beside_a_store_that_knows_another(store_url: str, tmp_path: Path) -> None:
+    config = configuration(store_url, tmp_path)
+    async with opened(config):
+        pass
+    elsewhere = tmp_path / "elsewhere" / "keys.toml"
+    lost = config.model_copy(update={"tokens": TokensTable(keys_file=str(elsewhere))})
+    with pytest.raises(KeyRingError, match="there is no key ring"):
+        await Domain.open(lost)
+    assert not elsewhere.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -218,3 +219,27 @@ async def test_one_connection_carries_many_hits(domain: Domain, client: Client) 
     answer = await client.octets(f"{one}\r\n{one}Connection: close\r\n\r\n".encode())
     assert (answer.head + answer.body).count(PIXEL) == 2
     assert len(await domain.events.list()) == 2
+
+
+async def test_the_page_of_nobody_says_that_its_mail_is_not_measured(client: Client) -> None:
+    answer = await client.ask("/p")
+    assert answer.status == 200
+    assert "not measured" in answer.text
+
+
+@pytest.mark.parametrize("store_kind", ["sqlite"])
+async def test_readers_beyond_our_share_of_the_process_s_files_are_turned_away_at_once(
+    domain: Domain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tracker.web.app.resource.getrlimit", lambda _: (4, 4))
+    face = PublicFace(domain)
+    host, port = await face.start()
+    try:
+        opened = [await asyncio.open_connection(host, port) for _ in range(2)]
+        await asyncio.sleep(0)
+        late_reader, late_writer = await asyncio.open_connection(host, port)
+        assert await late_reader.read() == b""
+        for _, writer in [*opened, (late_reader, late_writer)]:
+            writer.close()
+    finally:
+        await face.stop()
