@@ -252,3 +252,14 @@ def test_erasing_reaches_what_was_sent(candor: Installation) -> None:
     shown = candor.call("message", "show", copies[JOE].message.hex(), "--json").json
     assert [one["recipient"] for one in shown["deliveries"]] == [None]
     assert "(erased)" in candor.call("message", "show", copies[JOE].message.hex()).out
+
+
+def test_a_store_that_was_not_there_is_made_and_said(tmp_path: Path) -> None:
+    config = tmp_path / "candor.toml"
+    config.write_text(
+        f'[store]\nurl = "sqlite:///{tmp_path}/new.db"\n[tokens]\nkeys_file = "{tmp_path}/keys.toml"\n'
+    )
+    first, second = (call("message", "list", "--config", config) for _ in range(2))
+    assert (first.code, second.code) == (0, 0)
+    assert f"made a new store, {tmp_path}/new.db" in first.err
+    assert second.err == ""

@@ -64,7 +64,11 @@ def with_domain(config_file: Path | None, work: Callable[[Domain], Awaitable[T]]
     async def main() -> T:
         config = load(config_file, Config, foreign=RELAY_TABLES)
         log.configure(config.log.format, "warning", lasting=False)  # standard output is the command's own
+        file = Path(config.store.url.removeprefix("sqlite:///"))
+        fresh = config.store.url.startswith("sqlite:///") and not file.exists()  # noqa: ASYNC240 - a command
         domain = await Domain.open(config)
+        if fresh:  # in the wrong folder, or without --config, that is not what was meant
+            click.echo(f"candor: made a new store, {printable(file)}", err=True)
         try:
             return await work(domain)
         finally:
