@@ -95,7 +95,7 @@ class Hits:
         now = self._clock()
         try:
             if token.mode is Mode.AGGREGATE and token.kind is Kind.OPEN:  # it names the mailing, and nobody
-                await self._domain.database.write(counts.counting_aggregate(token.subject))
+                await self._count_aggregate(token.subject, now)
                 return untracked("aggregate")
             sent = await self._domain.deliveries.sent(token.subject)
             if sent is None:
@@ -150,11 +150,17 @@ class Hits:
                 counts.counting_anonymous(sent, kind, token.link, now, self._domain.ring, min_group)
             )
         elif decision.mode is Mode.AGGREGATE:
-            await database.write(counts.counting_aggregate(sent.mailing_id))
+            await self._count_aggregate(sent.mailing_id, now)
         elif decision.mode is Mode.HYGIENE and sent.contact.id is not None:
             verdict = classify(Hit(kind=kind, user_agent=user_agent, since_accepted=_since(sent, now)))
             if verdict.kind not in MACHINES:  # a prefetch is no sign of life
                 await database.write(counts.noting_hygiene(sent.contact.id, now))
+
+    async def _count_aggregate(self, mailing: bytes, now: datetime) -> None:
+        domain = self._domain
+        await domain.database.change(
+            counts.counting_aggregate(mailing, now, domain.ring, domain.config.anonymity.min_group)
+        )
 
 
 def with_suffix(token: Token) -> str:
