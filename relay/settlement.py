@@ -16,7 +16,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from relay import log
-from relay.compiled import Compiled, Compiler, normal_form
+from relay.compiled import Compiled, Compiler
 from relay.config import OverrideTable
 from relay.dsn import Failure, failure_report
 from relay.outcome import Outcome, Status
@@ -247,7 +247,8 @@ class Settlement:
             delivery_id=report.id,
             position=0,
             recipient=recipient,
-            normal=normal_form(recipient) or recipient.address,
+            # Nobody asks who a report went to, and an erased sender's address must not be written anew.
+            normal=None,
             decision=untracked("null-sender"),
         )
         message = self._compiler.compile(report)

@@ -15,6 +15,7 @@ from support.people import (
     DENIED,
     GRANTED,
     READER_IP,
+    SENDER,
     URLS,
     USER_AGENT,
     Copy,
@@ -27,9 +28,10 @@ from support.people import (
     tell,
     with_page,
 )
-from support.sites import Program, Site, command, domain_of, running, site
+from support.sites import Program, Site, command, domain_of, running, site, until
 from support.stores import Stores
-from support.upstream import ScriptedUpstream
+from support.upstream import ScriptedUpstream, on, say
+from support.waiting import nothing_waits
 
 from relay.store.schema import queue, spool
 from tracker.consent import Consent, DoNotTrack
@@ -188,3 +190,18 @@ async def test_a_store_s_errors_name_no_address_in_the_log(tmp_path: Path, store
             assert await program.stop() == 0
         assert "outcome-lost" in program.log
         assert_names_nobody(program.log)
+
+
+async def test_a_report_to_an_erased_sender_does_not_write_their_address_anew(
+    store_url: str, tmp_path: Path
+) -> None:
+    refused = on("rcpt", say("550 5.1.1 No such user"), match=DENIED)
+    async with ScriptedUpstream(refused) as upstream:
+        where = site(tmp_path, store_url, upstream.url)
+        async with running(where) as domain:
+            await domain.erasure.erase(SENDER, actor="test", now=datetime.now(UTC))
+            assert (await send(where.smtp_port, newsletter(), GRANTED, DENIED))[0] == 250
+            await until(lambda: nothing_waits(domain), "the report has left")
+            assert any(SENDER in one.addresses for one in upstream.received)
+            named = {row["recipient"] for row in await rows(domain, deliveries)}
+            assert named == {GRANTED, DENIED, None}
