@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from support.stores import dump
 
 from tracker.errors import KeyRingError
 from tracker.keyring import load_or_create, rotate
@@ -34,3 +36,11 @@ async def test_a_ring_that_lacks_a_key_in_use_is_refused_by_name(
     assert "/etc/candor/keys.toml" in str(caught.value)
     assert ring.newest.id.hex() in str(caught.value)
     await agree(database, ring, "keys.toml", NOW)
+
+
+async def test_a_ring_with_another_permanent_secret_is_refused(database: Database, ring: KeyRing) -> None:
+    await agree(database, ring, "keys.toml", NOW)
+    with pytest.raises(KeyRingError, match=r"/etc/candor/keys\.toml: \[permanent\]"):
+        await agree(database, replace(ring, permanent=b"p" * 32), "/etc/candor/keys.toml", NOW)
+    await agree(database, ring, "keys.toml", NOW)
+    assert ring.permanent.hex() not in repr(await dump(database)).lower()

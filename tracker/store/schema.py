@@ -98,6 +98,7 @@ ring_keys = Table(
     "ring_keys",
     metadata,
     _key("key_id", LargeBinary(3)),
+    Column("permanent", Id, nullable=False),  # fingerprint of the permanent secret that came with it
     Column("first_used", Moment, nullable=False),
 )
 

@@ -188,6 +188,7 @@ def upgrade() -> None:
     op.create_table(
         "ring_keys",
         sa.Column("key_id", sa.LargeBinary(length=3), nullable=False),
+        sa.Column("permanent", sa.LargeBinary(length=16), nullable=False),
         sa.Column("first_used", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("key_id", name=op.f("pk_ring_keys")),
     )
