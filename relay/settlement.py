@@ -16,7 +16,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from relay import log
-from relay.compiled import Compiled, Compiler, normal_form
+from relay.compiled import Compiled, Compiler
 from relay.config import OverrideTable
 from relay.dsn import Failure, failure_report
 from relay.outcome import Outcome, Status
@@ -30,6 +30,7 @@ from tracker.errors import StoreError, StoreUnavailable
 from tracker.store import deliveries
 from tracker.store.database import Statement, execute
 from tracker.store.register import overriding
+from tracker.tokens import KeyRing
 
 Outcomes = Mapping[bytes, Outcome]
 """By delivery id."""
@@ -72,7 +73,7 @@ class Settlement:
     async def record(self, message: Compiled, addressed: Sequence[Addressed]) -> bool:
         """Writes down message and deliveries, as returned until we know better: should this process die now,
         that is what they are. False when the store does not take it."""
-        statements = recording(message, addressed, Status.RETURNED)
+        statements = recording(message, addressed, Status.RETURNED, self._domain.ring)
         passed_over = [one.normal for one in addressed if one.decision.override and one.normal]
         try:
             if passed_over:
@@ -204,9 +205,10 @@ class Settlement:
             if one.delivery_id in final and final[one.delivery_id].status is Status.ACCEPTED
         ]
         return (
-            *settling(mine, final),
-            # Consent was asked again for this try: the record says what the copy that went out really carries.
+            # Consent was asked again for this try: the record says what the copy that went out really carries, before
+            # it says who got one.
             deliveries.narrowing(taken),
+            *settling(mine, final),
             *self._reporting(submission, mine, final, expired),
             deferring(again, self._queue.lease),
             *removing(settled, submission.id, self._queue.lease),
@@ -245,12 +247,13 @@ class Settlement:
             delivery_id=report.id,
             position=0,
             recipient=recipient,
-            normal=normal_form(recipient) or recipient.address,
+            # Nobody asks who a report went to, and an erased sender's address must not be written anew.
+            normal=None,
             decision=untracked("null-sender"),
         )
         message = self._compiler.compile(report)
         return (
-            *recording(message, [sender], Status.QUEUED),
+            *recording(message, [sender], Status.QUEUED, self._domain.ring),
             *self._queue.keeping(report, [_waiting(sender)], mine=False, tried=False),
         )
 
@@ -291,7 +294,9 @@ class Settlement:
         self._queue.let_go(unsaved.ids)
 
 
-def recording(message: Compiled, addressed: Sequence[Addressed], status: Status) -> tuple[Statement, ...]:
+def recording(
+    message: Compiled, addressed: Sequence[Addressed], status: Status, ring: KeyRing
+) -> tuple[Statement, ...]:
     """The statements that write down a message and its deliveries."""
     submission, controls, options = message.submission, message.controls, message.controls.options
     row = deliveries.Message(
@@ -320,7 +325,7 @@ def recording(message: Compiled, addressed: Sequence[Addressed], status: Status)
         )
         for one in addressed
     ]
-    return deliveries.recording(row, sent)
+    return deliveries.recording(row, sent, ring)
 
 
 def settling(

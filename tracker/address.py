@@ -1,7 +1,8 @@
 """The normal form under which a person's address is kept and found.
 
 Addresses match without regard to case, composed alike (NFC, RFC 6530 10.1) and with the domain in its IDNA form
-(UTS 46, RFC 5891); `+tag` parts belong to the address. The form is a key, never what a message is sent to.
+(UTS 46, RFC 5891), quoted only where they must be (RFC 5321 4.1.2); `+tag` parts belong to the address. The form
+is a key, never what a message is sent to.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from tracker.errors import InvalidAddress
 
 _MAX_OCTETS = 320  # 64 for the local part, 255 for the domain, the @ (RFC 3696 errata 1690 is stricter)
 _PLAIN_DOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9])?)*\.?\Z")
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"\Z', re.DOTALL)
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_BARE = re.compile(r'[^\s"(),:;<>@\[\\\]]+\Z')  # what a local part may hold without quotes, and dots anywhere
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # surrogates: octets that were no UTF-8
 
 
@@ -47,7 +51,26 @@ def normalize(address: str) -> str:
         raise InvalidAddress(
             f"{address!r} is not a mail address: control characters, no UTF-8, or longer than {_MAX_OCTETS}"
         )
-    return f"{unicodedata.normalize('NFC', local.lower())}@{normalize_domain(domain)}"
+    normal = f"{_local_part(local, address)}@{normalize_domain(domain)}"
+    if len(normal.encode()) > _MAX_OCTETS:  # a form has itself for its form, so it keeps to the limit too
+        raise InvalidAddress(f"{address!r} is not a mail address: longer than {_MAX_OCTETS} octets")
+    return normal
+
+
+def _local_part(local: str, address: str) -> str:
+    """One spelling for one mailbox: quotes and backslashes only where they are needed (RFC 5321 4.1.2), or a refusal
+    of `bob@x` would not hold for `"bob"@x`, which the same person reads."""
+    if _QUOTED.match(local):
+        local = _ESCAPED.sub(r"\1", local[1:-1])
+    elif '"' in local or "\\" in local:
+        raise InvalidAddress(
+            f"{address!r} is not a mail address: a quote without its other, or a stray backslash"
+        )
+    text = unicodedata.normalize("NFC", local.lower())
+    if _BARE.match(text):
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def domain_of(address: str) -> str:

@@ -28,7 +28,7 @@ class Domain:
         self.policy: Policy = config.consent.policy()
         self.contacts = Contacts(database, ring)
         self.register = Register(database, ring)
-        self.deliveries = Deliveries(database)
+        self.deliveries = Deliveries(database, ring)
         self.events = Events(database)
         self.erasure = Erasure(database, ring)
 

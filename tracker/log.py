@@ -51,12 +51,9 @@ def bad_token(kind: str) -> None:
     _log.debug("bad-token", kind=kind)
 
 
-def answered_late(kind: str) -> None:
-    _log.warning("answered-before-commit", kind=kind)
-
-
-def hit_lost(kind: str, reason: str) -> None:
-    _log.warning("hit-lost", kind=kind, reason=reason)
+def hits_in_trouble(late: int, lost: int, reasons: str) -> None:
+    """Totals since the last such line: a line for each would be one about somebody who may have declined."""
+    _log.warning("hits-late-or-lost", answered_before_commit=late, lost=lost, reasons=reasons)
 
 
 def request_failed(reason: str) -> None:

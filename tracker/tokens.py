@@ -165,6 +165,14 @@ def mailing_id(name: str, ring: KeyRing) -> bytes:
     return hashlib.blake2b(name.encode(), key=key, digest_size=ID_OCTETS, person=b"candor-mailing").digest()
 
 
+def person_key(mailing: bytes, address: str, ring: KeyRing) -> bytes:
+    """Who a person (by normal form) is within one mailing: says neither who, nor that it is anybody of another."""
+    key = ring.permanent
+    return hashlib.blake2b(
+        mailing + address.encode(), key=key, digest_size=16, person=b"candor-person"
+    ).digest()
+
+
 def _mac(body: bytes, key: Key) -> bytes:
     return hashlib.blake2b(body, key=key.secret, digest_size=MAC_OCTETS, person=_PERSON).digest()
 

@@ -62,7 +62,7 @@ async def seed(folder: str, granted: bool) -> list[str]:
         )
         for one in sent
     ]
-    await domain.database.write(*deliveries.recording(message, sent), within=60)
+    await domain.database.write(*deliveries.recording(message, sent, domain.ring), within=60)
     await domain.database.write(*deliveries.settling(tries), within=60)
     paths = []
     for one in sent:

@@ -9,12 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import text
 from support.people import (
     CLIENT_IP,
     DENIED,
     GRANTED,
     READER_IP,
+    SENDER,
     URLS,
     USER_AGENT,
     Copy,
@@ -27,9 +29,10 @@ from support.people import (
     tell,
     with_page,
 )
-from support.sites import Program, Site, command, domain_of, running, site
+from support.sites import Program, Site, command, domain_of, running, site, until
 from support.stores import Stores
-from support.upstream import ScriptedUpstream
+from support.upstream import ScriptedUpstream, on, say
+from support.waiting import nothing_waits
 
 from relay.store.schema import queue, spool
 from tracker.consent import Consent, DoNotTrack
@@ -147,8 +150,18 @@ async def one_clicks(
 
 def _same(row: dict[str, Any]) -> dict[str, Any]:
     """Without what differs between any two runs: ids, times, ports."""
-    varying = ("id", "_at", "_as_of", "timestamp", "port", "url", "host", "upstream")
-    secret = ("salt", "commitment", "previous", "hash", "content", "first_used", "first_seen")
+    varying = ("id", "_at", "_as_of", "timestamp", "port", "url", "host", "upstream", "doubt")
+    secret = (
+        "salt",
+        "commitment",
+        "previous",
+        "hash",
+        "content",
+        "first_used",
+        "first_seen",
+        "person_key",
+        "permanent",
+    )
     return {
         key: value for key, value in row.items() if key not in ("at", *secret) and not key.endswith(varying)
     }
@@ -170,9 +183,28 @@ async def test_a_store_s_errors_name_no_address_in_the_log(tmp_path: Path, store
     async with stores.fresh("sqlite", tmp_path) as store_url, ScriptedUpstream() as upstream:
         where = site(tmp_path, store_url, upstream.url)
         async with started(where) as (program, domain):
-            await domain.database.change(lambda connection: connection.execute(text("DROP TABLE audiences")))
+            await domain.database.change(
+                lambda connection: connection.execute(text("DROP TABLE audience_members"))
+            )
             await domain.database.change(lambda connection: connection.execute(text("DROP TABLE attempts")))
             assert (await send(where.smtp_port, newsletter(), GRANTED, DENIED))[0] == 250
             assert await program.stop() == 0
         assert "outcome-lost" in program.log
         assert_names_nobody(program.log)
+
+
+@pytest.mark.parametrize("erased", [True, False])
+async def test_a_report_to_an_erased_sender_does_not_write_their_address_anew(
+    store_url: str, tmp_path: Path, erased: bool
+) -> None:
+    refused = on("rcpt", say("550 5.1.1 No such user"), match=DENIED)
+    async with ScriptedUpstream(refused) as upstream:
+        where = site(tmp_path, store_url, upstream.url)
+        async with running(where) as domain:
+            if erased:  # and who is not may be by the time it is written
+                await domain.erasure.erase(SENDER, actor="test", now=datetime.now(UTC))
+            assert (await send(where.smtp_port, newsletter(), GRANTED, DENIED))[0] == 250
+            await until(lambda: nothing_waits(domain), "the report has left")
+            assert any(SENDER in one.addresses for one in upstream.received)
+            named = {row["recipient"] for row in await rows(domain, deliveries)}
+            assert named == {GRANTED, DENIED, None}

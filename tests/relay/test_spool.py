@@ -72,7 +72,7 @@ async def test_what_was_decided_at_first_comes_back_with_it(
     people = [addressed("a@example.org", TRACKED), addressed("b@example.org", position=1)]
     message = submission("a@example.org", "b@example.org")
     compiled = Compiler(Rules(), ring, {}).compile(message)
-    await database.write(*recording(compiled, people, Status.RETURNED))
+    await database.write(*recording(compiled, people, Status.RETURNED, ring))
     await queued(database, message, people, queue)
     (claimed,) = await claim(database, "me")
     assert [one.sent for one in claimed.waiting] == [one.decision for one in people]

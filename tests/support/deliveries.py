@@ -9,6 +9,7 @@ from tracker.consent import Decision, Mode, untracked
 from tracker.events import Event, EventKind, Verdict, VerdictKind
 from tracker.store.database import Database
 from tracker.store.deliveries import Attempt, Delivery, Mailing, Message, recording
+from tracker.tokens import Key, KeyRing
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 
@@ -79,6 +80,10 @@ def an_event(delivery: int = 1, **changes: Any) -> Event:
     return Event(**(values | changes))
 
 
-async def record(database: Database, message: Message, *sent: Delivery) -> None:
+RING = KeyRing(newest=Key(id=b"ids", secret=b"s" * 32), keys={}, permanent=b"p" * 32)
+"""For tests that do not care with which."""
+
+
+async def record(database: Database, message: Message, *sent: Delivery, ring: KeyRing = RING) -> None:
     """Writes a message and its deliveries down."""
-    await database.write(*recording(message, sent))
+    await database.write(*recording(message, sent, ring))

@@ -144,7 +144,7 @@ async def send(domain: Domain, mail: Mail) -> dict[str, Copy]:
         for position, (recipient, decision) in enumerate(mail.to.items())
     ]
     tries = [_attempt(mail, one.id) for one in made] if mail.status != "new" else []
-    await domain.database.write(*deliveries.recording(message, made))
+    await domain.database.write(*deliveries.recording(message, made, domain.ring))
     await domain.database.write(*deliveries.settling(tries))
     return {
         str(one.recipient): Copy(

@@ -25,6 +25,17 @@ SECRET = b"s" * 32
         ("JOSÉ@example.com", "josé@example.com"),
         ("jose\u0301@example.com", "jos\u00e9@example.com"),
         ('"a@b"@example.com', '"a@b"@example.com'),
+        ('"bob"@example.com', "bob@example.com"),
+        ('"b\\ob"@example.com', "bob@example.com"),
+        ('"\\B\\o\\b.miller+news"@Example.com', "bob.miller+news@example.com"),
+        ('"jose\u0301"@example.com', "jos\u00e9@example.com"),
+        ('"bob miller"@example.com', '"bob miller"@example.com'),
+        ('"bob\\ miller"@example.com', '"bob miller"@example.com'),
+        ('"a\\"b\\\\c"@example.com', '"a\\"b\\\\c"@example.com'),
+        ('"a..b"@example.com', "a..b@example.com"),
+        ("a..b@example.com", "a..b@example.com"),
+        ('""@example.com', '""@example.com'),
+        ('"\u037e"@example.com', '";"@example.com'),
         ("bob@[192.0.2.1]", "bob@[192.0.2.1]"),
         ("bob@[IPv6:2001:DB8::1]", "bob@[ipv6:2001:db8::1]"),
         ("bob@under_score.example", "bob@under_score.example"),
@@ -51,6 +62,14 @@ def test_spellings_of_one_address_have_one_form(written: str, normal: str) -> No
         "bob\udcff@example.com",
         "bob@\udcff.example",
         "b" * 310 + "@example.com",
+        " ".join("b" * 154) + "@example.com",
+        '"@b.c',
+        '"bob@example.com',
+        'bob"@example.com',
+        'b"o"b@example.com',
+        '"b"ob"@example.com',
+        '"bob\\"@example.com',
+        "b\\ob@example.com",
     ],
 )
 def test_what_is_no_address_is_refused(written: str) -> None:
@@ -58,7 +77,14 @@ def test_what_is_no_address_is_refused(written: str) -> None:
         normalize(written)
 
 
-@given(st.text(max_size=40) | st.builds("{}@{}".format, st.text(max_size=20), st.text(max_size=20)))
+_LOCAL_PARTS = st.text(alphabet=st.sampled_from('ab .;@"\\\u0301\u037e\u0085\u00e9'), max_size=10)
+
+
+@given(
+    st.text(max_size=40)
+    | st.builds('"{}"@example.com'.format, _LOCAL_PARTS)
+    | st.builds("{}@{}".format, st.text(max_size=20), st.text(max_size=20))
+)
 def test_any_text_has_a_settled_form_or_is_refused(written: str) -> None:
     try:
         normal = normalize(written)

@@ -19,7 +19,7 @@ from tracker import log
 log.configure({style!r}, {level!r})
 log.bad_token("click")
 log.listening("tracker", "http://127.0.0.1:8080")
-log.answered_late("open")
+log.hits_in_trouble(1, 0, "")
 logging.getLogger("some.library").info("joe@people.example")
 logging.getLogger("some.library").warning("something is wrong")
 """
@@ -42,9 +42,9 @@ def lines(style: str, level: str) -> list[str]:
 @pytest.mark.parametrize(
     ("level", "events"),
     [
-        ("debug", ["bad-token", "listening", "answered-before-commit"]),
-        ("info", ["listening", "answered-before-commit"]),
-        ("warning", ["answered-before-commit"]),
+        ("debug", ["bad-token", "listening", "hits-late-or-lost"]),
+        ("info", ["listening", "hits-late-or-lost"]),
+        ("warning", ["hits-late-or-lost"]),
         ("error", []),
     ],
 )

@@ -155,13 +155,15 @@ async def test_where_nobody_was_measured_there_is_no_rate(domain: Domain) -> Non
 
 
 async def test_counts_without_names_stand_beside_and_belong_to_the_mailing(domain: Domain) -> None:
-    people = {f"p{n}@x.example": ANONYMOUS for n in range(5)} | {"q@x.example": AGGREGATE}
+    people = {f"p{n}@x.example": ANONYMOUS for n in range(5)} | {
+        f"q{n}@x.example": AGGREGATE for n in range(5)
+    }
     first, second = [await send(domain, Mail(to=people)) for _ in range(2)]
     async with serving(domain) as (client, _):
         for copies in (first, second):
             await client.ask(copies["p0@x.example"].link(2))
-            await client.ask(copies["q@x.example"].pixel)
-    report = await report_message(domain, first["q@x.example"].message)
+            await client.ask(copies["q0@x.example"].pixel)
+    report = await report_message(domain, first["q0@x.example"].message)
     counted = {(one["scope"], one["kind"], one["link"]): one["count"] for one in report.mailing_counts}
     assert counted == {("group", "clicked", 2): 2, ("aggregate", "opened", None): 2}
     assert report.identified[EventKind.CLICKED].total == 0

@@ -127,7 +127,7 @@ async def test_making_somebody_known_changes_nobody_who_is(
     database: Database, ring: KeyRing, register: Register
 ) -> None:
     await say(register, Statement(address=BOB, consent=Consent.GRANTED))
-    await database.write(knowing({BOB, "al@example.org"}, NOW), knowing([BOB], NOW))
+    await database.write(knowing({BOB, "al@example.org"}, NOW, ring), knowing([BOB], NOW, ring))
     known = await Contacts(database, ring).ask([BOB, "al@example.org"])
     assert known[BOB].consent is Consent.GRANTED
     assert known["al@example.org"].id is not None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.deliveries import NOW, a_delivery, a_message, id_of, record
+from support.deliveries import NOW, RING, a_delivery, a_message, an_attempt, id_of, record
 from support.stores import Stores, dump
 
 from tracker.consent import Mode
@@ -16,7 +16,7 @@ from tracker.events import EventKind
 from tracker.store.contacts import Contacts
 from tracker.store.counts import counting_aggregate, counting_anonymous, month_of, noting_hygiene, totals
 from tracker.store.database import Database
-from tracker.store.deliveries import Deliveries, Sent
+from tracker.store.deliveries import Deliveries, Sent, settling
 from tracker.store.erasure import Erasure
 from tracker.store.register import Register, Source, Statement
 from tracker.tokens import KeyRing
@@ -34,9 +34,10 @@ async def audience(database: Database, **sizes: int) -> dict[str, list[Sent]]:
         for number, group in enumerate(groups)
     ]
     await record(database, a_message(), *sent)
+    await database.write(*settling([an_attempt(number) for number in range(len(sent))]))
     found: dict[str, list[Sent]] = {}
     for delivery, group in zip(sent, groups, strict=True):
-        known = await Deliveries(database).sent(delivery.id)
+        known = await Deliveries(database, RING).sent(delivery.id)
         assert known is not None
         found.setdefault(group, []).append(known)
     return found
@@ -157,10 +158,83 @@ async def test_who_of_a_cell_it_was_leaves_no_trace(
     assert dumps[0]["events"] == []
 
 
-async def test_an_aggregate_pixel_counts_for_its_mailing_and_nothing_else(database: Database) -> None:
-    await record(database, a_message(), a_delivery(1, mode=Mode.AGGREGATE))
+async def cells(database: Database) -> list[tuple[str, str, int]]:
+    return sorted((row["scope"], row["grp"], row["n"]) for row in (await dump(database))["counts"])
+
+
+@pytest.mark.parametrize("mode", [Mode.ANONYMOUS, Mode.AGGREGATE])
+async def test_many_messages_of_a_mailing_to_one_person_are_an_audience_of_one(
+    database: Database, ring: KeyRing, mode: Mode
+) -> None:
+    for number in range(LEAST):
+        await record(database, a_message(number), a_delivery(number, mode=mode, message_id=id_of(number)))
+    await database.write(*settling([an_attempt(number) for number in range(LEAST)]))
+    sent = await Deliveries(database, RING).sent(id_of(1))
+    assert sent is not None
+    if mode is Mode.ANONYMOUS:
+        await hit(database, ring, sent)
+    else:
+        await database.change(counting_aggregate(id_of(1), NOW, ring, LEAST))
+    assert await cells(database) == [("month", "", 1)]
+    [member] = (await dump(database))["audience_members"]
+    assert "bob" not in repr(member)
+
+
+@pytest.mark.parametrize("status", ["deferred", "bounced", "returned"])
+async def test_who_got_no_copy_hides_nobody(database: Database, ring: KeyRing, status: str) -> None:
+    people = [a_delivery(number, f"p{number}@example.org", mode=Mode.ANONYMOUS) for number in range(LEAST)]
+    await record(database, a_message(), *people)
+    # One of them three times over: upstream put him off, twice.
+    tries = [an_attempt(0, status="deferred"), an_attempt(0, status="deferred")]
+    await database.write(*settling(tries))
+    rest = [an_attempt(number) for number in range(LEAST - 1)]
+    await database.write(*settling([*rest, an_attempt(LEAST - 1, status=status)]))
+    sent = await Deliveries(database, RING).sent(id_of(0))
+    assert sent is not None
+    await hit(database, ring, sent)
+    assert await cells(database) == [("month", "", 1)]
+    await database.write(*settling([an_attempt(LEAST - 1)]))
+    await hit(database, ring, sent)
+    assert await cells(database) == [("group", "", 1), ("month", "", 1)]
+
+
+async def test_an_erased_person_is_of_no_audience_any_more(database: Database, ring: KeyRing) -> None:
+    people = (await audience(database, staff=LEAST))["staff"]
+    await Erasure(database, ring).erase("p0@example.org", actor="test", now=NOW)
+    assert len((await dump(database))["audience_members"]) == LEAST - 1
+    await database.write(*settling([an_attempt(0)]))  # written late
+    assert len((await dump(database))["audience_members"]) == LEAST - 1
+    await hit(database, ring, people[1])
+    assert await cells(database) == [("month", "", 1)]
+
+
+@pytest.mark.parametrize(("size", "cell"), [(LEAST - 1, "month"), (LEAST, "aggregate")])
+async def test_an_aggregate_pixel_of_too_few_counts_for_the_month(
+    database: Database, ring: KeyRing, size: int, cell: str
+) -> None:
+    people = [a_delivery(number, f"p{number}@example.org", mode=Mode.AGGREGATE) for number in range(size)]
+    await record(database, a_message(), *people)
+    await database.write(*settling([an_attempt(number) for number in range(size)]))
+    await database.change(counting_aggregate(id_of(1), NOW, ring, LEAST))
+    assert await cells(database) == [(cell, "", 1)]
+
+
+async def test_an_aggregate_pixel_of_a_mailing_nobody_knows_counts_nothing(
+    database: Database, ring: KeyRing
+) -> None:
+    await database.change(counting_aggregate(id_of(9), NOW, ring, LEAST))
+    assert await cells(database) == []
+
+
+async def test_an_aggregate_pixel_counts_for_its_mailing_and_nothing_else(
+    database: Database, ring: KeyRing
+) -> None:
+    people = [a_delivery(number, f"p{number}@example.org", mode=Mode.AGGREGATE) for number in range(LEAST)]
+    await record(database, a_message(), *people)
+    await database.write(*settling([an_attempt(number) for number in range(LEAST)]))
     before = await dump(database)
-    await asyncio.gather(*(database.write(counting_aggregate(id_of(1))) for _ in range(10)))
+    pixel = counting_aggregate(id_of(1), NOW, ring, LEAST)
+    await asyncio.gather(*(database.change(pixel) for _ in range(10)))
     after = await dump(database)
     [row] = after["counts"]
     assert row == {

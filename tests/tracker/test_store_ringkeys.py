@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from support.stores import dump
 from support.tracking import configuration, opened
 
 from tracker.config import TokensTable
@@ -48,3 +50,11 @@ async def test_no_ring_is_made_beside_a_store_that_knows_another(store_url: str,
     with pytest.raises(KeyRingError, match="there is no key ring"):
         await Domain.open(lost)
     assert not elsewhere.exists()
+
+
+async def test_a_ring_with_another_permanent_secret_is_refused(database: Database, ring: KeyRing) -> None:
+    await agree(database, ring, "keys.toml", NOW)
+    with pytest.raises(KeyRingError, match=r"/etc/candor/keys\.toml: \[permanent\]"):
+        await agree(database, replace(ring, permanent=b"p" * 32), "/etc/candor/keys.toml", NOW)
+    await agree(database, ring, "keys.toml", NOW)
+    assert ring.permanent.hex() not in repr(await dump(database)).lower()

@@ -144,10 +144,14 @@ async def test_a_hit_leaves_what_both_days_allow_and_the_answer_is_always_right(
 ) -> None:
     decision, opens, clicks = KEPT[sent]
     found: dict[str, tuple[str, str]] = {}
+    others = {
+        f"other{n}@people.example": AGGREGATE for n in range(5)
+    }  # enough for an aggregate of the mailing
     for number, today in enumerate(TODAY):
         address = f"p{number}@people.example"
         copies = await send(
-            domain, Mail(to={address: decision}, campaign=today, sender=f"s{number}@shop.example")
+            domain,
+            Mail(to={address: decision} | others, campaign=today, sender=f"s{number}@shop.example"),
         )
         await arrange(domain, address, today)
         before = await dump(domain)

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 from support.stores import PostgresServer
 from support.tracking import (
     SUFFIX,
@@ -110,9 +111,13 @@ async def test_with_the_file_locked_links_lead_on_and_what_is_lost_is_counted(
         copy = await to_joe(domain)
         with closing(sqlite3.connect(file_of(store_url), isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            answers = await answers_while_away(client, copy)
-            await until_nothing_runs(face)
+            with capture_logs() as lines:
+                answers = await answers_while_away(client, copy)
+                assert [line for line in lines if not line["event"].startswith("store-")] == []
+                await until_nothing_runs(face)
             assert face.hits.lost == 40
+            [told] = [line for line in lines if not line["event"].startswith("store-")]
+            assert told["lost"] == 40
             other.execute("ROLLBACK")
         assert {answer.body for answer in answers[::2]} == {PIXEL}
         assert {answer.location for answer in answers[1::2]} == {URLS[0].encode()}

@@ -13,7 +13,7 @@ from tracker.address import erased_key, normalize
 from tracker.consent import Consent, Contact, DoNotTrack
 from tracker.errors import NotFound
 from tracker.store.database import Database, Statement
-from tracker.store.schema import Moment, contacts
+from tracker.store.schema import Id, Moment, contacts
 from tracker.tokens import KeyRing
 
 _ASKED = (
@@ -31,13 +31,27 @@ _BY_ERASED_KEY = select(*_ASKED).where(contacts.c.erased_key.in_(bindparam("keys
 
 _KNOW = text(
     "INSERT INTO contacts (address, tracking_consent, do_not_track, attributes, created_at)"
-    " VALUES (:address, 'unknown', 'unset', '{}', :created_at) ON CONFLICT (address) DO NOTHING"
-).bindparams(bindparam("created_at", type_=Moment))
+    " SELECT CAST(:address AS TEXT), 'unknown', 'unset', '{}', :created_at"
+    " WHERE NOT EXISTS (SELECT 1 FROM contacts WHERE erased_key = :erased_key) ON CONFLICT (address) DO NOTHING"
+).bindparams(bindparam("created_at", type_=Moment), bindparam("erased_key", type_=Id))
 
 
-def knowing(addresses: Iterable[str], at: datetime) -> Statement:
-    """The statement that makes contacts of those who are none yet, in normal form; it changes nobody else."""
-    return _KNOW, [{"address": address, "created_at": at} for address in sorted(addresses)]
+def knowing(addresses: Iterable[str], at: datetime, ring: KeyRing) -> Statement:
+    """The statement that makes contacts of those who are none yet, in normal form; it changes nobody else, and an
+    erased person it leaves erased."""
+    return _KNOW, [
+        {"address": address, "erased_key": erased_key(address, ring.permanent), "created_at": at}
+        for address in sorted(addresses)
+    ]
+
+
+def erased_among(connection: Connection, addresses: Collection[str], ring: KeyRing) -> dict[str, Contact]:
+    """Those of the addresses (in normal form) whose person was erased."""
+    keys = {erased_key(address, ring.permanent): address for address in addresses}
+    if not keys:
+        return {}
+    rows = connection.execute(_BY_ERASED_KEY, {"keys": list(keys)})
+    return {keys[bytes(row.erased_key)]: contact_of(row) for row in rows}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,14 +97,8 @@ class Contacts:
 
     def _fetch(self, connection: Connection, addresses: list[str]) -> dict[str, Contact]:
         found = {row.address: contact_of(row) for row in connection.execute(_BY_ADDRESS, {"keys": addresses})}
-        missing = {
-            erased_key(address, self._ring.permanent): address
-            for address in addresses
-            if address not in found
-        }
-        if missing:
-            for row in connection.execute(_BY_ERASED_KEY, {"keys": list(missing)}):
-                found[missing[bytes(row.erased_key)]] = contact_of(row)
+        # Erased wins, whatever stands beside it: doubt never tracks.
+        found |= erased_among(connection, addresses, self._ring)
         return found
 
 

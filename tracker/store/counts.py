@@ -2,7 +2,8 @@
 
 A cell that could point at a person is never written. Where a group's audience in a mailing is below `min_group`
 the count goes to what such groups of the mailing have together, and where that too (or the mailing's whole
-anonymous audience) is below it, to the sender's total of the month.
+anonymous audience) is below it, to the sender's total of the month. So it is with an aggregate pixel of a mailing
+that too few got.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, or_, select, text, update
 
+from tracker.consent import Mode
 from tracker.events import EventKind
+from tracker.store.audience import in_small_groups, reaches
 from tracker.store.database import Statement
 from tracker.store.deliveries import Mailing, Sent, insert_mailing
-from tracker.store.schema import audiences, contacts, counts
+from tracker.store.schema import contacts, counts, mailings
 from tracker.tokens import KeyRing, mailing_id
 
 _ADD = text(
@@ -24,6 +27,7 @@ _ADD = text(
     " VALUES (:mailing_id, :scope, :grp, :kind, :position, :day, 1)"
     " ON CONFLICT (mailing_id, scope, grp, kind, position, day) DO UPDATE SET n = counts.n + 1"
 )
+_SENDER = select(mailings.c.sender).where(mailings.c.id == bindparam("b_id"))
 _LAST_OPEN = (
     update(contacts)
     .where(contacts.c.id == bindparam("b_id"))
@@ -41,27 +45,52 @@ def counting_anonymous(
     month = month_of(sent.sender, at, ring)
 
     def count(connection: Connection) -> None:
-        query = select(audiences.c.grp, audiences.c.size).where(audiences.c.mailing_id == sent.mailing_id)
-        sizes: dict[str, int] = {row.grp: row.size for row in connection.execute(query)}
+        mailing, group = sent.mailing_id, sent.group or ""
         row: dict[str, Any] = {"kind": kind.value, "grp": "", "position": position, "day": day}
-        small = sum(size for size in sizes.values() if size < min_group)
-        if sizes.get(sent.group or "", 0) >= min_group:
-            row |= {"mailing_id": sent.mailing_id, "scope": "group", "grp": sent.group or ""}
-        elif small >= min_group:
-            row |= {"mailing_id": sent.mailing_id, "scope": "other"}
+        if reaches(connection, mailing, Mode.ANONYMOUS, min_group, group):
+            row |= {"mailing_id": mailing, "scope": "group", "grp": group}
+        elif in_small_groups(connection, mailing, min_group) >= min_group:
+            row |= {"mailing_id": mailing, "scope": "other"}
         else:
-            row |= {"mailing_id": month.id, "scope": "month", "position": 0, "day": day[:7]}
-            statement, rows = insert_mailing(month)
-            connection.execute(statement, rows)
+            _count_for_month(connection, month, kind, day[:7])
+            return
         connection.execute(_ADD, [row])
 
     return count
 
 
-def counting_aggregate(mailing: bytes) -> Statement:
-    """Counts an aggregate pixel: one more for the mailing, and nothing else."""
-    row = {"mailing_id": mailing, "scope": "aggregate", "grp": "", "kind": "opened", "position": 0, "day": ""}
-    return _ADD, [row]
+def counting_aggregate(
+    mailing: bytes, at: datetime, ring: KeyRing, min_group: int
+) -> Callable[[Connection], None]:
+    """Counts an aggregate pixel: one more for the mailing where that hides its person, else for the sender's month.
+    Of a mailing that is not on record nothing is counted: nobody knows how many got it."""
+
+    def count(connection: Connection) -> None:
+        sender = connection.execute(_SENDER, {"b_id": mailing}).scalar_one_or_none()
+        if sender is None:
+            return
+        if reaches(connection, mailing, Mode.AGGREGATE, min_group):
+            row = {"mailing_id": mailing, "scope": "aggregate", "grp": "", "position": 0, "day": ""}
+            connection.execute(_ADD, [row | {"kind": EventKind.OPENED.value}])
+        else:
+            _count_for_month(connection, month_of(sender, at, ring), EventKind.OPENED, f"{at:%Y-%m}")
+
+    return count
+
+
+def _count_for_month(connection: Connection, month: Mailing, kind: EventKind, name: str) -> None:
+    """The coarsest cell there is: neither the mailing nor the link stays."""
+    statement, rows = insert_mailing(month)
+    connection.execute(statement, rows)
+    row = {
+        "mailing_id": month.id,
+        "scope": "month",
+        "grp": "",
+        "kind": kind.value,
+        "position": 0,
+        "day": name,
+    }
+    connection.execute(_ADD, [row])
 
 
 def noting_hygiene(contact_id: int, at: datetime) -> Statement:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Text, bindparam, case, exists, insert, select, text, update
+from sqlalchemy import Connection, Text, bindparam, case, exists, insert, null, select, text, update
 
-from tracker.address import domain_of
+from tracker.address import domain_of, erased_key
 from tracker.consent import Contact, Decision, Mode, untracked
-from tracker.store.contacts import contact_of, knowing
+from tracker.store.audience import joining
+from tracker.store.contacts import contact_of, erased_among, knowing
 from tracker.store.database import Database, Statement
+from tracker.store.engines import BeforeErasures
 from tracker.store.messages import latest, story
-from tracker.store.schema import attempts, contacts, deliveries, links, messages
+from tracker.store.schema import Id, attempts, contacts, deliveries, links, messages
+from tracker.tokens import KeyRing, person_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,17 +98,27 @@ _INSERT_MAILING = text(
 )
 _INSERT_MESSAGE = insert(messages)
 _INSERT_LINKS = insert(links)
-_INSERT_DELIVERIES = insert(deliveries)
+_WAIT_FOR_ERASURES = BeforeErasures()
+_NOW_ERASED = exists().where(contacts.c.erased_key == bindparam("b_erased_key", type_=Id))
+_NAMING = {
+    deliveries.c.recipient: null(),
+    deliveries.c.domain: "",
+    deliveries.c.grp: null(),
+    deliveries.c.person_key: null(),
+}
+_INSERT_DELIVERIES = insert(deliveries).values(
+    # Between the question and now somebody may have been erased: then nothing here names them any more.
+    {
+        column: case((_NOW_ERASED, nothing), else_=bindparam(f"b_{column.name}", type_=column.type))
+        for column, nothing in _NAMING.items()
+    }
+)
 _IS_ERASED = (
     exists().where(deliveries.c.id == bindparam("b_delivery")).where(deliveries.c.recipient.is_(None))
 )
 _INSERT_ATTEMPTS = insert(attempts).values(
     # Upstream likes to quote the address, and of an erased person there is none to be kept.
     text=case((_IS_ERASED, ""), else_=bindparam("b_text", type_=Text))
-)
-_GROW_AUDIENCE = text(
-    "INSERT INTO audiences (mailing_id, grp, size) VALUES (:mailing_id, :grp, :size)"
-    " ON CONFLICT (mailing_id, grp) DO UPDATE SET size = audiences.size + excluded.size"
 )
 _SETTLE = (
     update(deliveries)
@@ -160,20 +172,15 @@ def insert_mailing(mailing: Mailing) -> Statement:
     return _INSERT_MAILING, [row]
 
 
-def recording(message: Message, sent: Sequence[Delivery]) -> tuple[Statement, ...]:
+def recording(message: Message, sent: Sequence[Delivery], ring: KeyRing) -> tuple[Statement, ...]:
     """The statements that write down a message and its deliveries."""
-    groups = Counter(delivery.group or "" for delivery in sent if delivery.decision.mode is Mode.ANONYMOUS)
-    # In one order everywhere, so that writers of one mailing never wait for each other in a circle.
-    audience = [
-        {"mailing_id": message.mailing.id, "grp": group, "size": size}
-        for group, size in sorted(groups.items())
-    ]
     # Hygiene leaves its one day on the contact, so there has to be one before the hit comes: made at the hit,
     # its own date would tell the time of the open.
     known = {one.recipient for one in sent if one.decision.mode is Mode.HYGIENE and one.recipient}
     return (
+        (_WAIT_FOR_ERASURES, [{}]),
         insert_mailing(message.mailing),
-        knowing(known, message.received_at),
+        knowing(known, message.received_at, ring),
         (_INSERT_MESSAGE, [_message_row(message)]),
         (
             _INSERT_LINKS,
@@ -182,8 +189,7 @@ def recording(message: Message, sent: Sequence[Delivery]) -> tuple[Statement, ..
                 for n, url, shown in message.links
             ],
         ),
-        (_INSERT_DELIVERIES, [_delivery_row(delivery, message.received_at) for delivery in sent]),
-        (_GROW_AUDIENCE, audience),
+        (_INSERT_DELIVERIES, [_delivery_row(delivery, message, ring) for delivery in sent]),
     )
 
 
@@ -224,8 +230,9 @@ def settling(tries: Iterable[Attempt]) -> tuple[Statement, ...]:
         }
         for one in tries
     ]
+    accepted = [one.delivery_id for one in tries if one.status == "accepted"]
     # The delivery first: that waits for an erasure under way, and the attempt's text is judged after it.
-    return (_SETTLE, states), (_INSERT_ATTEMPTS, rows)
+    return (_SETTLE, states), (_INSERT_ATTEMPTS, rows), joining(accepted)
 
 
 def narrowing(decisions: Iterable[tuple[bytes, Decision]]) -> Statement:
@@ -241,9 +248,9 @@ def queueing(ids: Iterable[bytes], at: datetime) -> Statement:
 class Deliveries:
     """Reads of messages and deliveries."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, ring: KeyRing) -> None:
         self._database = database
-        self._sent = database.coalesced(_fetch_sent)
+        self._sent = database.coalesced(lambda connection, ids: _fetch_sent(connection, ids, ring))
 
     async def sent(self, delivery_id: bytes) -> Sent | None:
         """The delivery of a hit; None when there is none of that id (purged, or another store's).
@@ -276,19 +283,23 @@ def _message_row(message: Message) -> Mapping[str, Any]:
     }
 
 
-def _delivery_row(delivery: Delivery, at: datetime) -> Mapping[str, Any]:
-    decision = delivery.decision
+def _delivery_row(delivery: Delivery, message: Message, ring: KeyRing) -> Mapping[str, Any]:
+    decision, recipient = delivery.decision, delivery.recipient
+    # A later try may allow less, so whoever is tracked at all may yet belong to an audience.
+    counted = decision.mode is not Mode.UNTRACKED
     return {
         "id": delivery.id,
         "message_id": delivery.message_id,
         "position": delivery.position,
-        "recipient": delivery.recipient,
-        "domain": domain_of(delivery.recipient) if delivery.recipient else "",
-        "grp": delivery.group,
+        "b_erased_key": erased_key(recipient, ring.permanent) if recipient else None,
+        "b_recipient": recipient,
+        "b_domain": domain_of(recipient) if recipient else "",
+        "b_grp": delivery.group,
+        "b_person_key": person_key(message.mailing.id, recipient, ring) if recipient and counted else None,
         **_decision_row(decision),
         "status": delivery.status,
         "accepted_at": None,
-        "updated_at": at,
+        "updated_at": message.received_at,
     }
 
 
@@ -302,10 +313,14 @@ def decision_of(row: Any) -> Decision:
         return untracked("not-understood")
 
 
-def _fetch_sent(connection: Connection, ids: list[bytes]) -> dict[bytes, Sent]:
+def _fetch_sent(connection: Connection, ids: list[bytes], ring: KeyRing) -> dict[bytes, Sent]:
+    rows = connection.execute(_SENT, {"ids": ids}).all()
+    erased = erased_among(connection, {row.recipient for row in rows if row.recipient is not None}, ring)
     found = {}
-    for row in connection.execute(_SENT, {"ids": ids}):
-        if row.id is not None:
+    for row in rows:
+        if row.recipient in erased:  # by hash: the address alone would read as somebody new
+            contact = erased[row.recipient]
+        elif row.id is not None:
             contact = contact_of(row)
         else:  # nobody has told us of them yet; without an address they were erased
             contact = Contact(erased=row.recipient is None)

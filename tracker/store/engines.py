@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import URL, Connection, event
+from sqlalchemy import URL, ClauseElement, Connection, Executable, event, text
 from sqlalchemy.exc import DBAPIError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from tracker.errors import StoreError, StoreUnavailable
@@ -23,6 +24,30 @@ _POSTGRESQL_AWAY = ("08", "28", "3D", "40", "53", "55", "57", "58")
 down or starting up, the system's own trouble."""
 _DEADLOCK = "40"
 _BAD_DATA = "22"
+_ERASURES = 0x657261736564  # "erased": PostgreSQL's advisory locks are numbers
+
+
+class BeforeErasures(Executable, ClauseElement):
+    """As a statement: erasures wait until this transaction is over, and one under way is waited for; what comes after
+    it in the transaction sees who was erased. Writers never wait for each other here."""
+
+    inherit_cache = False
+
+
+@compiles(BeforeErasures)
+def _one_writer_anyway(_element: BeforeErasures, _compiler: Any, **_more: Any) -> str:
+    return "DELETE FROM contacts WHERE 0"  # SQLite; what is run for many rows may be no question
+
+
+@compiles(BeforeErasures, "postgresql")
+def _share_lock(_element: BeforeErasures, _compiler: Any, **_more: Any) -> str:
+    return f"SELECT pg_advisory_xact_lock_shared({_ERASURES})"
+
+
+def hold_writers(connection: Connection) -> None:
+    """For an erasure: the other side of `BeforeErasures`."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ERASURES})
 
 
 def sqlite(url: URL, patience: float, *, pool: int, writer: bool) -> AsyncEngine:

@@ -9,8 +9,10 @@ from sqlalchemy import Connection, delete, insert, null, update
 
 from tracker.address import erased_key, normalize
 from tracker.consent import Consent, DoNotTrack
+from tracker.store.audience import leaving
 from tracker.store.contacts import find
 from tracker.store.database import Database
+from tracker.store.engines import hold_writers
 from tracker.store.ledger import end_of_chain, write_chain
 from tracker.store.schema import attempts, consent_ledger, contacts, deliveries, events
 from tracker.tokens import KeyRing
@@ -36,6 +38,7 @@ class Erasure:
 
 
 def _erase(connection: Connection, address: str, actor: str, now: datetime, ring: KeyRing) -> int:
+    hold_writers(connection)  # or a delivery that is being written now would name them for ever
     link = end_of_chain(
         connection
     )  # before anybody is touched, as the register does: else they block each other
@@ -68,6 +71,7 @@ def _erase(connection: Connection, address: str, actor: str, now: datetime, ring
         )
     link.add(now, contact_id, {"attribute": "status", "new": "erased", "actor": actor})
     write_chain(connection, link)
+    leaving(connection, address)
     return _erase_deliveries(connection, address)
 
 
@@ -75,7 +79,9 @@ def _erase_deliveries(connection: Connection, address: str) -> int:
     """Cuts the person loose from what they were sent. The deliveries come first: whoever writes an event or an
     attempt of one of them is waited for, and what they wrote is found."""
     named = update(deliveries).where(deliveries.c.recipient == address).returning(deliveries.c.id)
-    ids = list(connection.execute(named.values(recipient=null(), grp=null(), domain="")).scalars())
+    ids = list(
+        connection.execute(named.values(recipient=null(), grp=null(), domain="", person_key=null())).scalars()
+    )
     removed = 0
     for start in range(0, len(ids), 900):
         some = ids[start : start + 900]

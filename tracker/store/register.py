@@ -253,7 +253,7 @@ def _current(
     found |= {missing[bytes(key)]: state for key, state in erased.items()}
     new = [address for address in wanted if address not in found]
     if new:
-        execute(connection, [knowing(new, now)])
+        execute(connection, [knowing(new, now, ring)])
         found |= _rows(connection, contacts.c.address, new)
     return found
 

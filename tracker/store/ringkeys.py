@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 
 from sqlalchemy import Connection, insert, select
@@ -21,21 +22,37 @@ async def sealed_with(database: Database) -> set[bytes]:
 async def agree(database: Database, ring: KeyRing, keys_file: str, now: datetime) -> None:
     """Checks the ring against the keys the store has seen and notes the new ones.
 
-    Raises KeyRingError when one is missing from the ring, StoreUnavailable."""
+    Raises KeyRingError when one is missing from the ring, or when the store's erased people were made unrecognisable
+    with another permanent secret; StoreUnavailable."""
+    permanent = fingerprint(ring)
 
-    def compare(connection: Connection) -> set[bytes]:
-        used = {bytes(row.key_id) for row in connection.execute(select(ring_keys.c.key_id))}
-        missing = used - ring.keys.keys()
-        if not missing:
-            new = [{"key_id": key, "first_used": now} for key in sorted(ring.keys.keys() - used)]
+    def compare(connection: Connection) -> tuple[set[bytes], bool]:
+        seen = connection.execute(select(ring_keys.c.key_id, ring_keys.c.permanent)).all()
+        used = {bytes(row.key_id) for row in seen}
+        missing, other = used - ring.keys.keys(), any(bytes(row.permanent) != permanent for row in seen)
+        if not missing and not other:
+            new = [
+                {"key_id": key, "permanent": permanent, "first_used": now}
+                for key in sorted(ring.keys.keys() - used)
+            ]
             if new:
                 connection.execute(insert(ring_keys), new)
-        return missing
+        return missing, other
 
-    missing = await database.change(compare)
+    missing, other = await database.change(compare)
     if missing:
         names = ", ".join(sorted(key.hex() for key in missing))
         raise KeyRingError(
             f"{keys_file}: the store has mail that was sealed with key {names}, which this ring lacks; "
             "its links would die. Copy the key ring from the node that made it, or from the backup"
         )
+    if other:
+        raise KeyRingError(
+            f"{keys_file}: [permanent] secret is not the one the store was made with; who was erased would not be "
+            "recognised and be tracked again. Copy the key ring from the node that made it, or from the backup"
+        )
+
+
+def fingerprint(ring: KeyRing) -> bytes:
+    """Tells one permanent secret from another, and nothing of either."""
+    return hashlib.blake2b(key=ring.permanent, digest_size=16, person=b"candor-permanent").digest()

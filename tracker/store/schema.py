@@ -98,6 +98,7 @@ ring_keys = Table(
     "ring_keys",
     metadata,
     _key("key_id", LargeBinary(3)),
+    Column("permanent", Id, nullable=False),  # fingerprint of the permanent secret that came with it
     Column("first_used", Moment, nullable=False),
 )
 
@@ -146,6 +147,7 @@ deliveries = Table(
     Column("recipient", Text, nullable=True),  # normal form; null for erased persons
     Column("domain", Text, nullable=False),
     Column("grp", Text, nullable=True),
+    Column("person_key", Id, nullable=True),  # tracker.tokens.person_key; null where untracked or erased
     Column("mode", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("opens", Boolean, nullable=False),
@@ -173,12 +175,14 @@ attempts = Table(
     Index(None, "delivery_id"),
 )
 
-audiences = Table(
-    "audiences",
+audience_members = Table(  # persons, not deliveries: whom upstream took a copy for that counts without a name
+    "audience_members",
     metadata,
     _key("mailing_id"),
-    Column("grp", Text, primary_key=True, nullable=False),  # "" for people of no group
-    Column("size", Integer, nullable=False),  # anonymous deliveries
+    Column("mode", Text, primary_key=True, nullable=False),  # anonymous, aggregate
+    Column("person_key", Id, primary_key=True, nullable=False),  # tracker.tokens.person_key
+    Column("grp", Text, nullable=False),  # "" for people of no group
+    Index(None, "mailing_id", "mode", "grp"),
 )
 
 counts = Table(

@@ -22,6 +22,7 @@ from tracker.store import counts, events
 from tracker.store.deliveries import Sent
 from tracker.tokens import Kind, Token, read
 from tracker.verdict import MACHINES, Hit, classify
+from tracker.web.trouble import Trouble
 
 PIXEL = bytes.fromhex(
     "47494638396101000100800000ffffff00000021f90401000000002c00000000010001000002024401003b"
@@ -37,6 +38,7 @@ class Hits:
         self._domain = domain
         self._clock = clock
         self._running: set[asyncio.Task[Decision]] = set()
+        self._trouble = Trouble()
         self.late = self.lost = self.bad_tokens = 0
 
     async def open(self, request: web.Request) -> web.Response:
@@ -67,6 +69,7 @@ class Hits:
     async def close(self) -> None:
         """Waits for what was answered before its commit."""
         await asyncio.gather(*self._running, return_exceptions=True)
+        self._trouble.tell()
 
     def _read(self, text: str, kind: Kind) -> Token | None:
         try:
@@ -88,14 +91,14 @@ class Hits:
         if done:
             return task.result()
         self.late += 1
-        log.answered_late(token.kind.name.lower())
+        self._trouble.late()
         return None
 
     async def _take(self, token: Token, user_agent: str) -> Decision:
         now = self._clock()
         try:
             if token.mode is Mode.AGGREGATE and token.kind is Kind.OPEN:  # it names the mailing, and nobody
-                await self._domain.database.write(counts.counting_aggregate(token.subject))
+                await self._count_aggregate(token.subject, now)
                 return untracked("aggregate")
             sent = await self._domain.deliveries.sent(token.subject)
             if sent is None:
@@ -103,14 +106,14 @@ class Hits:
             decision = self._decide(sent, token.kind)
             await self._keep(decision, sent, token, user_agent, now)
         except StoreError as error:
-            return self._lose(token, "away" if isinstance(error, StoreUnavailable) else "refused")
+            return self._lose("away" if isinstance(error, StoreUnavailable) else "refused")
         except Exception as error:  # noqa: BLE001 - the answer is fixed already: nothing may change it now
-            return self._lose(token, type(error).__name__)
+            return self._lose(type(error).__name__)
         return decision
 
-    def _lose(self, token: Token, reason: str) -> Decision:
+    def _lose(self, reason: str) -> Decision:
         self.lost += 1
-        log.hit_lost(token.kind.name.lower(), reason)
+        self._trouble.lost(reason)
         return untracked("store-unavailable")
 
     def _decide(self, sent: Sent, kind: Kind) -> Decision:
@@ -150,11 +153,17 @@ class Hits:
                 counts.counting_anonymous(sent, kind, token.link, now, self._domain.ring, min_group)
             )
         elif decision.mode is Mode.AGGREGATE:
-            await database.write(counts.counting_aggregate(sent.mailing_id))
+            await self._count_aggregate(sent.mailing_id, now)
         elif decision.mode is Mode.HYGIENE and sent.contact.id is not None:
             verdict = classify(Hit(kind=kind, user_agent=user_agent, since_accepted=_since(sent, now)))
             if verdict.kind not in MACHINES:  # a prefetch is no sign of life
                 await database.write(counts.noting_hygiene(sent.contact.id, now))
+
+    async def _count_aggregate(self, mailing: bytes, now: datetime) -> None:
+        domain = self._domain
+        await domain.database.change(
+            counts.counting_aggregate(mailing, now, domain.ring, domain.config.anonymity.min_group)
+        )
 
 
 def with_suffix(token: Token) -> str:

@@ -29,11 +29,18 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_attempts_delivery_id"), "attempts", ["delivery_id"], unique=False)
     op.create_table(
-        "audiences",
+        "audience_members",
         sa.Column("mailing_id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("mode", sa.Text(), nullable=False),
+        sa.Column("person_key", sa.LargeBinary(length=16), nullable=False),
         sa.Column("grp", sa.Text(), nullable=False),
-        sa.Column("size", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("mailing_id", "grp", name=op.f("pk_audiences")),
+        sa.PrimaryKeyConstraint("mailing_id", "mode", "person_key", name=op.f("pk_audience_members")),
+    )
+    op.create_index(
+        op.f("ix_audience_members_mailing_id_mode_grp"),
+        "audience_members",
+        ["mailing_id", "mode", "grp"],
+        unique=False,
     )
     op.create_table(
         "consent_ledger",
@@ -91,6 +98,7 @@ def upgrade() -> None:
         sa.Column("recipient", sa.Text(), nullable=True),
         sa.Column("domain", sa.Text(), nullable=False),
         sa.Column("grp", sa.Text(), nullable=True),
+        sa.Column("person_key", sa.LargeBinary(length=16), nullable=True),
         sa.Column("mode", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("opens", sa.Boolean(), nullable=False),
@@ -180,6 +188,7 @@ def upgrade() -> None:
     op.create_table(
         "ring_keys",
         sa.Column("key_id", sa.LargeBinary(length=3), nullable=False),
+        sa.Column("permanent", sa.LargeBinary(length=16), nullable=False),
         sa.Column("first_used", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("key_id", name=op.f("pk_ring_keys")),
     )
