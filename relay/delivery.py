@@ -61,7 +61,7 @@ class Delivery:
 
     async def deliver(self, submission: Submission) -> Reply:
         """The flow; the reply is decided last."""
-        message = self.compiler.compile(submission)
+        message = await self.compiler.compiled(submission)
         if refusal := self._refusal(message):
             return refusal
         contacts = await self.ask(submission.recipients)

@@ -89,7 +89,7 @@ class Worker:
         """One later try: the same steps as the first, from the stored original."""
         delivery = self._delivery
         try:
-            message = delivery.compiler.compile(claimed.submission)
+            message = await delivery.compiler.compiled(claimed.submission)
             contacts = await delivery.ask(claimed.submission.recipients)
             addressed = [self._address(message, one, contacts) for one in claimed.waiting]
             attempt = delivery.attempt(message, addressed, recorded=True)
