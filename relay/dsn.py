@@ -40,15 +40,29 @@ def failure_report(
     if not submission.sender or not owed:
         return None
     report_id = report_id or secrets.token_bytes(MESSAGE_ID_OCTETS)
-    utf8 = submission.smtputf8
-    boundary = f"candor-{report_id.hex()}"
+    return Submission(
+        id=report_id,
+        sender="",
+        recipients=(Recipient(address=submission.sender, notify=("NEVER",)),),
+        data=_report(submission, owed, report_id.hex(), hostname, now),
+        received_at=now,
+        client=Client(address="", helo=hostname),
+        smtputf8=submission.smtputf8,
+        eight_bit=True,
+    )
+
+
+def _report(
+    submission: Submission, owed: Sequence[Failure], report_id: str, hostname: str, now: datetime
+) -> bytes:
+    boundary = f"candor-{report_id}"
     text = "\r\n".join(
         (
             f"From: Mail Delivery System <MAILER-DAEMON@{hostname}>",
             _to(submission.sender),
             "Subject: Undelivered mail returned to sender",
             f"Date: {format_datetime(now)}",
-            f"Message-ID: <{report_id.hex()}@{hostname}>",
+            f"Message-ID: <{report_id}@{hostname}>",
             "Auto-Submitted: auto-replied",
             "MIME-Version: 1.0",
             "Content-Type: multipart/report; report-type=delivery-status;",
@@ -60,7 +74,7 @@ def failure_report(
             "",
             _explanation(owed, hostname),
             f"--{boundary}",
-            f"Content-Type: message/{'global-' if utf8 else ''}delivery-status",
+            f"Content-Type: message/{'global-' if submission.smtputf8 else ''}delivery-status",
             "",
             _status(submission, owed, hostname),
             f"--{boundary}",
@@ -69,17 +83,7 @@ def failure_report(
             "",
         )
     )
-    data = text.encode("utf-8") + _original(submission) + f"\r\n--{boundary}--\r\n".encode("ascii")
-    return Submission(
-        id=report_id,
-        sender="",
-        recipients=(Recipient(address=submission.sender, notify=("NEVER",)),),
-        data=data,
-        received_at=now,
-        client=Client(address="", helo=hostname),
-        smtputf8=utf8,
-        eight_bit=True,
-    )
+    return text.encode("utf-8") + _original(submission) + f"\r\n--{boundary}--\r\n".encode("ascii")
 
 
 def wants_failure(recipient: Recipient) -> bool:

@@ -22,6 +22,7 @@ from relay.outcome import Outcome, Status
 from relay.personalize import Tracking
 from relay.replies import Reply
 from relay.service import Relay
+from relay.settlement import _Unsaved
 from relay.store.schema import queue, spool
 from relay.submission import Client
 from relay.upstream import Transaction
@@ -135,8 +136,6 @@ async def test_an_error_of_ours_in_what_is_written_later_loses_only_that(
                 if error is not None:
                     raise error
                 saved.append(name)
-
-            from relay.settlement import _Unsaved
 
             return _Unsaved(message_id=name, ids=(), save=save)
 
