@@ -6,31 +6,68 @@ The client's first try and the queue's later ones are this same code.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from relay import log
 from relay.outcome import Outcome
 from relay.personalize import Copy
 from relay.submission import Submission
 from relay.upstream import Transaction, Upstream
+from tracker.consent import Mode
 
 _AT_ONCE = 10
 """Copies of one message in memory together."""
+MOST_OCTETS = 128 * 1024 * 1024
+"""Octets of all messages' copies in memory together."""
+
+
+class Budget:
+    """Octets of copies that may be in memory together, for all attempts of a process. A copy larger than the whole
+    goes when it is alone."""
+
+    def __init__(self, octets: int = MOST_OCTETS) -> None:
+        self._most = self._free = octets
+        self._turn = asyncio.Lock()  # first come, first served: a large copy is not passed over for ever
+        self._freed = asyncio.Event()
+
+    @asynccontextmanager
+    async def held(self, octets: int) -> AsyncIterator[None]:
+        octets = min(octets, self._most)
+        async with self._turn:
+            while self._free < octets:
+                self._freed.clear()
+                await self._freed.wait()
+            self._free -= octets
+        try:
+            yield
+        finally:
+            self._free += octets
+            self._freed.set()
 
 
 class Attempt:
     """`start()`, then `wait()`; `outcomes` fills while it runs, so that what is settled is known early."""
 
     def __init__(
-        self, upstream: Upstream, submission: Submission, copies: Sequence[Copy], *, unanimous: bool
+        self,
+        upstream: Upstream,
+        submission: Submission,
+        copies: Sequence[Copy],
+        *,
+        unanimous: bool,
+        budget: Budget,
     ) -> None:
         self._upstream = upstream
         self._submission = submission
         self._copies = copies
         self._unanimous = unanimous
+        self._budget = budget
         self._task: asyncio.Task[None] | None = None
         self.outcomes: dict[bytes, Outcome] = {}
         """By delivery id."""
+        self.plain: set[bytes] = set()
+        """Delivery ids of tracked copies that could not be made, so that the plain one went."""
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run())
@@ -64,8 +101,15 @@ class Attempt:
             log.attempt_failed(self._submission.id.hex(), error=error)
 
     async def _send(self, copy: Copy) -> None:
+        """The copy is made when there is room for it, and gone when the room is given back."""
+        async with self._budget.held(len(self._submission.data)):
+            outcomes = await self._upstream.send(self._transaction(copy))
+        for one, outcome in zip(copy.addressed, outcomes, strict=True):
+            self.outcomes[one.delivery_id] = outcome
+
+    def _transaction(self, copy: Copy) -> Transaction:
         submission = self._submission
-        transaction = Transaction(
+        return Transaction(
             sender=submission.sender,
             recipients=tuple(one.recipient for one in copy.addressed),
             content=self._content(copy),
@@ -75,9 +119,6 @@ class Attempt:
             ret=submission.ret,
             unanimous=self._unanimous,
         )
-        outcomes = await self._upstream.send(transaction)
-        for one, outcome in zip(copy.addressed, outcomes, strict=True):
-            self.outcomes[one.delivery_id] = outcome
 
     def _content(self, copy: Copy) -> tuple[bytes, ...]:
         """The copy's bytes; whatever keeps a tracked copy from being made must not keep the mail."""
@@ -85,4 +126,7 @@ class Attempt:
             return copy.content()
         except Exception as error:  # noqa: BLE001 - doubt never tracks, doubt never loses mail
             log.copy_failed(self._submission.id.hex(), error=error)
+            self.plain.update(
+                one.delivery_id for one in copy.addressed if one.decision.mode is not Mode.UNTRACKED
+            )
             return copy.plain()

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parseaddr
 
-from relay.controls import Controls
-from relay.controls import read as read_controls
-from relay.rewrite import Plan, Rules, compile_message
+from relay import log
+from relay.controls import Controls, read_block, read_own
+from relay.mime import read_header
+from relay.rewrite import Plan, Reason, Rules, compile_message
 from relay.submission import Recipient, Submission
 from tracker.address import normalize
 from tracker.consent import Ceiling
 from tracker.errors import InvalidAddress
 from tracker.store.deliveries import Mailing
 from tracker.tokens import KeyRing, mailing_id
+
+BESIDE_THE_LOOP = 256 * 1024
+"""Octets of a message from which on it is compiled in a thread; below, a thread costs more than it saves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,15 +50,30 @@ class Compiler:
         self._ring = ring
         self._ceilings = ceilings
 
+    async def compiled(self, submission: Submission) -> Compiled:
+        """The same beside the loop where it may take long, so that others' mail goes on meanwhile."""
+        if len(submission.data) <= BESIDE_THE_LOOP:
+            return self.compile(submission)
+        return await asyncio.to_thread(self.compile, submission)
+
     def compile(self, submission: Submission) -> Compiled:
         """Reads the headers and plans the cuts; no I/O, never an exception for what a message holds."""
-        controls = read_controls(submission.data)
+        try:
+            header = read_header(submission.data)
+            controls = read_block(header)
+            plan = compile_message(submission.data, self._rules, header=header, controls=controls)
+            mailing = self._mailing(submission, controls)
+        except Exception as error:  # noqa: BLE001 - mail that we fail on is passed on as it came
+            log.not_compiled(submission.id.hex(), error=error)
+            controls = read_own(submission.data)
+            plan = Plan(data=submission.data, untouched=Reason.INTERNAL_ERROR, _ranges=controls.ranges)
+            mailing = self._nobodys_mailing(submission)
         user = submission.client.user
         return Compiled(
             submission=submission,
             controls=controls,
-            plan=compile_message(submission.data, self._rules, controls=controls),
-            mailing=self._mailing(submission, controls),
+            plan=plan,
+            mailing=mailing,
             # A user whom the configuration no longer names has nobody who answers for the tracking.
             ceiling=Ceiling.FULL if user is None else self._ceilings.get(user, Ceiling.NONE),
         )
@@ -67,6 +87,13 @@ class Compiler:
         else:
             name, kind = f"{author} {submission.received_at:%Y-%m-%d}", "sender-day"
         return Mailing(id=mailing_id(f"{kind}\n{name}", self._ring), kind=kind, name=name, sender=author)
+
+    def _nobodys_mailing(self, submission: Submission) -> Mailing:
+        """Depends on nothing that a message holds."""
+        name = f"not understood {submission.received_at:%Y-%m-%d}"
+        return Mailing(
+            id=mailing_id(f"sender-day\n{name}", self._ring), kind="sender-day", name=name, sender=""
+        )
 
 
 def author_of(submission: Submission, controls: Controls) -> str:

@@ -8,11 +8,13 @@ elsewhere. Pure, and never raises.
 from __future__ import annotations
 
 import binascii
+import codecs
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
-from relay.mime import Header, read_header
+from relay.mime import Header, header_end, read_header
 from relay.submission import Options
 
 MAX_TAGS = 20
@@ -56,6 +58,8 @@ def read(data: bytes) -> Controls:
 
 def read_block(header: Header) -> Controls:
     """The same for a header block that was found already."""
+    if header.overlong:
+        return read_own(header.data)
     options = Options()
     ranges: list[tuple[int, int]] = []
     shown = {"subject": "", "from": "", "message-id": ""}
@@ -80,6 +84,8 @@ def read_block(header: Header) -> Controls:
             is_signed = True
         elif name == "list-unsubscribe":
             unsubscribe += _URL.findall(header.value(entry))
+    if options.override and not all(map(_yes, header.values("x-candor-override"))):
+        options = replace(options, override=False)
     return Controls(
         options=options,
         ranges=tuple(ranges),
@@ -92,6 +98,31 @@ def read_block(header: Header) -> Controls:
     )
 
 
+def read_own(data: bytes) -> Controls:
+    """Only what must not be missed: our own fields, which go and are taken for wishes for less, and the number
+    of hops. For header blocks that nobody reads field by field; so a plain search, and nothing kept per line."""
+    stop, _ = header_end(data, 0, len(data))
+    ranges: list[tuple[int, int]] = []
+    received = 0
+    first = _OWN_FIRST.match(data, 0, stop)
+    behind = _OWN_FURTHER.finditer(data, first.end() if first else 0, stop)
+    for match in chain([first] if first else [], behind):
+        start, end = match.start(1), min(match.end(1) + 1, stop)
+        if match[1] is None:
+            received += 1
+        elif ranges and ranges[-1][1] == start:  # joined, so that a hundred thousand neighbours are one cut
+            ranges[-1] = (ranges[-1][0], end)
+        else:
+            ranges.append((start, end))
+    options = Options(opens=False, clicks=False) if ranges else Options()
+    return Controls(options=options, ranges=tuple(ranges), received_count=received)
+
+
+_OWN = (
+    rb"(?:((?i:x-candor-[!-9;-~]*+|x-tracking-consent)[ \t]*+:[^\n]*+(?:\n[ \t][^\n]*+)*+)"
+    rb"|(?i:received)[ \t]*+:)"
+)
+_OWN_FIRST, _OWN_FURTHER = re.compile(_OWN), re.compile(rb"\n" + _OWN)
 _SIGNATURES = frozenset({"dkim-signature", "domainkey-signature"})
 _URL = re.compile(r"<([^<>]*+)>")
 _BLANKS = re.compile(r"[ \t\r\n]+")
@@ -163,6 +194,11 @@ def _plain(value: str, limit: int) -> str:
 
 _WORD = re.compile(r"=\?([!-)+->@-~]{1,40})(?:\*[!->@-~]*)?\?([bBqQ])\?([!->@-~]*)\?=")
 _ESCAPE = re.compile(rb"=([0-9A-Fa-f]{2})")
+_NO_CHARSETS = frozenset({"utf_7", "unicode_escape", "raw_unicode_escape", "punycode", "idna"})
+"""Codecs by their names in Python, hyphens aside: no mail is shown in these (RFC 2152 1), and some of them spell
+what is no character."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""Half a character: nothing can encode it again, so it must not leave this module."""
 
 
 def for_people(raw: bytes) -> str:
@@ -174,6 +210,7 @@ def for_people(raw: bytes) -> str:
         text = raw.decode("latin-1")
     if "=?" in text:
         text = _decode_words(text)
+    text = _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
     return " ".join(_CONTROL.sub(" ", text).split())[:MAX_SHOWN]
 
 
@@ -212,6 +249,8 @@ def _decode_piece(charset: str, octets: bytes | str, written: str) -> str:
     if isinstance(octets, str):
         return octets
     try:
+        if codecs.lookup(charset).name.replace("-", "_") in _NO_CHARSETS:
+            return written
         return octets.decode(charset, "replace")
     except (LookupError, ValueError):
         return written

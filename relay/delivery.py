@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from relay import log, replies
-from relay.attempt import Attempt
+from relay.attempt import Attempt, Budget
 from relay.compiled import Compiled, Compiler, normal_form
 from relay.config import Config
 from relay.outcome import Outcome, answer
@@ -23,7 +23,7 @@ from relay.queue import Queue
 from relay.replies import Reply
 from relay.rewrite import Rules
 from relay.settlement import Settlement
-from relay.submission import Recipient, Submission
+from relay.submission import MESSAGE_ID_OCTETS, Recipient, Submission
 from relay.upstream import Upstream
 from tracker.consent import Contact, Decision, Question, decide, untracked
 from tracker.domain import Domain
@@ -55,13 +55,14 @@ class Delivery:
             domain, queue, self.compiler, config.override, hostname=hostname, clock=clock
         )
         self._hostname = hostname
+        self._budget = Budget()
         self._background: set[asyncio.Task[None]] = set()
         self.wake: Callable[[], None] = lambda: None
         """Called when the queue may hold something due; the worker sets it."""
 
     async def deliver(self, submission: Submission) -> Reply:
         """The flow; the reply is decided last."""
-        message = self.compiler.compile(submission)
+        message = await self.compiler.compiled(submission)
         if refusal := self._refusal(message):
             return refusal
         contacts = await self.ask(submission.recipients)
@@ -97,7 +98,9 @@ class Delivery:
         )
         received = received_line(message.submission, self._hostname)
         made = copies(message.plan, addressed, tracking, received, recorded=recorded)
-        attempt = Attempt(self.upstream, message.submission, made, unanimous=not recorded)
+        attempt = Attempt(
+            self.upstream, message.submission, made, unanimous=not recorded, budget=self._budget
+        )
         attempt.start()
         return attempt
 
@@ -112,12 +115,19 @@ class Delivery:
     ) -> None:
         """Waits for a try under the queue's ownership and writes what it led to. When cancelled it is broken off,
         and whoever has an outcome by then is not tried again."""
+        is_over = False
         try:
-            await attempt.wait()
+            is_over = await attempt.wait()
         finally:
             attempt.cancel()
             await self.settlement.finish(
-                submission, addressed, attempt.outcomes, tries=tries, expired=expired
+                submission,
+                addressed,
+                attempt.outcomes,
+                tries=tries,
+                # Who was not heard of since we are stopping may still be, after the start.
+                expired=expired if is_over else expired & attempt.outcomes.keys(),
+                plain=attempt.plain,
             )
 
     async def close(self, *, grace: float) -> None:
@@ -192,17 +202,26 @@ class Delivery:
         """One kind of result is the client's answer; anything else is on disk before the 250."""
         reply = self._answer(message, addressed, attempt.outcomes) if finished else None
         if reply is not None:
-            await self.settlement.settle(message, addressed, attempt.outcomes, returned=reply.is_temporary)
+            await self.settlement.settle(
+                message, addressed, attempt.outcomes, returned=reply.is_temporary, plain=attempt.plain
+            )
             return reply
-        outcomes = dict(attempt.outcomes)
+        outcomes, report_id = dict(attempt.outcomes), secrets.token_bytes(MESSAGE_ID_OCTETS)
         try:
-            owed = await self.settlement.keep(message, addressed, outcomes, mine=not finished)
+            owed = await self.settlement.keep(
+                message, addressed, outcomes, mine=not finished, report_id=report_id, plain=attempt.plain
+            )
         except StoreError:
             # What upstream says of everybody together is still an answer; else the client keeps its copy.
             await attempt.wait()
             reply = self._answer(message, addressed, attempt.outcomes) or replies.put_off(message.id)
             await self.settlement.settle(
-                message, addressed, attempt.outcomes, returned=reply.is_temporary, withdraw=True
+                message,
+                addressed,
+                attempt.outcomes,
+                returned=reply.is_temporary,
+                plain=attempt.plain,
+                withdraw=report_id,
             )
             return reply
         if finished:

@@ -14,6 +14,9 @@ from email.utils import format_datetime
 from relay.outcome import Outcome
 from relay.submission import MESSAGE_ID_OCTETS, Client, Recipient, Submission
 
+_ROOM = 900
+"""Octets of what others gave us that are shown in one line."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
@@ -25,22 +28,41 @@ class Failure:
 
 
 def failure_report(
-    submission: Submission, failures: Sequence[Failure], *, hostname: str, now: datetime
+    submission: Submission,
+    failures: Sequence[Failure],
+    *,
+    hostname: str,
+    now: datetime,
+    report_id: bytes | None = None,
 ) -> Submission | None:
     """The report on these failures, addressed to the sender; None when nobody is owed one."""
     owed = [failure for failure in failures if wants_failure(failure.recipient)]
     if not submission.sender or not owed:
         return None
-    report_id = secrets.token_bytes(MESSAGE_ID_OCTETS)
-    utf8 = submission.smtputf8
-    boundary = f"candor-{report_id.hex()}"
+    report_id = report_id or secrets.token_bytes(MESSAGE_ID_OCTETS)
+    return Submission(
+        id=report_id,
+        sender="",
+        recipients=(Recipient(address=submission.sender, notify=("NEVER",)),),
+        data=_report(submission, owed, report_id.hex(), hostname, now),
+        received_at=now,
+        client=Client(address="", helo=hostname),
+        smtputf8=submission.smtputf8,
+        eight_bit=True,
+    )
+
+
+def _report(
+    submission: Submission, owed: Sequence[Failure], report_id: str, hostname: str, now: datetime
+) -> bytes:
+    boundary = f"candor-{report_id}"
     text = "\r\n".join(
         (
             f"From: Mail Delivery System <MAILER-DAEMON@{hostname}>",
-            f"To: <{submission.sender}>",
+            _to(submission.sender),
             "Subject: Undelivered mail returned to sender",
             f"Date: {format_datetime(now)}",
-            f"Message-ID: <{report_id.hex()}@{hostname}>",
+            f"Message-ID: <{report_id}@{hostname}>",
             "Auto-Submitted: auto-replied",
             "MIME-Version: 1.0",
             "Content-Type: multipart/report; report-type=delivery-status;",
@@ -52,7 +74,7 @@ def failure_report(
             "",
             _explanation(owed, hostname),
             f"--{boundary}",
-            f"Content-Type: message/{'global-' if utf8 else ''}delivery-status",
+            f"Content-Type: message/{'global-' if submission.smtputf8 else ''}delivery-status",
             "",
             _status(submission, owed, hostname),
             f"--{boundary}",
@@ -61,17 +83,7 @@ def failure_report(
             "",
         )
     )
-    data = text.encode("utf-8") + _original(submission) + f"\r\n--{boundary}--\r\n".encode("ascii")
-    return Submission(
-        id=report_id,
-        sender="",
-        recipients=(Recipient(address=submission.sender, notify=("NEVER",)),),
-        data=data,
-        received_at=now,
-        client=Client(address="", helo=hostname),
-        smtputf8=utf8,
-        eight_bit=True,
-    )
+    return text.encode("utf-8") + _original(submission) + f"\r\n--{boundary}--\r\n".encode("ascii")
 
 
 def wants_failure(recipient: Recipient) -> bool:
@@ -92,7 +104,7 @@ def _explanation(failures: Sequence[Failure], hostname: str) -> str:
             "it could not be delivered in time; the last answer was" if failure.expired else "the answer was"
         )
         lines += [
-            f"  <{failure.recipient.address}>",
+            f"  <{_cut(failure.recipient.address)}>",
             f"    {why}: {reply.code} {reply.enhanced} {_line(reply.text)}",
             "",
         ]
@@ -104,7 +116,7 @@ def _status(submission: Submission, failures: Sequence[Failure], hostname: str) 
     """The machine-readable part: fields about the message, then a block for each recipient (RFC 3464 2.1)."""
     lines = []
     if submission.envid:
-        lines.append(f"Original-Envelope-Id: {submission.envid}")
+        lines.append(f"Original-Envelope-Id: {_cut(submission.envid)}")
     lines += [
         f"Reporting-MTA: dns; {hostname}",
         f"Arrival-Date: {format_datetime(submission.received_at)}",
@@ -113,11 +125,11 @@ def _status(submission: Submission, failures: Sequence[Failure], hostname: str) 
     for failure in failures:
         outcome = failure.outcome
         if failure.recipient.orcpt:
-            lines.append(f"Original-Recipient: {failure.recipient.orcpt}")
+            lines.append(f"Original-Recipient: {_cut(failure.recipient.orcpt)}")
         kind = "utf-8" if not failure.recipient.address.isascii() else "rfc822"
         status = "4.4.7" if failure.expired else outcome.reply.enhanced or "5.0.0"
         lines += [
-            f"Final-Recipient: {kind}; {failure.recipient.address}",
+            f"Final-Recipient: {kind}; {_cut(failure.recipient.address)}",
             "Action: failed",
             f"Status: {status}",
         ]
@@ -147,4 +159,15 @@ def _original(submission: Submission) -> bytes:
 
 def _line(text: str) -> str:
     """One line, however many upstream spoke."""
-    return " ".join(text.split())[:500]
+    return _cut(" ".join(text.split())[:500])
+
+
+def _to(sender: str) -> str:
+    """An address cannot be folded (RFC 5322 3.4.1), and one that was cut would be somebody else's."""
+    return f"To: <{sender}>" if _cut(sender) == sender else "To: undisclosed-recipients:;"
+
+
+def _cut(text: str) -> str:
+    """So much of it that its line stays within the 998 octets of RFC 5322 2.1.1, whatever stands before it."""
+    octets = text.encode("utf-8", "replace")
+    return text if len(octets) <= _ROOM else octets[:_ROOM].decode("utf-8", "ignore") + "..."

@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import islice
 from typing import NamedTuple
 
 from relay import html, plain
@@ -20,6 +21,10 @@ from relay.reasons import Reason
 from relay.rulebook import NO_TRACK_SCHEME, Rulebook
 
 MAX_LINK_TEXT = 200
+MAX_PLACEHOLDERS = 100
+"""So many placeholders of a body are filled in."""
+MAX_MARKS = 1000
+"""So many marks of ours are taken out of a body."""
 
 
 class Effect(Enum):
@@ -98,10 +103,14 @@ _SOURCE = re.compile(r"src=[\"']?https?://([^/\"'\s>:]+)")
 def html_edits(text: Text, findings: Findings) -> list[Edit]:
     """The edits of an HTML body, in order and disjoint."""
     scan = text.scan
-    placeholders = _placeholders(text)
+    placeholders = _placeholders(text, findings)
     closely = bool(placeholders) or MARK in scan.lower()
     document = html.read(scan, text.read, limit=findings.book.rules.max_links, closely=closely)
-    edits = [Edit(start, end, Effect.REMOVE) for start, end in document.marks]
+    edits = [Edit(start, end, Effect.REMOVE) for start, end in document.marks[:MAX_MARKS]]
+    if document.more_tags:
+        findings.keep("further tags", "", Reason.TOO_MANY_TAGS)
+    if len(document.marks) > MAX_MARKS:
+        findings.keep("further marks", "", Reason.TOO_MANY_PLACEHOLDERS)
     edits += _link_edits(text, document, findings)
     edits += _pixel_edits(text, document, placeholders, findings)
     edits += [Edit(*place, Effect.PREFERENCES) for place, name in placeholders if name != "open_pixel"]
@@ -113,10 +122,11 @@ def text_edits(text: Text, findings: Findings, *, flowed: bool, delsp: bool) -> 
     """The edits of a plain text body, in order and disjoint."""
     edits = [
         Edit(*place, Effect.REMOVE if name == "open_pixel" else Effect.PREFERENCES)
-        for place, name in _placeholders(text)
+        for place, name in _placeholders(text, findings)
     ]
     findings.has_preferences |= any(edit.effect is Effect.PREFERENCES for edit in edits)
-    edits += [Edit(*match.span(1), Effect.REMOVE) for match in _NO_TRACK_IN_TEXT.finditer(text.scan)]
+    marks = islice(_NO_TRACK_IN_TEXT.finditer(text.scan), MAX_MARKS)
+    edits += [Edit(*match.span(1), Effect.REMOVE) for match in marks]
     if findings.book.rules.wrap_plain_text:
         edits += _plain_links(text, findings, flowed=flowed, delsp=delsp)
     return _disjoint(edits)
@@ -127,7 +137,11 @@ _NO_TRACK_IN_TEXT = re.compile(r"(?<![A-Za-z0-9+.-])https?(\+notrack)://", re.IG
 
 def _plain_links(text: Text, findings: Findings, *, flowed: bool, delsp: bool) -> list[Edit]:
     edits: list[Edit] = []
-    for found in plain.urls(text.scan, flowed=flowed, delsp=delsp):
+    limit = findings.book.rules.max_links
+    for index, found in enumerate(plain.urls(text.scan, flowed=flowed, delsp=delsp)):
+        if index >= limit:
+            findings.keep("further links", "", Reason.TOO_MANY_LINKS)
+            break
         url = text.scan[found.start : found.end]
         reason = found.doubt
         if reason is None:
@@ -141,13 +155,16 @@ def _plain_links(text: Text, findings: Findings, *, flowed: bool, delsp: bool) -
     return edits
 
 
-def _placeholders(text: Text) -> list[tuple[tuple[int, int], str]]:
+def _placeholders(text: Text, findings: Findings) -> list[tuple[tuple[int, int], str]]:
     scan = text.scan
     if "{{" not in scan and "%7B%7B" not in scan and "%7b%7b" not in scan:
         return []
+    matches = list(islice(_PLACEHOLDER.finditer(scan), MAX_PLACEHOLDERS + 1))
+    if len(matches) > MAX_PLACEHOLDERS:
+        findings.keep("further placeholders", "", Reason.TOO_MANY_PLACEHOLDERS)
     return [
         (match.span(), (match[1] or match[2]).lower())
-        for match in _PLACEHOLDER.finditer(scan)
+        for match in matches[:MAX_PLACEHOLDERS]
         if text.is_boundary(match.start())
     ]
 

@@ -118,6 +118,11 @@ def not_recorded(id: str, *, error: BaseException) -> None:
     _log.warning("not-recorded", id=id, error=type(error).__name__)
 
 
+def not_compiled(id: str, *, error: BaseException) -> None:
+    """Passed on untouched: nobody is tracked by it."""
+    _log.error("passed-on-not-compiled", id=id, **_described(error))
+
+
 def attempt_failed(id: str, *, error: BaseException) -> None:
     _log.error("attempt-failed", id=id, **_described(error))
 

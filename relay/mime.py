@@ -15,6 +15,10 @@ from relay.reasons import Reason
 
 MAX_DEPTH = 20
 MAX_PARTS = 500
+MAX_HEADER = 1_000_000
+"""Octets of a header block that is read; real ones have a hundredth of it."""
+MAX_FIELDS, MAX_PART_FIELDS = 2_000, 200
+"""Lines of a header block, the message's and a part's; folded ones count as one with their field."""
 MAX_DELIMITERS = 20_000
 """So many lines are looked at that begin like a delimiter of one multipart."""
 
@@ -51,6 +55,8 @@ class Header:
     body: int | None
     malformed: bool
     """Some line is neither a field nor a folded line, holds a bare CR, or has a blank before its colon."""
+    overlong: bool = False
+    """Larger than is read: `fields` is empty, and `malformed` is True."""
 
     def raw(self, field: Field) -> bytes:
         """The field's value with its folding, without the last line end."""
@@ -69,15 +75,22 @@ def read_header(data: bytes, start: int = 0, end: int | None = None) -> Header:
 
     The block ends at the first empty line (RFC 5322 2.1); lines end in LF, with or without CR."""
     stop = len(data) if end is None else end
-    block_end, body = _header_end(data, start, stop)
+    block_end, body = header_end(data, start, stop)
     if body is None and start:
         # a part without an empty line may be megabytes of content: it is not read as fields
         return Header(data=data, fields=(), body=None, malformed=True)
+    overlong = Header(data=data, fields=(), body=body, malformed=True, overlong=True)
+    if block_end - start > MAX_HEADER:
+        return overlong
     fields: list[Field] = []
     malformed = False
+    room = MAX_PART_FIELDS if start else MAX_FIELDS
     for match in _LINES.finditer(data, start, block_end):
         if match.start() == block_end:
             break
+        room -= 1
+        if room < 0:
+            return overlong
         name = match[1]
         if name is not None:
             # obsolete blanks before the colon (RFC 5322 4.5): some programs end the header block here
@@ -91,8 +104,8 @@ def read_header(data: bytes, start: int = 0, end: int | None = None) -> Header:
     return Header(data=data, fields=tuple(fields), body=body, malformed=malformed)
 
 
-def _header_end(data: bytes, start: int, stop: int) -> tuple[int, int | None]:
-    """(end of the block, start of the body or None)."""
+def header_end(data: bytes, start: int, stop: int) -> tuple[int, int | None]:
+    """Where a header block ends, without reading it: (end of the block, start of the body or None)."""
     if data.startswith(b"\n", start, stop):
         return start, start + 1
     if data.startswith(b"\r\n", start, stop):

@@ -18,6 +18,7 @@ class Reason(StrEnum):
     NOTHING_TO_TRACK = "nothing-to-track"
     SIGNED_DKIM = "signed-dkim"
     MALFORMED_HEADER = "malformed-header"
+    HEADER_TOO_LARGE = "header-too-large"
     NO_BODY = "no-body"
     TOO_MANY_PARTS = "too-many-parts"
     INTERNAL_ERROR = "internal-error"
@@ -64,6 +65,7 @@ class Reason(StrEnum):
     TEMPLATE = "template-placeholder"
     TOO_LONG = "too-long"
     TOO_MANY_LINKS = "too-many-links"
+    TOO_MANY_TAGS = "too-many-tags"
     LINE_TOO_LONG = "line-too-long"
     OPT_OUT = "opt-out"
     OWN_HOST = "own-host"
@@ -79,6 +81,7 @@ class Reason(StrEnum):
 
     # a placeholder
     DELIMITER = "delimiter"
+    TOO_MANY_PLACEHOLDERS = "too-many-placeholders"
 
     # plain text
     QUOTED_TEXT = "quoted-text"
@@ -90,6 +93,7 @@ EXPLANATIONS: Mapping[Reason, str] = MappingProxyType(
         Reason.NOTHING_TO_TRACK: "The bodies hold no link that may be wrapped and no place for a pixel.",
         Reason.SIGNED_DKIM: "The message carries a DKIM or ARC signature that a change would break.",
         Reason.MALFORMED_HEADER: "The header block holds a line that is no header field.",
+        Reason.HEADER_TOO_LARGE: "The header block is larger, or has more fields, than is looked at.",
         Reason.NO_BODY: "No empty line ends the header block, so there is no body.",
         Reason.TOO_MANY_PARTS: "The message has more parts than are looked at.",
         Reason.INTERNAL_ERROR: "The rewriter met a case it does not handle; please report it.",
@@ -130,6 +134,7 @@ EXPLANATIONS: Mapping[Reason, str] = MappingProxyType(
         Reason.TEMPLATE: "The link holds a placeholder that another program is to fill in.",
         Reason.TOO_LONG: "The link is so long that its tracking link would be cut by mail programs.",
         Reason.TOO_MANY_LINKS: "The message has more links than may be wrapped in one message.",
+        Reason.TOO_MANY_TAGS: "The body has more tags than are looked at; what stands behind them stays.",
         Reason.LINE_TOO_LONG: "The line would pass the 998 octets that SMTP permits.",
         Reason.OPT_OUT: "The author marked the link as not to be tracked.",
         Reason.OWN_HOST: "The link already leads to our tracking host.",
@@ -143,6 +148,7 @@ EXPLANATIONS: Mapping[Reason, str] = MappingProxyType(
         Reason.UNQUOTED_IN_COMMENT: "The link stands without quotes inside a conditional comment.",
         Reason.TREE_CONSTRUCTION: "An element before the link makes mail programs disagree on what follows.",
         Reason.DELIMITER: "Filled in, the placeholder would leave a line that ends the part.",
+        Reason.TOO_MANY_PLACEHOLDERS: "The body has more placeholders or marks than are filled in.",
         Reason.QUOTED_TEXT: "The link stands in a quoted line of plain text.",
     }
 )

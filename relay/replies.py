@@ -201,6 +201,7 @@ UPSTREAM_TLS_FAILED = Reply(code=451, detail="7.5", text="TLS with upstream fail
 UPSTREAM_NO_LOGIN = Reply(code=451, detail="7.0", text="Upstream offers no way to log in that we would use")
 UPSTREAM_CLOSING = Reply(code=451, detail="3.2", text="Shutting down before upstream had answered")
 UPSTREAM_ERROR = Reply(code=451, detail="3.0", text="Local error while speaking to upstream")
+EXPIRED = Reply(code=554, detail="4.7", text="Not delivered in time, and the last try came to no end")
 NOT_UNANIMOUS = Reply(code=451, detail="5.0", text="Not sent: upstream would not take all recipients alike")
 NOT_KEPT = Reply(code=451, detail="3.0", text="Cannot write to the capture directory")
 CAPTURED = Reply(code=250, detail="0.0", text="Captured, not sent")

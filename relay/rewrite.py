@@ -164,13 +164,19 @@ def _pixel_effect(body: _Body, urls: Mapping[int, str]) -> Effect:
     return Effect.PIXEL_AT_START if size > CLIPPED else Effect.PIXEL_AT_END
 
 
-def compile_message(data: bytes, rules: Rules | None = None, *, controls: Controls | None = None) -> Plan:
+def compile_message(
+    data: bytes,
+    rules: Rules | None = None,
+    *,
+    header: Header | None = None,
+    controls: Controls | None = None,
+) -> Plan:
     """Find what may be changed in a message. Never raises: what is not understood is left untouched.
 
-    `controls` saves reading the header block a second time."""
+    `header` and `controls` save reading the header block a second time."""
     ranges: tuple[tuple[int, int], ...] = ()
     try:
-        header = read_header(data)
+        header = header or read_header(data)
         controls = controls or read_block(header)
         ranges = controls.ranges
         return _compile(data, header, controls, rulebook(rules or Rules()))
@@ -184,6 +190,8 @@ def _compile(data: bytes, header: Header, controls: Controls, book: Rulebook) ->
     reason = None
     if controls.is_signed and not book.rules.track_signed:
         reason = Reason.SIGNED_DKIM
+    elif header.overlong:
+        reason = Reason.HEADER_TOO_LARGE
     elif header.malformed:
         reason = Reason.MALFORMED_HEADER
     elif header.body is None:

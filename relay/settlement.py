@@ -8,21 +8,21 @@ back: upstream has the mail, and the client is told so.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Connection
 
-from relay import log
+from relay import log, replies
 from relay.compiled import Compiled, Compiler
 from relay.config import OverrideTable
 from relay.dsn import Failure, failure_report
 from relay.outcome import Outcome, Status
 from relay.personalize import Addressed
 from relay.queue import Queue
-from relay.store.spool import Waiting, deferring, ours, removing, withdrawing
+from relay.store.spool import Waiting, deferring, ours, removing, withdrawing, withdrawing_report
 from relay.submission import Submission
 from tracker.consent import untracked
 from tracker.domain import Domain
@@ -101,10 +101,17 @@ class Settlement:
         )
 
     async def keep(
-        self, message: Compiled, addressed: Sequence[Addressed], outcomes: Outcomes, *, mine: bool
+        self,
+        message: Compiled,
+        addressed: Sequence[Addressed],
+        outcomes: Outcomes,
+        *,
+        mine: bool,
+        report_id: bytes,
+        plain: Collection[bytes] = (),
     ) -> list[Addressed]:
-        """Commits the outcomes so far, what is still owed and the reports on what failed; gives the recipients
-        still open. `mine`: this process goes on with them now. Raises StoreError."""
+        """Commits the outcomes so far, what is still owed and the report on what failed, under `report_id`; gives
+        the recipients still open. `mine`: this process goes on with them now. Raises StoreError."""
         owed = [one for one in addressed if not _settled(outcomes, one)]
         # Whom upstream put off while the try goes on for others is written down once, when it is over.
         known = {one: outcome for one, outcome in outcomes.items() if outcome.settled or not mine}
@@ -112,8 +119,9 @@ class Settlement:
         await self._domain.database.write(
             *(self._queue.keeping(message.submission, waiting, mine=mine, tried=True) if waiting else ()),
             deliveries.queueing([one.delivery_id for one in owed], self._clock()),
+            narrowing(addressed, known, plain),
             *settling(addressed, known),
-            *self._reporting(message.submission, addressed, known),
+            *self._reporting(message.submission, addressed, known, report_id=report_id),
         )
         if mine:
             self._queue.hold(one.delivery_id for one in owed)
@@ -126,14 +134,18 @@ class Settlement:
         outcomes: Outcomes,
         *,
         returned: bool,
-        withdraw: bool = False,
+        plain: Collection[bytes] = (),
+        withdraw: bytes | None = None,
     ) -> None:
         """Writes what became of everybody; `returned`: the client was told to try again and keeps the mail.
-        `withdraw`: nobody may be left in the queue, where `keep` may have put them before it ran out of time."""
+        `withdraw`: nobody may be left in the queue, where `keep` may have put them before it ran out of time, nor
+        the report of this id."""
         ids = tuple(one.delivery_id for one in addressed)
         statements = (
             *settling(addressed, outcomes, Status.RETURNED if returned else None),
-            *(withdrawing(ids, message.submission.id) if withdraw else ()),
+            narrowing(addressed, outcomes, plain),
+            *(withdrawing(ids, message.submission.id) if withdraw is not None else ()),
+            *(withdrawing_report(withdraw) if withdraw is not None else ()),
         )
         await self._save(
             _Unsaved(message_id=message.id, ids=ids, save=lambda: self._domain.database.write(*statements))
@@ -147,6 +159,7 @@ class Settlement:
         *,
         tries: Mapping[bytes, int],
         expired: frozenset[bytes] = frozenset(),
+        plain: Collection[bytes] = (),
     ) -> None:
         """Writes what a try under the queue's ownership led to: settled recipients leave the queue, the others
         get their next turn, failures are reported. Those in `expired` get no further turn. Nothing is written of
@@ -155,14 +168,14 @@ class Settlement:
             one: replace(outcome, status=Status.BOUNCED)
             if one in expired and not outcome.settled
             else outcome
-            for one, outcome in outcomes.items()
+            for one, outcome in (self._nothing_heard(expired) | dict(outcomes)).items()
         }
         ids = tuple(one.delivery_id for one in addressed)
 
         def write(connection: Connection) -> int:
             held = ours(connection, ids, submission.id, self._queue.lease)
             mine = [one for one in addressed if one.delivery_id in held]
-            execute(connection, self._finishing(submission, mine, final, tries, expired))
+            execute(connection, self._finishing(submission, mine, final, tries, expired, plain))
             return len(ids) - len(mine)
 
         async def save() -> None:
@@ -171,6 +184,11 @@ class Settlement:
             self._queue.let_go(ids)
 
         await self._save(_Unsaved(message_id=submission.id.hex(), ids=ids, save=save))
+
+    def _nothing_heard(self, ids: Iterable[bytes]) -> dict[bytes, Outcome]:
+        """For those of whom the try itself had nothing to say, since it came to grief."""
+        lost = Outcome(status=Status.DEFERRED, reply=replies.EXPIRED, at=self._clock())
+        return dict.fromkeys(ids, lost)
 
     async def close(self, *, grace: float) -> None:
         """Gives what is unsaved a last chance."""
@@ -192,6 +210,7 @@ class Settlement:
         final: Outcomes,
         tries: Mapping[bytes, int],
         expired: frozenset[bytes],
+        plain: Collection[bytes],
     ) -> tuple[Statement, ...]:
         settled = [one.delivery_id for one in mine if _settled(final, one)]
         again = [
@@ -199,15 +218,10 @@ class Settlement:
             for one in mine
             if not _settled(final, one)
         ]
-        taken = [
-            (one.delivery_id, one.decision)
-            for one in mine
-            if one.delivery_id in final and final[one.delivery_id].status is Status.ACCEPTED
-        ]
         return (
-            # Consent was asked again for this try: the record says what the copy that went out really carries, before
-            # it says who got one.
-            deliveries.narrowing(taken),
+            # Consent was asked again for this try: the record says what the copy that went out really carries,
+            # before it says who got one.
+            narrowing(mine, final, plain, everybody=True),
             *settling(mine, final),
             *self._reporting(submission, mine, final, expired),
             deferring(again, self._queue.lease),
@@ -230,6 +244,8 @@ class Settlement:
         addressed: Sequence[Addressed],
         outcomes: Outcomes,
         expired: frozenset[bytes] = frozenset(),
+        *,
+        report_id: bytes | None = None,
     ) -> tuple[Statement, ...]:
         """The statements that queue the report on recipients refused for good; none where none is owed."""
         failures = [
@@ -237,7 +253,9 @@ class Settlement:
             for one in addressed
             if (outcome := outcomes.get(one.delivery_id)) is not None and outcome.status is Status.BOUNCED
         ]
-        report = failure_report(submission, failures, hostname=self._hostname, now=self._clock())
+        report = failure_report(
+            submission, failures, hostname=self._hostname, now=self._clock(), report_id=report_id
+        )
         if report is None:
             if failures:
                 log.no_report_owed(submission.id.hex(), recipients=len(failures))
@@ -284,11 +302,11 @@ class Settlement:
             await unsaved.save()
         except StoreUnavailable:
             return unsaved
-        except StoreError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody may be held for ever
             self._lose(unsaved, error)
         return None
 
-    def _lose(self, unsaved: _Unsaved, error: StoreError) -> None:
+    def _lose(self, unsaved: _Unsaved, error: Exception) -> None:
         """Who is still in the queue then is tried again: rather twice than not at all."""
         log.outcome_lost(unsaved.message_id, error=error)
         self._queue.let_go(unsaved.ids)
@@ -346,6 +364,20 @@ def settling(
         )
         for one in addressed
         if (outcome := outcomes.get(one.delivery_id)) is not None
+    )
+
+
+def narrowing(
+    addressed: Iterable[Addressed], outcomes: Outcomes, plain: Collection[bytes], *, everybody: bool = False
+) -> Statement:
+    """The statement that says what the copies really carry that upstream took: those in `plain` nothing, because
+    theirs could not be made; and with `everybody` the others what was decided for this try."""
+    return deliveries.narrowing(
+        (one.delivery_id, untracked("copy-failed") if one.delivery_id in plain else one.decision)
+        for one in addressed
+        if (everybody or one.delivery_id in plain)
+        and (outcome := outcomes.get(one.delivery_id)) is not None
+        and outcome.status is Status.ACCEPTED
     )
 
 

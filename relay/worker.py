@@ -89,7 +89,7 @@ class Worker:
         """One later try: the same steps as the first, from the stored original."""
         delivery = self._delivery
         try:
-            message = delivery.compiler.compile(claimed.submission)
+            message = await delivery.compiler.compiled(claimed.submission)
             contacts = await delivery.ask(claimed.submission.recipients)
             addressed = [self._address(message, one, contacts) for one in claimed.waiting]
             attempt = delivery.attempt(message, addressed, recorded=True)
@@ -115,10 +115,10 @@ class Worker:
             recipient=one.recipient,
             normal=None if erased else normal or one.recipient.address,
             group=contact.group if contact else None,
-            decision=self._narrowed(one.sent, contact),
+            decision=self._narrowed(message, one.sent, contact),
         )
 
-    def _narrowed(self, sent: Decision | None, contact: Contact | None) -> Decision:
+    def _narrowed(self, message: Compiled, sent: Decision | None, contact: Contact | None) -> Decision:
         """What was decided at first, as far as it still holds today."""
         if sent is None:
             return untracked("no-record")
@@ -128,5 +128,7 @@ class Worker:
             opens=sent.opens,
             clicks=sent.clicks,
             override=sent.override,
+            untouchable=message.untouchable,
+            ceiling=message.ceiling,
         )
         return narrow(sent, decide(question))

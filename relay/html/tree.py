@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import unescape
+from itertools import islice
 from sys import maxsize
 from typing import NamedTuple
 
@@ -25,6 +26,9 @@ MARK = "data-candor-no-track"
 """Our own mark: on a link or on an element around links."""
 MAX_TEXT = 2000
 """So many characters of a link's content are read as its text."""
+
+MAX_TOKENS = 100_000
+"""So many tags, comments and raw texts of a text are looked at; the largest real bodies have a tenth of it."""
 
 DISAGREED = frozenset({"svg", "math", "frameset", "select", "template", "noscript", "plaintext"})
 """From the first of these on, what is a link depends on tree construction, which programs do differently."""
@@ -55,6 +59,8 @@ class Document:
     """In the order of their positions."""
     more_anchors: bool
     """There are links behind the last one that was looked at."""
+    more_tags: bool
+    """The text was not read to its end: it has more than `MAX_TOKENS`."""
     marks: tuple[tuple[int, int], ...]
     """Ranges to take out so that no `data-candor-no-track` stays."""
     body_start: int | None
@@ -81,6 +87,7 @@ def read(text: str, show: Callable[[int, int], str], *, limit: int = 1000, close
     return Document(
         anchors=tuple(reader.anchors),
         more_anchors=reader.more_anchors,
+        more_tags=reader.more_tags,
         marks=tuple(sorted(reader.marks)),
         body_start=reader.body_start,
         body_end=reader.body_end(),
@@ -123,6 +130,8 @@ class _Reader:
         self._text, self._show, self._limit, self._closely = text, show, limit, closely
         self.anchors: list[Anchor] = []
         self.more_anchors = False
+        self.more_tags = False
+        self._tokens_left = MAX_TOKENS
         self.marks: list[tuple[int, int]] = []
         self.hidden: list[tuple[int, int]] = []
         self.body_start: int | None = None
@@ -138,12 +147,22 @@ class _Reader:
 
     def feed(self, soup: BeautifulSoup) -> None:
         for token in tokens(self._text, every=self._closely):
+            if self._tokens_left == 0:
+                self._stop_at(token)
+                break
+            self._tokens_left -= 1
             self._take(soup, token)
         self._close_link(soup, len(self._text))
         for start, end, doubtful in self._conditional:
             self._marked.clear()
             self._open.clear()
             self._read_conditional(soup, start, end, doubtful)
+
+    def _stop_at(self, token: Token) -> None:
+        """Nothing is known of what stands from here on: whether it is shown, and whether the body ends there."""
+        self._link = self._last_body_end = None
+        self._never_closed = self.more_tags = True
+        self.hidden.append((token.start, len(self._text)))
 
     def body_end(self) -> int | None:
         if self._last_body_end is not None:
@@ -192,7 +211,11 @@ class _Reader:
             self._conditional.append((condition.end(), end.start(), self._disagreed))
 
     def _read_conditional(self, soup: BeautifulSoup, start: int, end: int, doubtful: bool) -> None:
-        found = list(tokens(self._text, start, end, every=True))
+        found = list(islice(tokens(self._text, start, end, every=True), self._tokens_left + 1))
+        if len(found) > self._tokens_left:
+            self._tokens_left, self.more_tags = 0, True
+            return
+        self._tokens_left -= len(found)
         if found and found[-1].kind is Kind.OPEN:
             return
         for token in found:
@@ -209,6 +232,9 @@ class _Reader:
         self._close_link(soup, end)
 
     def _open_link(self, soup: BeautifulSoup, token: Token, *, outlook: bool, doubtful: bool) -> None:
+        if len(self.anchors) >= self._limit:
+            self.more_anchors = self.more_anchors or self._may_have_href(token)
+            return
         values: dict[str, str] = {}
         href: Attribute | None = None
         for attribute in attributes(self._text, token.attributes, token.end - 1):
@@ -220,9 +246,6 @@ class _Reader:
                 values[attribute.name] = decode_attribute(value)
         if href is None:
             return
-        if len(self.anchors) >= self._limit:
-            self.more_anchors = True
-            return
         if self._marked:
             # a mark on an element around a link is handed down to it
             values.setdefault(MARK, "")
@@ -231,6 +254,9 @@ class _Reader:
             self._link = (token, tag, href, outlook, doubtful)
         if token.name == "area":
             self._close_link(soup, token.end)
+
+    def _may_have_href(self, token: Token) -> bool:
+        return "href" in self._text[token.attributes : token.end].lower()
 
     def _close_link(self, soup: BeautifulSoup, at: int) -> None:
         if self._link is None:

@@ -22,7 +22,7 @@ from relay.submission import Client, Recipient, Submission
 from tracker.consent import Decision, Mode
 from tracker.store.database import Statement, execute
 from tracker.store.deliveries import decision_of
-from tracker.store.schema import deliveries
+from tracker.store.schema import deliveries, messages
 
 WAITING, HELD, DAMAGED = "waiting", "held", "damaged"
 
@@ -100,6 +100,10 @@ _EMPTY = (
 )
 
 
+_FORGET_DELIVERY = delete(deliveries).where(deliveries.c.message_id == bindparam("b_id"))
+_FORGET_MESSAGE = delete(messages).where(messages.c.id == bindparam("b_id"))
+
+
 def keeping(
     submission: Submission, waiting: Sequence[Waiting], *, lease: str, lease_seconds: float, in_seconds: float
 ) -> tuple[Statement, ...]:
@@ -134,6 +138,12 @@ def removing(ids: Sequence[bytes], message_id: bytes, lease: str) -> tuple[State
 def withdrawing(ids: Iterable[bytes], message_id: bytes) -> tuple[Statement, ...]:
     """The statements that take back what `keeping` may have written though nobody heard that it did."""
     return (_WITHDRAW, [{"b_id": one} for one in ids]), (_EMPTY, [{"b_message_id": message_id}])
+
+
+def withdrawing_report(report_id: bytes) -> tuple[Statement, ...]:
+    """The same for a report of ours, which is a message with one recipient of the same id: nothing stays of it."""
+    row = [{"b_id": report_id}]
+    return (*withdrawing([report_id], report_id), (_FORGET_DELIVERY, row), (_FORGET_MESSAGE, row))
 
 
 def deferring(delays: Iterable[tuple[bytes, float]], lease: str) -> Statement:

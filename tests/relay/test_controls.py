@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.controls import EFFECTS, MAX_TAG, MAX_TAGS, Controls, for_people, read
+from relay.mime import MAX_FIELDS, MAX_HEADER
 from relay.submission import Options
 
 DEFAULT = Options()
@@ -27,6 +28,8 @@ WISHES = [
     ("X-Candor-Override: yes", {"override": True}),
     ("X-Candor-Override: true", {}),
     ("X-Candor-Override: yes\r\nX-Candor-Override: no", {}),
+    ("X-Candor-Override: no\r\nX-Candor-Override: yes", {}),
+    ("X-Candor-Override: yes\r\nX-Candor-Override: yes", {"override": True}),
     ("X-Tracking-Consent: granted", {}),
     ("X-Tracking-Consent: unknown", {}),
     ("X-Tracking-Consent: Denied", {"refused": True}),
@@ -161,3 +164,62 @@ def test_no_bytes_make_reading_fail(data: bytes) -> None:
 )
 def test_hostile_headers_are_read_in_linear_time(piece: bytes) -> None:
     read(b"Subject: " + piece * (500_000 // len(piece)))
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "=?utf-7?Q?+2AA-?=",
+        "=?unicode_escape?Q?=5Cud800?=",
+        "=?raw-unicode-escape?B?XHVkODAw?=",
+        "=?UTF7?Q?+2AA-?=",
+    ],
+)
+def test_no_half_character_ever_leaves(word: str) -> None:
+    controls = read(
+        f"X-Candor-Campaign: {word}\r\nX-Candor-Tag: {word}\r\nFrom: {word} <a@b.example>\r\n\r\n".encode()
+    )
+    assert controls.options.campaign == word
+    assert controls.from_header == f"{word} <a@b.example>"
+    for_people(word.encode()).encode()
+
+
+def test_what_decodes_to_half_a_character_is_shown_as_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("relay.controls._NO_CHARSETS", frozenset())
+    assert for_people(b"=?utf-7?Q?a+2AA-?=") == "a\N{REPLACEMENT CHARACTER}"
+
+
+OVERLONG = {
+    "fields": b"A:\r\n" * (MAX_FIELDS + 1),
+    "octets": b"A: " + b"x" * MAX_HEADER + b"\r\n",
+    "no fields at all": b"x\r\n" * (MAX_FIELDS + 1),
+}
+
+
+@pytest.mark.parametrize("kind", OVERLONG)
+def test_of_a_header_block_too_large_to_be_read_our_own_fields_still_go(kind: str) -> None:
+    own = (
+        b"X-Candor-Tag: a\r\n",
+        b"x-candor-override: yes\r\nX-CANDOR-What: \r\n folded\r\n",
+        b"X-Tracking-Consent: granted\r\n",
+    )
+    other = (
+        OVERLONG[kind],
+        b"Not-X-Candor-Tag: a\r\n X-Candor-Tag: folded\r\nReceived: x\r\n",
+        b"\r\nX-Candor-Tag: a\r\n",
+    )
+    data = own[0] + other[0] + own[1] + other[1] + own[2] + other[2]
+    controls = read(data)
+    at, left = 0, []
+    for start, end in controls.ranges:
+        left.append(data[at:start])
+        at = end
+    assert b"".join((*left, data[at:])) == b"".join(other)
+    assert controls.options == Options(opens=False, clicks=False)
+    assert controls.received_count == 1
+
+
+def test_a_large_header_block_without_our_fields_loses_nothing() -> None:
+    controls = read(OVERLONG["fields"] + b"\r\nX-Candor-Tag: a\r\n")
+    assert controls.ranges == ()
+    assert not controls.override

@@ -106,3 +106,16 @@ def test_no_line_of_a_report_is_too_long_for_smtp_whatever_upstream_said() -> No
     made = report(submission(recipient), Failure(recipient=recipient, outcome=wordy))
     assert max(map(len, made.data.split(b"\r\n"))) <= 998
     assert b"\n" not in made.data.replace(b"\r\n", b"")
+
+
+@pytest.mark.parametrize("letter", ["x", "ü"])
+def test_no_line_of_a_report_is_too_long_for_smtp_whatever_the_addresses(letter: str) -> None:
+    long = f"{letter * 1500}@example.org"
+    recipient = Recipient(address=long, orcpt="rfc822;" + "y" * 1500)
+    wordy = outcome(Status.BOUNCED, 550, "1.1", "ü" * 2000)
+    message = submission(recipient, sender=long, envid="e" * 1500, smtputf8=letter == "ü")
+    made = report(message, Failure(recipient=recipient, outcome=wordy))
+    assert max(map(len, made.data.split(b"\r\n"))) <= 998
+    assert letter * 400 in parsed(made).get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    assert f"{letter * 400}".encode() in made.data.partition(b"Final-Recipient: ")[2]
+    assert made.recipients[0].address == long

@@ -755,3 +755,64 @@ def test_real_html_changes_in_links_and_pixel_only(encoding: str) -> None:
         report = verify(base(plan), tracked(plan))
         assert report.problems == [], file.name
         assert encoding == "8bit" or {link.url for link in plan.links} == set(report.wrapped), file.name
+
+
+# --- what is more than is looked at ---
+
+
+def reasons(plan: Plan) -> set[Reason]:
+    return {kept.reason for kept in plan.kept}
+
+
+def test_a_header_block_too_large_leaves_the_message_untouched_but_for_our_own_fields() -> None:
+    data = b"X-Candor-Tag: a\r\n" + b"A:\r\n" * 5000 + message(a('href="http://x.example/"'))
+    plan = compile_message(data)
+    assert plan.untouched is Reason.HEADER_TOO_LARGE
+    assert base(plan) == tracked(plan) == data.partition(b"\r\n")[2]
+
+
+def test_a_part_s_header_too_large_leaves_the_part_alone() -> None:
+    other = part(a('href="http://x.example/2"'), more="A:\r\n" * 300)
+    plan = compile_message(multipart(part(a('href="http://x.example/1"')), other, subtype="mixed"))
+    assert [link.url for link in plan.links] == ["http://x.example/1"]
+
+
+@pytest.mark.parametrize("subtype", ["html", "plain"])
+def test_of_too_many_placeholders_the_first_are_filled_in(subtype: str) -> None:
+    plan = compile_message(message("{{tracking_preferences_url}}\r\n" * 150, subtype=subtype))
+    assert base(plan).count(PREFERENCES.encode()) == 100
+    assert Reason.TOO_MANY_PLACEHOLDERS in reasons(plan)
+
+
+def test_of_too_many_pixel_placeholders_one_is_the_pixel() -> None:
+    data = message("<p>x" + "{{open_pixel}}\r\n" * 150)
+    copy = tracked(compile_message(data))
+    assert len(PIXEL.findall(copy.decode())) == 1
+    assert copy.count(b"{{open_pixel}}") == 50
+
+
+def test_of_too_many_links_in_plain_text_the_first_are_looked_at() -> None:
+    data = message("http://x.example/1 http://x.example/2 http://x.example/3", subtype="plain")
+    plan = compile_message(data, Rules(wrap_plain_text=True, max_links=2))
+    assert len(plan.links) == 2
+    assert Reason.TOO_MANY_LINKS in reasons(plan)
+
+
+@pytest.mark.parametrize("mark", ["", "{{open_pixel}}"])
+def test_behind_too_many_tags_nothing_is_known(monkeypatch: pytest.MonkeyPatch, mark: str) -> None:
+    monkeypatch.setattr("relay.html.tree.MAX_TOKENS", 10)
+    html = f"<body>{a('href=http://x.example/1')}</body>" + a("href=http://x.example/2") * 20 + mark
+    plan = compile_message(message(html))
+    assert plan.links[0].url == "http://x.example/1"
+    assert not plan.has_pixel_place
+    assert Reason.TOO_MANY_TAGS in reasons(plan)
+    assert tracked(plan).endswith(b"text</a>" + message("").rpartition(b"\r\n\r\n")[2])
+
+
+def test_too_many_tags_in_what_only_outlook_reads_leave_that_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("relay.html.tree.MAX_TOKENS", 10)
+    inside = a("href='http://x.example/2'") * 20
+    plan = compile_message(message(a("href='http://x.example/1'") + f"<!--[if mso]>{inside}<![endif]-->"))
+    assert [link.url for link in plan.links] == ["http://x.example/1"]
+    assert plan.has_pixel_place
+    assert Reason.TOO_MANY_TAGS in reasons(plan)

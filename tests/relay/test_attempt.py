@@ -1,0 +1,104 @@
+"""One try: how much of it lies in memory, and what went in place of a copy that could not be made."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from structlog.testing import capture_logs
+from support.submissions import HTML, NOW, TRACKED, addressed, outcome, submission
+
+from relay.attempt import Attempt, Budget
+from relay.outcome import Outcome, Status
+from relay.personalize import Addressed, Copy
+from relay.upstream import Transaction
+
+
+class Memory:
+    """An upstream that takes its time, and counts the octets that wait for it."""
+
+    def __init__(self) -> None:
+        self.octets = self.most = 0
+        self.taken: list[bytes] = []
+
+    def make(self, octets: int) -> Callable[[], tuple[bytes, ...]]:
+        def content() -> tuple[bytes, ...]:
+            self.octets += octets
+            self.most = max(self.most, self.octets)
+            return (b"x" * octets,)
+
+        return content
+
+    async def send(self, transaction: Transaction) -> tuple[Outcome, ...]:
+        await asyncio.sleep(0.001)
+        self.octets -= transaction.size
+        self.taken.append(b"".join(transaction.content))
+        return tuple(outcome(Status.ACCEPTED, 250) for _ in transaction.recipients)
+
+    async def close(self, *, grace: float) -> None: ...
+
+
+def attempt_of(memory: Memory, budget: Budget, *, octets: int, people: int) -> Attempt:
+    everybody = [addressed(f"p{n}@example.org", TRACKED) for n in range(people)]
+    made = [
+        Copy(addressed=(one,), content=memory.make(octets), plain=memory.make(octets)) for one in everybody
+    ]
+    message = submission(*(one.recipient for one in everybody), data=b"x" * octets)
+    return Attempt(memory, message, made, unanimous=False, budget=budget)
+
+
+async def test_the_copies_of_all_messages_together_stay_within_the_budget() -> None:
+    memory, budget = Memory(), Budget(3500)
+    attempts = [attempt_of(memory, budget, octets=1000, people=10) for _ in range(5)]
+    for attempt in attempts:
+        attempt.start()
+    for attempt in attempts:
+        await attempt.wait()
+    assert memory.most == 3000
+    assert sum(len(attempt.outcomes) for attempt in attempts) == 50
+
+
+async def test_a_copy_larger_than_the_budget_goes_alone() -> None:
+    memory, budget = Memory(), Budget(100)
+    large, small = (attempt_of(memory, budget, octets=octets, people=3) for octets in (1000, 10))
+    large.start()
+    small.start()
+    await large.wait()
+    await small.wait()
+    assert memory.most == 1000
+    assert len(large.outcomes) == len(small.outcomes) == 3
+
+
+async def test_what_is_broken_off_gives_its_room_back() -> None:
+    memory, budget = Memory(), Budget(1000)
+    broken = attempt_of(memory, budget, octets=1000, people=2)
+    broken.start()
+    await asyncio.sleep(0)
+    broken.cancel()
+    await broken.wait()
+    memory.octets = 0
+    attempt = attempt_of(memory, budget, octets=1000, people=2)
+    attempt.start()
+    assert await attempt.wait(5.0)
+    assert len(attempt.outcomes) == 2
+
+
+async def test_who_was_sent_the_plain_copy_for_want_of_a_tracked_one_is_known() -> None:
+    def broken() -> tuple[bytes, ...]:
+        raise ValueError
+
+    def copy(one: Addressed, content: Callable[[], tuple[bytes, ...]]) -> Copy:
+        return Copy(addressed=(one,), content=content, plain=lambda: (HTML,))
+
+    unlucky, lucky = addressed("a@example.org", TRACKED), addressed("b@example.org", TRACKED)
+    nobody = addressed("c@example.org")
+    made = [copy(unlucky, broken), copy(lucky, lambda: (HTML,)), copy(nobody, broken)]
+    upstream = Memory()
+    attempt = Attempt(upstream, submission("a@example.org"), made, unanimous=False, budget=Budget())
+    with capture_logs() as said:
+        attempt.start()
+        await attempt.wait()
+    assert [line["event"] for line in said] == ["sent-untracked-copy-failed"] * 2
+    assert attempt.plain == {unlucky.delivery_id}
+    assert upstream.taken == [HTML] * 3
+    assert all(one.at == NOW for one in attempt.outcomes.values())
