@@ -114,7 +114,7 @@ async def test_no_byte_on_disk_names_the_person(database: Database, ring: KeyRin
 async def test_a_log_that_others_hold_on_to_is_not_called_erased(
     store_url: str, ring: KeyRing, tmp_path: Path
 ) -> None:
-    database = await Database.open(store_url, ask_within=0.2, write_within=0.2)
+    database = await Database.open(store_url, ask_within=1, write_within=2)
     try:
         await lived_in(database, ring)
         reader = sqlite3.connect(tmp_path / "candor.db", isolation_level=None)
