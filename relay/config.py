@@ -18,8 +18,6 @@ from tracker.config import Duration, Listen, OptionalListen, Size, Table
 from tracker.consent import Ceiling
 from tracker.tokens import longest_destination
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
 
 def _network(value: str) -> str:
     try:

@@ -18,9 +18,6 @@ from bs4 import Tag
 from relay.html import MARK
 from relay.reasons import Reason
 
-MAX_TRACKING_URL = 4096
-"""Longer URLs are cut by mail programs and refused by servers."""
-
 SKIP_HOSTS = (
     # app links open an app only while they lead to their own host
     "apps.apple.com",
@@ -127,7 +124,7 @@ class Rules:
     track_signed: bool = False
     """Rewrite messages whose DKIM or ARC signature a change breaks."""
     max_url_length: int = 2900
-    """The longest destination whose tracking URL stays within `MAX_TRACKING_URL`: base64url takes four
+    """The longest destination whose tracking URL stays within 4,096 characters: base64url takes four
     characters for three octets, and host, path and seal need some room."""
 
     def __post_init__(self) -> None:

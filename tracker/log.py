@@ -62,7 +62,3 @@ def request_failed(reason: str) -> None:
 
 def request_refused(reason: str) -> None:
     _log.debug("request-refused", reason=reason)
-
-
-def consent_changed(source: str, changes: int, not_effective: int) -> None:
-    _log.info("consent-changed", source=source, changes=changes, not_effective=not_effective)

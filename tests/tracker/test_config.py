@@ -162,7 +162,7 @@ def test_a_misspelt_variable_is_refused(file: Path, variable: str) -> None:
 
 
 def test_other_variables_are_nobodys_business(file: Path) -> None:
-    loaded(file, "", CANDOR_CONFIG="x", CANDOR_CORPUS="y", CANDOR_CRASH_ROUNDS="1")
+    assert loaded(file, "", CANDOR_CONFIG="x", CANDOR_CORPUS="y", CANDOR_CRASH_ROUNDS="1") == loaded(file, "")
 
 
 def test_an_error_in_the_environment_names_its_variable(file: Path) -> None:

@@ -4,8 +4,7 @@ declined, in the database or the log."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 import pytest
 from structlog.testing import capture_logs
@@ -23,40 +22,19 @@ from support.tracking import (
     Dump,
     Mail,
     changed,
-    configuration,
     dump,
     erase,
-    opened,
     say,
     send,
     to_joe,
 )
-from support.web import Client, serving
+from support.web import Client
 
 from tracker.consent import Decision
 from tracker.domain import Domain
 from tracker.policy import Policy, Unknown
 from tracker.store.schema import contacts, counts
-from tracker.web.app import PublicFace
 from tracker.web.hits import PIXEL
-
-
-@pytest.fixture
-async def domain(store_url: str, tmp_path: Path) -> AsyncIterator[Domain]:
-    async with opened(configuration(store_url, tmp_path)) as domain:
-        yield domain
-
-
-@pytest.fixture
-async def served(domain: Domain) -> AsyncIterator[tuple[Client, PublicFace]]:
-    async with serving(domain) as served:
-        yield served
-
-
-@pytest.fixture
-def client(served: tuple[Client, PublicFace]) -> Client:
-    return served[0]
-
 
 # --- what is kept ---
 

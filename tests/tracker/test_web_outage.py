@@ -26,24 +26,6 @@ from tracker.domain import Domain
 from tracker.web.app import PublicFace
 from tracker.web.hits import PIXEL
 
-
-@pytest.fixture
-async def domain(store_url: str, tmp_path: Path) -> AsyncIterator[Domain]:
-    async with opened(configuration(store_url, tmp_path)) as domain:
-        yield domain
-
-
-@pytest.fixture
-async def served(domain: Domain) -> AsyncIterator[tuple[Client, PublicFace]]:
-    async with serving(domain) as served:
-        yield served
-
-
-@pytest.fixture
-def client(served: tuple[Client, PublicFace]) -> Client:
-    return served[0]
-
-
 # --- the store slow or away ---
 
 

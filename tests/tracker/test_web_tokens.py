@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -17,30 +16,12 @@ from support.tracking import (
     opened,
     to_joe,
 )
-from support.web import Client, serving
+from support.web import Client
 
 from tracker.domain import Domain
 from tracker.tokens import read
 from tracker.web.app import PublicFace
 from tracker.web.hits import PIXEL
-
-
-@pytest.fixture
-async def domain(store_url: str, tmp_path: Path) -> AsyncIterator[Domain]:
-    async with opened(configuration(store_url, tmp_path)) as domain:
-        yield domain
-
-
-@pytest.fixture
-async def served(domain: Domain) -> AsyncIterator[tuple[Client, PublicFace]]:
-    async with serving(domain) as served:
-        yield served
-
-
-@pytest.fixture
-def client(served: tuple[Client, PublicFace]) -> Client:
-    return served[0]
-
 
 # --- tokens that are not ours ---
 
