@@ -1,0 +1,69 @@
+"""The relay's part of the configuration: where mail comes in, where it goes, who may do what. One module for
+what belongs together; here they are one value."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from relay.config.intake import RelayTable, UserTable
+from relay.config.networks import within
+from relay.config.queue import QueueTable
+from relay.config.rewrite import OverrideTable, RewriteTable
+from relay.config.upstream import UpstreamTable
+from tracker import config as tracker_config
+
+__all__ = [
+    "Config",
+    "OverrideTable",
+    "QueueTable",
+    "RelayTable",
+    "RewriteTable",
+    "UpstreamTable",
+    "UserTable",
+    "doubts",
+    "load",
+    "within",
+]
+
+
+class Config(tracker_config.Config):
+    """The whole configuration."""
+
+    relay: RelayTable = RelayTable()
+    upstream: UpstreamTable = UpstreamTable()
+    queue: QueueTable = QueueTable()
+    rewrite: RewriteTable = RewriteTable()
+    override: OverrideTable = OverrideTable()
+
+
+def doubts(config: Config) -> list[str]:
+    """What is allowed and yet hardly meant, each as a sentence for the operator."""
+    found = []
+    sends = not config.upstream.url.startswith("capture:")
+    if sends and _is_here(config.tracker.public_url):
+        found.append(
+            f"[tracker] public_url = {config.tracker.public_url!r} leads to the reader's own machine, and mail goes "
+            "out: its links will be dead. Set it to the tracker's public address"
+        )
+    if config.relay.user and not config.relay.certificate:
+        found.append(
+            "[[relay.user]] cannot log in: logins need TLS, so set [relay] certificate and private_key"
+        )
+    override = config.override
+    if (override.users or override.networks) and not override.is_confirmed:
+        found.append("[override] permits nobody until lawful_basis and lawful_basis_confirmed_by are set")
+    if any(ipaddress.ip_network(network).prefixlen == 0 for network in config.relay.allowed_networks):
+        found.append("[relay] allowed_networks lets the whole world send through this relay")
+    return found
+
+
+def _is_here(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host == "localhost" or within(host, ("127.0.0.0/8",))
+
+
+def load(path: Path | None) -> Config:
+    """The whole configuration in `path`; all defaults when None. Raises ConfigError."""
+    return tracker_config.load(path, Config)

@@ -1,0 +1,29 @@
+"""Networks as they are written in the configuration."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+
+def _network(value: str) -> str:
+    try:
+        ipaddress.ip_network(value)
+    except ValueError as error:
+        raise ValueError(f'{error}; expected a network such as "10.0.0.0/8" or "::1/128"') from None
+    return value
+
+
+NetworkText = Annotated[str, AfterValidator(_network)]
+
+
+def within(address: str, networks: tuple[str, ...]) -> bool:
+    """Does the IP address lie in one of the networks? False for what is none."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = getattr(ip, "ipv4_mapped", None)
+    return any((mapped or ip) in ipaddress.ip_network(network) for network in networks)
