@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -20,9 +20,11 @@ from relay.config import Config
 from relay.outcome import Outcome, answer
 from relay.personalize import Addressed, Tracking, copies, received_line
 from relay.queue import Queue
+from relay.ready import Ready, Work
 from relay.replies import Reply
 from relay.rewrite import Rules
 from relay.settlement import Settlement
+from relay.store.spool import Waiting
 from relay.submission import MESSAGE_ID_OCTETS, Recipient, Submission
 from relay.upstream import Upstream
 from tracker.consent import Contact, Decision, Question, decide, untracked
@@ -57,8 +59,12 @@ class Delivery:
         self._hostname = hostname
         self._budget = Budget()
         self._background: set[asyncio.Task[None]] = set()
+        self.ready = Ready(4 * config.queue.at_once)
+        """What goes on from memory; the worker takes it."""
         self.wake: Callable[[], None] = lambda: None
-        """Called when the queue may hold something due; the worker sets it."""
+        """Called when there may be something to do; the worker sets it."""
+        self.heard: Callable[[Collection[Outcome]], None] = lambda outcomes: None
+        """Called with what each try led to; the worker sets it."""
 
     async def deliver(self, submission: Submission) -> Reply:
         """The flow; the reply is decided last."""
@@ -67,13 +73,13 @@ class Delivery:
             return refusal
         contacts = await self.ask(submission.recipients)
         addressed = self._decide(message, contacts)
+        patience = self.config.relay.wait_for_upstream
+        if patience == 0:
+            return await self._queue(message, addressed, asked=contacts is not None)
         recorded = contacts is not None and await self.settlement.record(message, addressed)
         if not recorded:
             log.store_away(message.id)
             addressed = [replace(one, decision=untracked("store-unavailable")) for one in addressed]
-        patience = self.config.relay.wait_for_upstream
-        if patience == 0:
-            return await self._queue(message, addressed, recorded=recorded)
         attempt = self.attempt(message, addressed, recorded=recorded)
         finished = await attempt.wait(patience if recorded else None)
         if not recorded:
@@ -110,7 +116,7 @@ class Delivery:
         addressed: Sequence[Addressed],
         attempt: Attempt,
         *,
-        tries: Mapping[bytes, int],
+        waited: Mapping[bytes, Waiting],
         expired: frozenset[bytes] = frozenset(),
     ) -> None:
         """Waits for a try under the queue's ownership and writes what it led to. When cancelled it is broken off,
@@ -120,11 +126,13 @@ class Delivery:
             is_over = await attempt.wait()
         finally:
             attempt.cancel()
+            if is_over:
+                self.heard(attempt.outcomes.values())
             await self.settlement.finish(
                 submission,
                 addressed,
                 attempt.outcomes,
-                tries=tries,
+                waited=waited,
                 # Who was not heard of since we are stopping may still be, after the start.
                 expired=expired if is_over else expired & attempt.outcomes.keys(),
                 plain=attempt.plain,
@@ -185,21 +193,41 @@ class Delivery:
         )
         return decide(question)
 
-    async def _queue(self, message: Compiled, addressed: Sequence[Addressed], *, recorded: bool) -> Reply:
-        """`wait_for_upstream = "0s"`: commit, 250, deliver later."""
-        if not recorded:
+    async def _queue(self, message: Compiled, addressed: Sequence[Addressed], *, asked: bool) -> Reply:
+        """`wait_for_upstream = "0s"`: commit, 250, deliver then; from memory where there is room for it."""
+        if not asked:
             return replies.store_unavailable(message.id)
+        octets = len(message.submission.data)
+        mine = self.ready.reserve(octets)
         try:
-            await self.settlement.queue_all(message, addressed)
-        except StoreError:
+            waiting = await self.settlement.accept(message, addressed, mine=mine)
+        except BaseException as error:
+            if mine:
+                self.ready.give_back(octets)
+            if not isinstance(error, StoreError):
+                raise
+            log.not_recorded(message.id, error=error)
             return replies.store_unavailable(message.id)
-        self.wake()
+        if mine:
+            work = Work(
+                submission=message.submission,
+                waiting=tuple(
+                    replace(one, sent=to.decision) for one, to in zip(waiting, addressed, strict=True)
+                ),
+                message=message,
+                addressed=tuple(addressed),
+            )
+            self.ready.add(work, reserved=True)
+        else:
+            self.wake()
         return replies.accepted(message.id)
 
     async def _conclude(
         self, message: Compiled, addressed: Sequence[Addressed], attempt: Attempt, *, finished: bool
     ) -> Reply:
         """One kind of result is the client's answer; anything else is on disk before the 250."""
+        if finished:
+            self.heard(attempt.outcomes.values())
         reply = self._answer(message, addressed, attempt.outcomes) if finished else None
         if reply is not None:
             await self.settlement.settle(
@@ -234,7 +262,7 @@ class Delivery:
         """The running attempt belongs to the queue now: the lease is ours, the outcomes are written at the end."""
 
         async def finish() -> None:
-            await self.see_through(message.submission, owed, attempt, tries={})
+            await self.see_through(message.submission, owed, attempt, waited={})
             self.wake()
 
         task = asyncio.create_task(finish())
