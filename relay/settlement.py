@@ -50,6 +50,8 @@ class _Finishing:
     waited: Mapping[bytes, Waiting]
     expired: frozenset[bytes]
     plain: Collection[bytes]
+    told: Outcomes
+    """What reports say, where that is less than what is written."""
 
 
 class Settlement:
@@ -175,6 +177,7 @@ class Settlement:
             waited=waited,
             expired=expired,
             plain=frozenset(plain),
+            told=final,
         )
 
         async def save() -> None:
@@ -183,6 +186,21 @@ class Settlement:
             self._queue.let_go(ids)
 
         await self.unsaved.write(Saving(message_id=submission.id.hex(), ids=ids, save=save))
+
+    async def dispose(self, submission: Submission, addressed: Sequence[Addressed], outcome: Outcome) -> int:
+        """Writes what an operator decided of recipients who are held by this process; gives how many it was in time
+        for. Who it was stands in the record and in no report. Raises StoreError."""
+        outcomes = {one.delivery_id: outcome for one in addressed}
+        finishing = _Finishing(
+            submission=submission,
+            addressed=tuple(addressed),
+            outcomes=outcomes,
+            waited={},
+            expired=frozenset(),
+            plain=frozenset(),
+            told={one: replace(outcome, host="") for one in outcomes},
+        )
+        return len(addressed) - await self._domain.database.together(self._finish, finishing)
 
     async def close(self, *, grace: float) -> None:
         """Gives what is unsaved a last chance."""
@@ -216,7 +234,7 @@ class Settlement:
             # before it says who got one.
             narrowing(mine, one.outcomes, one.plain, everybody=True),
             *settling(mine, one.outcomes),
-            *self._reporting.owed(one.submission, mine, one.outcomes, expired=one.expired),
+            *self._reporting.owed(one.submission, mine, one.told, expired=one.expired),
             *self._reporting.delayed(one.submission, late, lifetime=self._queue.settings.lifetime),
             telling([waiting.delivery_id for waiting, _ in late], lease),
             deferring(self._delays(one, open_), lease),
