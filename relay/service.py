@@ -13,6 +13,7 @@ from relay.config import Config, doubts
 from relay.delivery import Delivery
 from relay.intake import Intake, Settings
 from relay.queue import Queue
+from relay.room import Room
 from relay.upstream import UpstreamSettings, open_upstream
 from relay.users import User, Users
 from relay.worker import Worker
@@ -37,11 +38,14 @@ class Relay:
         self.delivery = Delivery(config, domain, self._upstream, self._queue, rules=rules)
         self._worker = Worker(self.delivery, self._queue)
         users = _users(config)
+        store = domain.database.file
+        room = Room(store.parent if store else None, config.queue.min_free)
         self._intake = Intake(
             intake_settings(config),
             self.delivery.deliver,
             authenticate=users.authenticate if config.relay.user else None,
             tls=server_tls(config),
+            check=room.check,
         )
         self.addresses: list[tuple[str, int]] = []
 

@@ -48,7 +48,7 @@ def _run(config_file: Path | None, program: Any) -> None:
 
 
 async def _up(config: Config) -> None:
-    domain = await Domain.open(config)
+    domain = await Domain.open_patiently(config)
     faces, service = Faces(domain), None
     try:
         service = Relay(config, domain)
@@ -63,7 +63,7 @@ async def _up(config: Config) -> None:
 
 
 async def _relay(config: Config) -> None:
-    domain = await Domain.open(config)
+    domain = await Domain.open_patiently(config)
     service = None
     try:
         service = Relay(config, domain)

@@ -158,7 +158,6 @@ def read(connection: Connection, ids: Collection[bytes], mine: Collection[bytes]
         )
         .outerjoin(deliveries, deliveries.c.id == queue.c.delivery_id)
         .where(queue.c.message_id.in_(ids))
-        .order_by(queue.c.position)
     )
     theirs: dict[bytes, list[Any]] = {}
     for row in connection.execute(joined):
@@ -169,7 +168,7 @@ def read(connection: Connection, ids: Collection[bytes], mine: Collection[bytes]
         if (rows := theirs.get(message_id)) is None:
             continue
         try:
-            waiting = tuple(map(waiting_of, rows))
+            waiting = tuple(map(waiting_of, sorted(rows, key=lambda row: row.position)))
             row = originals[message_id] if message_id in originals else _original(connection, message_id)
             yield Claimed(submission=submission_of(row, waiting), waiting=waiting)
         except (ValueError, TypeError, KeyError, NoResultFound):

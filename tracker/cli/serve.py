@@ -32,7 +32,7 @@ def tracker(config_file: Path | None) -> None:
 
 
 async def _serve(config: Config) -> None:
-    domain = await Domain.open(config)
+    domain = await Domain.open_patiently(config)
     faces = Faces(domain)
     try:
         await faces.start()
