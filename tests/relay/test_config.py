@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from relay.config import Config, OverrideTable, RelayTable, UserTable, doubts, load, within
+from relay.config import Config, DkimKeyTable, OverrideTable, RelayTable, UserTable, doubts, load, within
 from tracker.config import RELAY_TABLES
 from tracker.config import Config as TrackerConfig
 from tracker.errors import ConfigError
@@ -37,6 +37,13 @@ def uncommented(text: str) -> str:
     return re.sub(r"(?m)^# ?(?=\[{1,2}[\w.]+\]|\w+ = )", "", text)
 
 
+_SEVERAL: dict[tuple[str, str], tuple[str, type[BaseModel], dict[str, Any]]] = {
+    ("[relay]", "user"): ("[[relay.user]]", UserTable, {"track": "full"}),
+    ("[dkim]", "key"): ("[[dkim.key]]", DkimKeyTable, {}),
+}
+"""Tables that may stand several times; none does by default."""
+
+
 def gaps(text: str) -> list[str]:
     """What the example lacks, has and should not have, or says otherwise than the code."""
     document = tomllib.loads(uncommented(text))
@@ -53,9 +60,9 @@ def _compare(name: str, kind: type[BaseModel], keys: dict[str, Any], defaults: d
     for key, field in kind.model_fields.items():
         if key not in keys:
             found.append(f"{name} {key}: missing")
-        elif (name, key) == ("[relay]", "user"):
-            (user,) = keys["user"]
-            found += _compare("[[relay.user]]", UserTable, user, {"track": "full"})
+        elif (name, key) in _SEVERAL:
+            (one,) = keys[key]
+            found += _compare(*_SEVERAL[name, key][:2], one, _SEVERAL[name, key][2])
         elif not field.is_required() and keys[key] != defaults[key]:
             found.append(f"{name} {key}: the example says {keys[key]!r}, the default is {defaults[key]!r}")
     return found + [f"{name} {key}: no such key" for key in keys if key not in kind.model_fields]
