@@ -46,7 +46,8 @@ _CHUNK = 256 * 1024
 """Octets of a body that are made canonical at a time: others' turn comes in between when it runs in a thread."""
 _RUN = re.compile(rb"  +")
 _BLANK_LINES_BACKWARDS = re.compile(rb"(?:\n\r)*+")
-_LINE = 76
+_LINE = 74
+"""Octets of a line, so that with its tab and `b=` it keeps within the 78 of RFC 5322 2.1.1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,9 +145,9 @@ def signed_fields(header: Header) -> SignedFields:
 
 def _folded(names: Sequence[str]) -> bytes:
     """Joined by colons; a line goes on in the next one behind a colon."""
-    lines, room = [f"h={names[0]}"], _LINE
+    lines = [f"h={names[0]}"]
     for name in names[1:]:
-        if len(lines[-1]) + len(name) + 2 > room:
+        if len(lines[-1]) + len(name) + 2 > _LINE:
             lines[-1] += ":"
             lines.append(name)
         else:
