@@ -71,7 +71,7 @@ def checked(message: bytes, dns: Mapping[str, str] | None = None) -> list[Signed
             is_valid = bool(dkim.DKIM(message).verify(index, dnsfunc=txt))
         except (dkim.DKIMException, ValueError):
             is_valid = False
-        found.append(Signed(tags[b"d"].decode(), tags[b"a"].decode(), is_valid))
+        found.append(Signed(tags.get(b"d", b"").decode(), tags.get(b"a", b"").decode(), is_valid))
     return found
 
 
