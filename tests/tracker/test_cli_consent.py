@@ -93,7 +93,7 @@ TAMPERING = {
     "taken from a person": ("UPDATE consent_ledger SET contact_id = 999 WHERE seq = 6",
                             "tracking_consent is granted and do_not_track unset, but the ledger says withdrawn"),
     "given to another": ("UPDATE consent_ledger SET contact_id = (SELECT contact_id FROM consent_ledger WHERE seq = 2)"
-                         " WHERE seq = 1", "said by somebody else"),
+                         " WHERE seq = 1", "what somebody else said"),
 }  # fmt: skip
 
 

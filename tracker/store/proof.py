@@ -247,6 +247,7 @@ def _people(connection: Connection, after: int) -> list[tuple[int, _Values, _Val
         return []
     addresses = {row.id: row.address for row in rows}
     said = {row.id: [str(Consent.UNKNOWN), str(DoNotTrack.UNSET)] for row in rows}
+    misplaced: set[int] = set()
     entries = connection.execute(
         select(consent_ledger.c.contact_id, consent_ledger.c.content)
         .where(consent_ledger.c.contact_id > after)
@@ -259,9 +260,11 @@ def _people(connection: Connection, after: int) -> list[tuple[int, _Values, _Val
         if not content.get("effective") or entry.contact_id not in said:
             continue
         if content["address"] != addresses[entry.contact_id]:
-            said[entry.contact_id] = ["said by somebody else", "said by somebody else"]
+            misplaced.add(entry.contact_id)
         elif content["attribute"] in ("tracking_consent", "do_not_track"):
             said[entry.contact_id][content["attribute"] == "do_not_track"] = content["new"]
+    for contact_id in misplaced:
+        said[contact_id] = ["what somebody else said", "what somebody else said"]
     return [
         (row.id, held, held if row.erased_key is not None else (said[row.id][0], said[row.id][1]))
         for row in rows
