@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -312,15 +312,20 @@ def _explain(name: str, model: type[BaseModel], variables: Mapping[tuple[str, st
     if item["type"] == "model_type":
         return f"{where}: expected a table of that name{_shown(key, item['input'])}"
     if item["type"] == "extra_forbidden":
-        field = model.model_fields.get(table)
-        known = (
-            list(model.model_fields)
-            if not rest
-            else list(getattr(field and field.annotation, "model_fields", ()))
-        )
+        known = _known(model, [table, *rest][:-1])
         return f"{where}: no such {'key' if rest else 'table'}; known: {', '.join(sorted(known))}"
     message = str(item["msg"]).removeprefix("Value error, ")
     return f"{where}: {message}{_shown(key, item['input'])}"
+
+
+def _known(model: Any, path: list[str]) -> list[str]:
+    """The keys of the table `path` leads to; entries of a list are passed through by their number."""
+    for part in path:
+        if not part.isdigit():
+            annotation = model.model_fields[part].annotation
+            kinds = [annotation, *get_args(annotation)]
+            model = next(kind for kind in kinds if hasattr(kind, "model_fields"))
+    return list(model.model_fields)
 
 
 def _shown(key: str, value: object) -> str:

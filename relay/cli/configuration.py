@@ -14,7 +14,7 @@ from tracker.cli.common import CommandError, config_option, json_option, show_js
 from tracker.config import without_password
 from tracker.errors import CandorError, ConfigError
 
-_HIDDEN = {("upstream", "url"), ("store", "url")}
+_HIDDEN = {("store", "url")}
 
 
 @click.group()
@@ -67,6 +67,9 @@ def _shown(table: str, model: BaseModel) -> dict[str, Any]:
     for key in document:
         if (table, key) in _HIDDEN:
             document[key] = without_password(document[key])
+    for server in (document, *document.get("server", ())) if table == "upstream" else ():
+        server["url"] = without_password(server["url"])
+        server["password"] = server["password"] and "…"
     for user in document.get("user", ()):
         user["password_hash"] = "…"  # noqa: S105
     return document

@@ -25,12 +25,14 @@ LONGEST_REPLY: Final = 64 * 1024
 
 class UpstreamError(Exception):
     """This connection, or the attempt to open one, leads nowhere. `reply` says why, always as a temporary
-    failure; `gone` when upstream ended it, which a kept connection must be forgiven."""
+    failure; `gone` when upstream ended it, which a kept connection must be forgiven; `busy` when upstream said
+    that it takes nothing at the moment, which it may say of one connection too many."""
 
-    def __init__(self, reply: Reply, *, gone: bool = False) -> None:
+    def __init__(self, reply: Reply, *, gone: bool = False, busy: bool = False) -> None:
         super().__init__(reply.text)
         self.reply = reply
         self.gone = gone
+        self.busy = busy
 
 
 class Wire(asyncio.Protocol):
@@ -87,8 +89,8 @@ class Wire(asyncio.Protocol):
             await self._wait(timeout)
         reply = self._replies.popleft()
         if reply.code == 421:
-            self._break(UpstreamError(reply, gone=True))
-            raise UpstreamError(reply, gone=True)
+            self._break(UpstreamError(reply, gone=True, busy=True))
+            raise UpstreamError(reply, gone=True, busy=True)
         return reply
 
     def reply_ahead_of_time(self) -> Reply | None:

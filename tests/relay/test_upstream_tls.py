@@ -15,7 +15,7 @@ from support.transactions import client_of, to
 from support.upstream import Rule, ScriptedUpstream, adding, drop, endless, garbage, hang, on, say
 
 from relay.outcome import Outcome, Status
-from relay.upstream import SmtpUpstream, parse_url
+from relay.upstream import SmtpUpstream, Tls, parse_url
 from relay.upstream.connection import tls_context
 
 USERS = {"ann@example.org": "s3cret/:@%"}
@@ -72,7 +72,7 @@ async def test_a_certificate_that_proves_nothing_stops_the_mail_loudly(
         outcome, errors = await send(scheme(server), ca_file=trusted.get(name))
         assert (outcome.status, outcome.reply.enhanced) == (Status.DEFERRED, "4.7.5")
         assert errors == ["upstream-not-verified"]
-        outcome, errors = await send(scheme(server), tls_verify=False)
+        outcome, errors = await send(scheme(server), tls=Tls.REQUIRE)
         assert (outcome.status, outcome.tls, errors) == (Status.ACCEPTED, "TLSv1.3", [])
     assert len(server.received) == 1
 
