@@ -33,7 +33,7 @@ GOOD_BYE: Final = 1.0
 """Seconds for upstream to answer QUIT when we shut down."""
 
 
-MAIL_ADDRESS: Final = re.compile(r"[^\s<>@]+@[^\s<>@]+")
+MAIL_ADDRESS: Final = re.compile(r"[^\s<>@,;()]+@[^\s<>@,;()]+")
 
 
 def utc_now() -> datetime:
