@@ -70,7 +70,7 @@ def _shown(table: str, model: BaseModel) -> dict[str, Any]:
     for server in (document, *document.get("server", ())) if table == "upstream" else ():
         server["url"] = without_password(server["url"])
         server["password"] = server["password"] and "…"
-    for user in document.get("user", ()):
+    for user in document["user"] if table == "relay" else ():
         user["password_hash"] = "…"  # noqa: S105
     return document
 
