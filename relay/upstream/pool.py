@@ -21,7 +21,9 @@ class Pool:
         self._connect = connect
         self.slots = Slots(settings.max_connections, calm_seconds=settings.calm_seconds)
         """Whoever takes a connection holds one of these."""
-        self._idle: list[tuple[Connection, asyncio.TimerHandle]] = []
+        self._idle: list[tuple[Connection, float]] = []
+        """With the loop's time since when; the longest idle first."""
+        self._sweeper: asyncio.TimerHandle | None = None
         self._leaving: set[Connection] = set()
         self._connecting = 0
         self._is_closed = False
@@ -47,8 +49,7 @@ class Pool:
         """A connection for the holder of a slot: the one used last (so that the surplus ones grow old), or a
         new one. Raises UpstreamError."""
         while self._idle and not fresh:
-            connection, timer = self._idle.pop()
-            timer.cancel()
+            connection, _ = self._idle.pop()
             if connection.wire.is_sound:
                 return connection
         self._connecting += 1
@@ -60,21 +61,23 @@ class Pool:
 
     def give_back(self, connection: Connection) -> None:
         """Keep it for the next, unless it is broken or has served long enough."""
-        loop = asyncio.get_running_loop()
-        if self._is_closed or self._is_worn(connection, loop.time()):
+        now = asyncio.get_running_loop().time()
+        if self._is_closed or self._is_worn(connection, now):
             self._leave(connection)
             return
-        timer = loop.call_later(self._settings.idle_seconds, self._expire, connection)
-        self._idle.append((connection, timer))
+        self._idle.append((connection, now))
+        if self._sweeper is None:
+            self._sweep_in(self._settings.idle_seconds)
 
     def retire(self) -> None:
         """Keep no connection from now on; let the idle ones go."""
         self._is_closed = True
         self.slots.close()
-        while self._idle:
-            connection, timer = self._idle.pop()
-            timer.cancel()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for connection, _ in self._idle:
             self._leave(connection)
+        self._idle = []
 
     async def close(self, *, patience: float) -> None:
         """Let the idle ones go, and wait up to `patience` seconds for their good-byes."""
@@ -106,9 +109,21 @@ class Pool:
         self._leaving = {connection for connection in self._leaving if not connection.wire.closed.is_set()}
         return set(self._leaving)
 
-    def _expire(self, connection: Connection) -> None:
-        self._idle = [kept for kept in self._idle if kept[0] is not connection]
-        self._leave(connection)
+    def _sweep_in(self, seconds: float) -> None:
+        self._sweeper = asyncio.get_running_loop().call_later(seconds, self._sweep)
+
+    def _sweep(self) -> None:
+        """Let those go that nobody needed for so long. One timer for all: most are taken again at once."""
+        self._sweeper = None
+        now = asyncio.get_running_loop().time()
+        while self._idle:
+            connection, since = self._idle[0]
+            left = since + self._settings.idle_seconds - now
+            if left > 0:
+                self._sweep_in(left)
+                return
+            del self._idle[0]
+            self._leave(connection)
 
     def _leave(self, connection: Connection) -> None:
         self._leaving = self._still_leaving() | {connection}

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 
 
 class Slots:
@@ -24,15 +23,27 @@ class Slots:
     def waiting(self) -> int:
         return len(self._queue)
 
-    @asynccontextmanager
-    async def one(self, *, first: bool = False) -> AsyncIterator[None]:
-        """Waits as long as need be; `first` before all who wait already."""
-        await self._acquire(first=first)
+    async def acquire(self, *, first: bool = False) -> None:
+        """Waits as long as need be; `first` before all who wait already. Whoever returns from here releases."""
+        if self.held < self.limit and not self._queue:
+            self.held += 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        (self._queue.appendleft if first else self._queue.append)(turn)
         try:
-            yield
-        finally:
-            self.held -= 1
+            await turn
+        except asyncio.CancelledError:
+            if turn.cancelled():
+                with suppress(ValueError):  # it was passed over already
+                    self._queue.remove(turn)
+            else:  # it was our turn already
+                self.held -= 1
             self._hand_on()
+            raise
+
+    def release(self) -> None:
+        self.held -= 1
+        self._hand_on()
 
     def lower(self, limit: int) -> bool:
         """True when that is lower than before. Who holds one keeps it."""
@@ -53,23 +64,6 @@ class Slots:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-    async def _acquire(self, *, first: bool) -> None:
-        if self.held < self.limit and not self._queue:
-            self.held += 1
-            return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        (self._queue.appendleft if first else self._queue.append)(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.cancelled():
-                with suppress(ValueError):  # it was passed over already
-                    self._queue.remove(turn)
-            else:  # it was our turn already
-                self.held -= 1
-            self._hand_on()
-            raise
 
     def _hand_on(self) -> None:
         while self._queue and self.held < self.limit:

@@ -302,19 +302,23 @@ async def test_after_a_while_more_connections_are_tried_again() -> None:
 
 
 async def hold(slots: Slots, log: list[int], number: int, *, first: bool = False) -> None:
-    async with slots.one(first=first):
+    await slots.acquire(first=first)
+    try:
         log.append(number)
         await asyncio.sleep(0)
+    finally:
+        slots.release()
 
 
 async def test_slots_are_given_out_in_order_and_whoever_comes_back_is_first() -> None:
     slots, log = Slots(1, calm_seconds=1000.0), list[int]()
-    async with slots.one():
-        tasks = [asyncio.create_task(hold(slots, log, number)) for number in range(3)]
-        await asyncio.sleep(0)
-        tasks.append(asyncio.create_task(hold(slots, log, 99, first=True)))
-        await asyncio.sleep(0)
-        assert (slots.held, slots.waiting) == (1, 4)
+    await slots.acquire()
+    tasks = [asyncio.create_task(hold(slots, log, number)) for number in range(3)]
+    await asyncio.sleep(0)
+    tasks.append(asyncio.create_task(hold(slots, log, 99, first=True)))
+    await asyncio.sleep(0)
+    assert (slots.held, slots.waiting) == (1, 4)
+    slots.release()
     await asyncio.gather(*tasks)
     assert log == [99, 0, 1, 2]
     assert (slots.held, slots.waiting) == (0, 0)
