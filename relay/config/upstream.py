@@ -60,7 +60,7 @@ class _Options(Table):
     command_timeout: Duration = Field(default="5m", validate_default=True, gt=0)
     final_reply_timeout: Duration = Field(default="10m", validate_default=True, gt=0)
 
-    def _settings(self, url: str, hostname: str) -> UpstreamSettings:
+    def _settings(self, url: str, hostname: str, processes: int) -> UpstreamSettings:
         """Raises ValueError."""
         for key in ("ca_file", "client_certificate", "client_key"):
             name = getattr(self, key)
@@ -75,7 +75,7 @@ class _Options(Table):
                 "client_certificate": self.client_certificate or None,
                 "client_key": self.client_key or None,
                 "hostname": hostname,
-                "max_connections": self.max_connections,
+                "max_connections": max(1, self.max_connections // processes),
                 "messages_per_connection": self.messages_per_connection,
                 "seconds_per_connection": self.connection_lifetime,
                 "idle_seconds": self.idle_timeout,
@@ -148,12 +148,13 @@ class UpstreamTable(_Options):
         """May anything leave this machine?"""
         return not all(url.startswith("capture:") for url in self._urls())
 
-    def settings(self, hostname: str) -> Routing:
-        """All servers and routes as a value. Raises ValueError."""
-        servers = [self._server(one, hostname) for one in self.server]
+    def settings(self, hostname: str, *, processes: int = 1) -> Routing:
+        """All servers and routes as a value, for one of so many processes: together they keep to the limits. Raises
+        ValueError."""
+        servers = [self._server(one, hostname, processes) for one in self.server]
         default = [one.name for one in self.server if not one.routed_only]
         if self._uses_url():
-            servers.insert(0, Server(settings=self._settings(self.url, hostname)))
+            servers.insert(0, Server(settings=self._settings(self.url, hostname, processes)))
             default.insert(0, DEFAULT_NAME)
         return Routing(
             servers=tuple(servers), routes=tuple(one.route() for one in self.route), default=tuple(default)
@@ -176,9 +177,9 @@ class UpstreamTable(_Options):
         )
         return found
 
-    def _server(self, one: ServerTable, hostname: str) -> Server:
+    def _server(self, one: ServerTable, hostname: str, processes: int) -> Server:
         try:
-            settings = one._settings(one.url, hostname)
+            settings = one._settings(one.url, hostname, processes)
         except ValueError as error:
             raise ValueError(f"server {one.name}: {error}") from None
         return Server(name=one.name, settings=settings, priority=one.priority, weight=one.weight)

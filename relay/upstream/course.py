@@ -94,7 +94,13 @@ class Course:
         for number, answer in self._answers.items():
             if number not in waiting:
                 outcomes[number] = self._outcome(answer, at)
-        return Offered(outcomes=tuple(outcomes), trouble=trouble)
+        reached = self._connection
+        return Offered(
+            outcomes=tuple(outcomes),
+            trouble=trouble,
+            host=reached.host if reached else "",
+            tls=reached.tls if reached else None,
+        )
 
     def _outcome(self, answer: Answer, at: datetime) -> Outcome:
         reached = self._connection

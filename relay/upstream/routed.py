@@ -50,8 +50,8 @@ class RoutedUpstream:
             return await self._send(transaction, shares[0].to)
         if transaction.unanimous:
             # Whatever one server decides, another may decide otherwise when the first has the mail already.
-            nobody: list[Outcome | None] = [None] * len(transaction.recipients)
-            return completed(nobody, replies.NOT_UNANIMOUS, self._clock())
+            nobody = (None,) * len(transaction.recipients)
+            return completed(Offered(outcomes=nobody, trouble=replies.NOT_UNANIMOUS), self._clock())
         return await self._send_all(transaction, shares)
 
     def states(self) -> tuple[ServerState, ...]:
@@ -116,8 +116,7 @@ class RoutedUpstream:
             # It is down, and everybody else has failed too. Should it be being probed just now: that is quickly known.
             if not progress.is_complete and await host.probed():
                 await progress.offer(host)
-        trouble = progress.trouble or hosts[0].trouble
-        return completed(progress.outcomes, trouble, self._clock())
+        return completed(progress.result(hosts[0].trouble), self._clock())
 
 
 class _Progress:
@@ -126,8 +125,14 @@ class _Progress:
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
         self.outcomes: list[Outcome | None] = [None] * len(transaction.recipients)
-        self.trouble: Reply | None = None
-        """The last server's."""
+        self._last: Offered | None = None
+
+    def result(self, reason: Reply) -> Offered:
+        """What it has come to, `reason` being why it was not offered to anybody, should that be so."""
+        outcomes, last = tuple(self.outcomes), self._last
+        if last is None:
+            return Offered(outcomes=outcomes, trouble=reason)
+        return Offered(outcomes=outcomes, trouble=last.trouble, host=last.host, tls=last.tls)
 
     @property
     def is_complete(self) -> bool:
@@ -143,7 +148,7 @@ class _Progress:
             return False
         for number, outcome in zip(waiting, offered.outcomes, strict=True):
             self.outcomes[number] = outcome
-        self.trouble = offered.trouble or self.trouble
+        self._last = offered
         return True
 
 

@@ -10,7 +10,7 @@ import asyncio
 import re
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -73,7 +73,7 @@ class SmtpUpstream:
             offered = await self.offer(transaction)
         if offered is None:
             offered = Offered(outcomes=(None,) * len(transaction.recipients), trouble=self.trouble)
-        return completed(offered.outcomes, offered.trouble or self.trouble, self._clock())
+        return completed(offered, self._clock())
 
     async def offer(self, transaction: Transaction) -> Offered | None:
         """As `relay.upstream.transaction.Host` says."""
@@ -240,13 +240,14 @@ class SmtpUpstream:
         return None
 
 
-def completed(outcomes: Sequence[Outcome | None], trouble: Reply, at: datetime) -> tuple[Outcome, ...]:
+def completed(offered: Offered, at: datetime) -> tuple[Outcome, ...]:
     """Nobody is left to ask: whoever has no outcome is put off."""
-    known = tuple(outcome for outcome in outcomes if outcome is not None)
-    if len(known) == len(outcomes):
+    known = tuple(outcome for outcome in offered.outcomes if outcome is not None)
+    if len(known) == len(offered.outcomes):
         return known
-    rest = Outcome(status=Status.DEFERRED, reply=trouble, at=at)
-    return tuple(rest if outcome is None else outcome for outcome in outcomes)
+    reply = offered.trouble or replies.UPSTREAM_UNREACHABLE
+    rest = Outcome(status=Status.DEFERRED, reply=reply, host=offered.host, at=at, tls=offered.tls)
+    return tuple(rest if outcome is None else outcome for outcome in offered.outcomes)
 
 
 def presentable(reply: Reply, settings: UpstreamSettings) -> str:

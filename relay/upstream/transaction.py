@@ -55,6 +55,9 @@ class Offered:
     their message."""
     trouble: Reply | None = None
     """Why there are such, always as a temporary failure."""
+    host: str = ""
+    """`host:port` where that was heard; `""` when no connection came about."""
+    tls: str | None = None
 
 
 class Condition(StrEnum):

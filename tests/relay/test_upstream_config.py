@@ -117,6 +117,13 @@ def test_servers_have_what_upstream_says_but_never_its_login(file: Path) -> None
     assert (first.priority, second.priority, second.weight) == (10, 20, 5)
 
 
+def test_several_processes_keep_to_a_limit_together(file: Path) -> None:
+    text = "[upstream]\nmax_connections = 10\n" + TWO + "max_connections = 2"
+    table = config_of(file, text).upstream
+    limits = [one.settings.max_connections for one in table.settings("h", processes=4).servers]
+    assert limits == [2, 1]
+
+
 def test_routes_are_read_in_their_order(file: Path) -> None:
     routing = routing_of(
         file,

@@ -195,6 +195,16 @@ async def test_only_when_all_fail_is_the_mail_put_off(closed: str) -> None:
     assert outcome.host == ""
 
 
+async def test_who_was_put_off_is_told_by_whom() -> None:
+    async with (
+        ScriptedUpstream(on("mail", drop("421 4.3.2 Going down"))) as first,
+        ScriptedUpstream(on("rcpt", drop("421 4.3.9 Me too"))) as second,
+        upstream_of(server("first", first.url), server("second", second.url, priority=20)) as upstream,
+    ):
+        (outcome,) = await upstream.send(to(ANN))
+    assert (outcome.status, outcome.reply.text, port(outcome)) == (Status.DEFERRED, "Me too", second.port)
+
+
 async def test_servers_of_one_priority_share_the_mail_by_their_weights() -> None:
     async with (
         ScriptedUpstream() as large,
