@@ -92,7 +92,7 @@ class UpstreamSettings:
     """Consecutive failures to get through after which it is left alone for a while."""
     first_pause: float = 2.0
     """How long, the first time; doubled each time a probe fails too."""
-    longest_pause: float = 120.0
+    longest_pause: float = 60.0
     calm_seconds: float = 30.0
     """After having been told of too many connections: how long until one more is tried."""
 
