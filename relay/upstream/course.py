@@ -34,6 +34,8 @@ class Course:
         self._connection: Connection | None = None
         self._most = len(transaction.recipients)
         self.waiting = list(range(len(transaction.recipients)))
+        self.was_not_begun = False
+        """The server went down before it was this transaction's turn."""
 
     @property
     def may_be_repeated(self) -> bool:

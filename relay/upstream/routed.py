@@ -47,7 +47,7 @@ class RoutedUpstream:
         """One outcome per recipient, in order. Raises nothing but CancelledError."""
         shares = self._routing.shares(transaction)
         if len(shares) == 1:
-            return await self._send(transaction, shares[0].to)
+            return await self._send(transaction, self._in_order(shares[0].to))
         if transaction.unanimous:
             # Whatever one server decides, another may decide otherwise when the first has the mail already.
             nobody = (None,) * len(transaction.recipients)
@@ -97,19 +97,24 @@ class RoutedUpstream:
 
     async def _send_all(self, transaction: Transaction, shares: list[Share]) -> tuple[Outcome, ...]:
         """A transaction for each way, all at once."""
+        ways = [
+            (share, self._in_order(share.to)) for share in shares
+        ]  # before another configuration can come
         async with asyncio.TaskGroup() as group:
             sent = [
-                group.create_task(self._send(transaction.only(share.numbers), share.to)) for share in shares
+                group.create_task(self._send(transaction.only(share.numbers), hosts)) for share, hosts in ways
             ]
         outcomes: dict[int, Outcome] = {}
         for share, task in zip(shares, sent, strict=True):
             outcomes.update(zip(share.numbers, task.result(), strict=True))
         return tuple(outcomes[number] for number in range(len(transaction.recipients)))
 
-    async def _send(self, transaction: Transaction, to: tuple[str, ...]) -> tuple[Outcome, ...]:
-        """To the first of these servers that takes it."""
-        servers = in_order([self._servers[name] for name in to], self._chance)
-        hosts = [self._hosts[server.name] for server in servers]
+    def _in_order(self, names: tuple[str, ...]) -> list[Host]:
+        servers = in_order([self._servers[name] for name in names], self._chance)
+        return [self._hosts[server.name] for server in servers]
+
+    async def _send(self, transaction: Transaction, hosts: list[Host]) -> tuple[Outcome, ...]:
+        """To the first of these that takes it."""
         progress = _Progress(transaction)
         passed_over = [host for host in hosts if not await progress.offer(host)]
         for host in passed_over:

@@ -81,7 +81,7 @@ class SmtpUpstream:
             return Offered(outcomes=())
         course = Course(transaction, self.settings)
         if self._is_closed:
-            return course.offered(self._clock(), replies.UPSTREAM_CLOSING)
+            return Offered(outcomes=(None,) * len(transaction.recipients), trouble=replies.UPSTREAM_CLOSING)
         entry = self._health.enter(time.monotonic())
         if entry is Entry.NO:
             return None
@@ -90,7 +90,7 @@ class SmtpUpstream:
         finally:
             if entry is Entry.AS_PROBE:
                 self._health.probe_over()
-        return course.offered(self._clock(), trouble)
+        return None if course.was_not_begun else course.offered(self._clock(), trouble)
 
     async def probed(self) -> bool:
         return await self._health.probed()
@@ -177,6 +177,7 @@ class SmtpUpstream:
             await slots.acquire(first=first)
             try:
                 if not as_probe and self._health.condition is not Condition.UP:
+                    course.was_not_begun = not first
                     return self.trouble  # it went down while we waited
                 trouble = await self._follow(course)
                 if trouble is None:
