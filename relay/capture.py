@@ -84,6 +84,10 @@ class Capture:
     def pause(self) -> float:
         return 0.0
 
+    async def retire(self) -> None:
+        if self._writing:
+            await asyncio.wait(self._writing)
+
     async def close(self, *, grace: float) -> None:
         if self._writing:
             await asyncio.wait(self._writing, timeout=grace)

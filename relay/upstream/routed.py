@@ -10,7 +10,6 @@ import asyncio
 import random
 from collections.abc import Callable
 from datetime import datetime
-from typing import Final
 
 from relay import replies
 from relay.outcome import Outcome
@@ -20,10 +19,6 @@ from relay.upstream.routing import Routing, Server, Share, in_order
 from relay.upstream.settings import Scheme
 from relay.upstream.smtp import SmtpUpstream, completed, utc_now
 from relay.upstream.transaction import Host, Offered, ServerState, Transaction
-
-RETIREMENT: Final = 900.0
-"""Seconds that transactions with a server that is no longer configured have to come to their end: a command's
-patience and the one for the last reply."""
 
 
 class RoutedUpstream:
@@ -91,7 +86,7 @@ class RoutedUpstream:
         await asyncio.gather(*retired)
 
     def _retire(self, host: Host) -> None:
-        task = asyncio.get_running_loop().create_task(host.close(grace=RETIREMENT))
+        task = asyncio.get_running_loop().create_task(host.retire())
         self._retired[task] = host
         task.add_done_callback(self._retired.pop)
 

@@ -124,6 +124,12 @@ class SmtpUpstream:
         """For new connections from now on."""
         self._context = context
 
+    async def retire(self) -> None:
+        """As `Host` says. Whoever had chosen this server before may still come."""
+        self._pool.retire()
+        await self._all_ended()
+        await self._pool.close(patience=GOOD_BYE)
+
     async def close(self, *, grace: float) -> None:
         """Sends begun before get `grace` seconds; what is cut off then counts as not heard of. May be called
         again with less."""

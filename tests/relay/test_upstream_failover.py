@@ -351,6 +351,7 @@ async def test_a_server_that_stays_as_it_was_keeps_its_connections() -> None:
 
 async def test_a_configuration_whose_certificates_cannot_be_read_changes_nothing() -> None:
     async with ScriptedUpstream() as here, upstream_of(server("default", here.url)) as upstream:
+        await upstream.send(to(ANN))
         with pytest.raises(ValueError, match="cannot read a certificate"):
             upstream.reconfigure(routing(server("default", "smtps://mail.example", ca_file="/no/such.pem")))
         assert statuses(await upstream.send(to(ANN))) == [Status.ACCEPTED]
@@ -368,3 +369,19 @@ async def test_closing_breaks_off_what_still_runs_with_a_server_that_is_gone() -
         await upstream.close(grace=0.05)
         (outcome,) = await running
     assert (outcome.status, outcome.maybe_sent) == (Status.DEFERRED, True)
+
+
+async def test_a_configuration_that_comes_while_the_ways_are_parted_is_for_the_next() -> None:
+    async with (
+        ScriptedUpstream() as main,
+        ScriptedUpstream() as corp,
+        upstream_of(
+            server("main", main.url), server("corp", corp.url), routes=(TO_CORP,), default=("main",)
+        ) as upstream,
+    ):
+        sending = asyncio.create_task(upstream.send(to(ANN, CAT)))
+        await asyncio.sleep(0)
+        upstream.reconfigure(routing(server("other", "smtp://127.0.0.1:9")))
+        outcomes = await sending
+    assert statuses(outcomes) == [Status.ACCEPTED] * 2
+    assert (len(main.received), len(corp.received)) == (1, 1)

@@ -203,6 +203,22 @@ async def test_while_the_first_is_probed_mail_goes_to_the_next() -> None:
     assert len(first.received) == 2
 
 
+async def test_who_waited_for_a_connection_when_it_went_down_goes_to_the_next() -> None:
+    settings = {"failures_until_down": 1, "first_pause": 1000.0, "max_connections": 1}
+    rules = (on("mail", slow(0.2)), on("rcpt", drop()))
+    async with (
+        ScriptedUpstream(*rules) as first,
+        ScriptedUpstream() as second,
+        upstream_of(
+            server("first", first.url, **settings), server("second", second.url, priority=20)
+        ) as both,
+    ):
+        outcomes = await asyncio.gather(*(both.send(to(f"r{n}@example.net")) for n in range(5)))
+    assert {outcome.status for (outcome,) in outcomes} == {Status.ACCEPTED}
+    assert len(second.received) == 5
+    assert first.connections == 1
+
+
 async def test_a_cancelled_probe_makes_way_for_another() -> None:
     settings = {"failures_until_down": 1, "first_pause": 0.0}
     rules = (on("connect", drop(), times=1), on("dot", hang(), times=1))
