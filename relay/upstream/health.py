@@ -60,10 +60,14 @@ class Health:
             self._probe = None
 
     async def probed(self) -> bool:
-        """Waits for the probe under way. False when there is none."""
+        """Waits for the probe under way. False when there is none, or when it takes too long."""
         if self._probe is None:
             return False
-        await self._probe.wait()
+        try:
+            async with asyncio.timeout(self._settings.probe_patience):
+                await self._probe.wait()
+        except TimeoutError:
+            return False
         return True
 
     def succeeded(self) -> bool:

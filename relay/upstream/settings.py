@@ -93,6 +93,8 @@ class UpstreamSettings:
     first_pause: float = 2.0
     """How long, the first time; doubled each time a probe fails too."""
     longest_pause: float = 60.0
+    probe_patience: float = 5.0
+    """How long others wait for what a probe finds, before they are put off."""
     calm_seconds: float = 30.0
     """After having been told of too many connections: how long until one more is tried."""
 

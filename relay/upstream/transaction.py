@@ -113,7 +113,7 @@ class Host(Protocol):
         ...
 
     async def probed(self) -> bool:
-        """Waits until the probe that is under way has ended. False when there is none."""
+        """Waits until the probe that is under way has ended. False when there is none, or it takes too long."""
         ...
 
     @property

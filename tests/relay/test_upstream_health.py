@@ -169,6 +169,22 @@ async def test_one_message_probes_the_others_wait_for_it_and_all_go() -> None:
     assert [line["event"] for line in logged] == ["upstream-up"]
 
 
+async def test_a_probe_that_hangs_holds_nobody_up_for_long() -> None:
+    settings = {"failures_until_down": 1, "first_pause": 0.0, "probe_patience": 0.05}
+    rules = (on("connect", drop(), times=1), on("dot", hang()))
+    async with (
+        ScriptedUpstream(*rules) as only,
+        upstream_of(server("only", only.url, **settings)) as upstream,
+    ):
+        assert await statuses(upstream, 1) == [Status.DEFERRED]
+        probe = asyncio.create_task(upstream.send(to("probe@example.net")))
+        await only.said(".")
+        assert await statuses(upstream, 2) == [Status.DEFERRED] * 2
+        assert not probe.done()
+        probe.cancel()
+    assert only.verbs.count("MAIL") == 1
+
+
 async def test_a_probe_that_fails_puts_all_off_who_waited_for_it() -> None:
     settings = {"failures_until_down": 1, "first_pause": 0.0}
     async with (
