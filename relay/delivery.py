@@ -49,12 +49,14 @@ class Delivery:
         self.config = config
         self.domain = domain
         self.upstream = upstream
-        self.compiler = Compiler(rules, domain.ring, {user.name: user.track for user in config.relay.user})
+        ceilings = {user.name: user.track for user in config.relay.user}
+        self.compiler = Compiler(rules, domain.ring, ceilings, config.dkim.signers())
         hostname = config.relay.name
         self.settlement = Settlement(
             domain, queue, self.compiler, config.override, hostname=hostname, clock=clock
         )
         self._hostname = hostname
+        self._clock = clock
         self._budget = Budget()
         self._background: set[asyncio.Task[None]] = set()
         self.wake: Callable[[], None] = lambda: None
@@ -97,7 +99,15 @@ class Delivery:
             sent_at=message.submission.received_at,
         )
         received = received_line(message.submission, self._hostname)
-        made = copies(message.plan, addressed, tracking, received, recorded=recorded)
+        made = copies(
+            message.plan,
+            addressed,
+            tracking,
+            received,
+            recorded=recorded,
+            signatures=message.signatures,
+            signed_at=self._clock(),
+        )
         attempt = Attempt(
             self.upstream, message.submission, made, unanimous=not recorded, budget=self._budget
         )

@@ -7,6 +7,7 @@ import ipaddress
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from relay.config.dkim import DkimKeyTable, DkimTable
 from relay.config.intake import RelayTable, UserTable
 from relay.config.networks import within
 from relay.config.queue import QueueTable
@@ -16,6 +17,8 @@ from tracker import config as tracker_config
 
 __all__ = [
     "Config",
+    "DkimKeyTable",
+    "DkimTable",
     "OverrideTable",
     "QueueTable",
     "RelayTable",
@@ -35,6 +38,7 @@ class Config(tracker_config.Config):
     upstream: UpstreamTable = UpstreamTable()
     queue: QueueTable = QueueTable()
     rewrite: RewriteTable = RewriteTable()
+    dkim: DkimTable = DkimTable()
     override: OverrideTable = OverrideTable()
 
 
@@ -55,7 +59,8 @@ def doubts(config: Config) -> list[str]:
         found.append("[override] permits nobody until lawful_basis and lawful_basis_confirmed_by are set")
     if any(ipaddress.ip_network(network).prefixlen == 0 for network in config.relay.allowed_networks):
         found.append("[relay] allowed_networks lets the whole world send through this relay")
-    found.extend(config.upstream.doubts())
+    found += config.upstream.doubts()
+    found += config.dkim.doubts()
     return found
 
 
