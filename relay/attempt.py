@@ -123,6 +123,8 @@ class Attempt:
             envid=submission.envid,
             ret=submission.ret,
             unanimous=self._unanimous,
+            client_sender=submission.sender,
+            user=submission.client.user,
         )
 
     def _content(self, copy: Copy) -> tuple[bytes, ...]:

@@ -198,6 +198,20 @@ def upstream_trouble(log: Log, *, host: str, reply: Reply, recipients: int) -> N
     log.warning("upstream-trouble", host=host, reply=_code(reply), recipients=recipients)
 
 
+def upstream_down(log: Log, *, upstream: str, host: str, reply: Reply, failures: int) -> None:
+    """Said once; nothing is offered to it for a while, and then again and again one message, until it is up."""
+    log.error("upstream-down", upstream=upstream, host=host, reply=_code(reply), failures=failures)
+
+
+def upstream_up(log: Log, *, upstream: str, host: str) -> None:
+    log.info("upstream-up", upstream=upstream, host=host)
+
+
+def upstream_takes_fewer(log: Log, *, host: str, connections: int) -> None:
+    """It refused one connection more: we keep to fewer for a while."""
+    log.info("upstream-takes-fewer-connections", host=host, connections=connections)
+
+
 def may_be_sent_twice(log: Log, *, host: str, recipients: int) -> None:
     """Upstream had the whole message, but its reply never came."""
     log.warning("may-be-sent-twice", host=host, recipients=recipients)

@@ -45,8 +45,7 @@ class Config(tracker_config.Config):
 def doubts(config: Config) -> list[str]:
     """What is allowed and yet hardly meant, each as a sentence for the operator."""
     found = []
-    sends = not config.upstream.url.startswith("capture:")
-    if sends and _is_here(config.tracker.public_url):
+    if config.upstream.sends and _is_here(config.tracker.public_url):
         found.append(
             f"[tracker] public_url = {config.tracker.public_url!r} leads to the reader's own machine, and mail goes "
             "out: its links will be dead. Set it to the tracker's public address"
@@ -60,6 +59,7 @@ def doubts(config: Config) -> list[str]:
         found.append("[override] permits nobody until lawful_basis and lawful_basis_confirmed_by are set")
     if any(ipaddress.ip_network(network).prefixlen == 0 for network in config.relay.allowed_networks):
         found.append("[relay] allowed_networks lets the whole world send through this relay")
+    found += config.upstream.doubts()
     found += config.dkim.doubts()
     return found
 

@@ -86,6 +86,7 @@ def test_the_example_with_everything_switched_on_is_right(file: Path) -> None:
 def test_a_gap_in_the_example_would_be_named() -> None:
     text = EXAMPLE.read_text(encoding="utf-8")
     assert gaps(re.sub(r"(?m)^max_connections.*\n", "", text)) == ["[upstream] max_connections: missing"]
+    assert gaps(re.sub(r"(?m)^# weight.*\n", "", text)) == ["[[upstream.server]] weight: missing"]
     assert gaps(re.sub(r"(?m)^# track = .*\n", "", text)) == ["[[relay.user]] track: missing"]
     assert gaps(re.sub(r"(?m)^# password_hash = .*\n", "", text)) == ["[[relay.user]] password_hash: missing"]
     assert gaps(text + '\n# colour = "red"\n')[0].endswith("colour: no such key")
@@ -116,6 +117,13 @@ WRONG = [
     ('[[relay.user]]\nname = ""\npassword_hash = "$argon2"', "[relay] user.0.name", "at least 1", "''"),
     ('[[relay.user]]\nname = "j"\npassword_hash = "$argon2"\ntrack = "all"', "user.0.track", "'full'", "'all'"),
     ('[upstream]\nurl = "ftp://x"', "[upstream] url", "smtp", ""),
+    ('[upstream]\ntls = "maybe"', "[upstream] tls", "'require' or 'verify'", "'maybe'"),
+    ('[[upstream.server]]\nname = "a"', "[upstream] server.0.url", "required", ""),
+    ('[[upstream.server]]\nname = "A b"\nurl = "smtp://a"', "[upstream] server.0.name", "pattern", "'A b'"),
+    ('[[upstream.server]]\nname = "default"\nurl = "smtp://a"', "server.0.name", "take another", "'default'"),
+    ('[[upstream.server]]\nname = "a"\nurl = "smtp://a"\nhue = 1', "server.0.hue", "no such key", "priority"),
+    ('[[upstream.route]]\nto = []', "[upstream] route.0.to", "at least 1", ""),
+    ('[[upstream.route]]\nto = "a"\nsender = "a b"', "[upstream] route.0.sender", "*.example.org", "'a b'"),
     ("[upstream]\nmax_connections = 0", "[upstream] max_connections", "greater than or equal to 1", "0"),
     ('[queue]\nlifetime = "5 weeks"', "[queue] lifetime", '"5d"', "'5 weeks'"),
     ('[queue]\nlifetime = "0s"', "[queue] lifetime", 'more than "0s"', "0s"),
@@ -156,6 +164,10 @@ USER = f'[[relay.user]]\nname = "joe"\npassword_hash = "{HASH}"\n'
         f'[upstream]\nurl = "smtp://joe:{SECRET}@mx.example"',
         f'[upstream]\nurl = "smtp+starttls://joe:{SECRET}@"',
         f'[upstream]\nurl = ["smtp://joe:{SECRET}@mx.example"]',
+        f'[upstream]\npassword = ["{SECRET}"]',
+        f'[[upstream.server]]\nname = "a"\npassword = "{SECRET}"',
+        f'[[upstream.server]]\nname = "a"\nurl = "ftp://joe:{SECRET}@mx.example"',
+        f'[[upstream.server]]\nname = "a"\nurl = "smtp://mx.example"\npassword = "{SECRET}"\npassword_file = "x"',
         f'[store]\nurl = "mysql://joe:{SECRET}@db.example/x"',
         f'upstream = "smtp://joe:{SECRET}@mx.example"',
         f'[override]\nurl = "smtp://joe:{SECRET}@mx.example"',
@@ -229,19 +241,6 @@ def test_what_the_file_says_of_rewriting_reaches_the_rules(file: Path) -> None:
     rules = config.rewrite.rules("https://T.example.com:8443/base")
     assert (rules.skip_hosts, rules.max_links, rules.wrap_outlook) == (("a.example",), 7, False)
     assert rules.own_hosts == ("t.example.com",)
-
-
-def test_what_the_file_says_of_upstream_reaches_its_settings(file: Path) -> None:
-    authorities = file.with_name("ca.pem")
-    authorities.touch()
-    config = loaded(
-        file,
-        '[upstream]\nurl = "smtp+starttls://joe:p%40ss@mx.example:587"\nmax_connections = 3\n'
-        f'verify_certificate = false\nca_file = "{authorities}"',
-    )
-    settings = config.upstream.settings("relay.example")
-    assert (settings.max_connections, settings.tls_verify, settings.ca_file) == (3, False, str(authorities))
-    assert settings.hostname == "relay.example"
 
 
 @pytest.mark.parametrize(
