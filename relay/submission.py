@@ -37,6 +37,8 @@ class Recipient:
     """`NEVER`, or any of `SUCCESS` `FAILURE` `DELAY`; empty when nothing was asked."""
     orcpt: str | None = None
     """`addr-type;xtext`, still encoded."""
+    local: bool = False
+    """In a domain of our own (`Settings.local_domains`), anybody may write to it: never to be sent upstream."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

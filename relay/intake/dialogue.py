@@ -258,7 +258,9 @@ class Dialogue:
             return replies.HELLO_FIRST
         if self._transaction is not None:
             return replies.NESTED_MAIL
-        refusal = self._not_permitted() or (self._services.check() if self._services.check else None)
+        # Whoever may not send may still write to a domain of ours: which it is, RCPT will tell.
+        refusal = None if self._settings.local_domains else self._not_permitted()
+        refusal = refusal or (self._services.check() if self._services.check else None)
         if refusal is not None:
             return refusal
         try:
@@ -281,7 +283,12 @@ class Dialogue:
             return replies.MAIL_FIRST
         if self._reception is not None:
             return replies.CHUNKS_BEGUN
-        return self._transaction.recipient(argument, limit=self._settings.max_recipients)
+        return self._transaction.recipient(
+            argument,
+            limit=self._settings.max_recipients,
+            local_domains=self._settings.local_domains,
+            refusal=self._not_permitted(),
+        )
 
     # --- the message ---
 

@@ -24,6 +24,9 @@ class Settings:
     """Our name in the greeting and in EHLO; never looked up."""
     allowed_networks: Networks
     """Clients that may send without AUTH."""
+    local_domains: frozenset[str] = frozenset()
+    """Domains, in lower case, whose mail ends here: anybody may write to them, without AUTH and from anywhere.
+    Such recipients are marked `local`."""
     max_message_size: int
     """Of the message itself: terminator and stuffed dots are not counted (RFC 1870 5)."""
     max_recipients: int = 1000

@@ -41,9 +41,11 @@ class Transaction:
     def has_recipients(self) -> bool:
         return bool(self._recipients)
 
-    def recipient(self, argument: str, *, limit: int) -> Reply:
+    def recipient(
+        self, argument: str, *, limit: int, local_domains: frozenset[str], refusal: Reply | None
+    ) -> Reply:
         """Takes one RCPT. The same mailbox again is answered like the first time and kept once; the wishes
-        given first hold."""
+        given first hold. `refusal` is what a client that may write to local domains only hears otherwise."""
         match = _TO.match(argument)
         if match is None:
             return replies.RCPT_SYNTAX
@@ -56,12 +58,15 @@ class Transaction:
             return error.reply
         if not path.address.isascii() and not self.parameters.smtputf8:
             return replies.SMTPUTF8_NOT_DECLARED
+        local = path.domain in local_domains
+        if refusal is not None and not local:
+            return refusal
         if path.mailbox in self._recipients:
             return replies.RECIPIENT_OK
         if len(self._recipients) >= limit:
             return replies.TOO_MANY_RECIPIENTS
         self._recipients[path.mailbox] = Recipient(
-            address=path.address, notify=wishes.notify, orcpt=wishes.orcpt
+            address=path.address, notify=wishes.notify, orcpt=wishes.orcpt, local=local
         )
         return replies.RECIPIENT_OK
 
