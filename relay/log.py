@@ -141,6 +141,21 @@ def no_report_owed(id: str, *, recipients: int) -> None:
     _log.info("refused-no-report-owed", id=id, recipients=recipients)
 
 
+def came_back(id: str, *, kind: str, deliveries: list[str], fresh: bool) -> None:
+    """A report on deliveries of ours, or what somebody sent to their return path; not `fresh`: it had come before."""
+    _log.info("came-back", id=id, kind=str(kind), deliveries=deliveries, fresh=fresh)
+
+
+def nobody_to_pass_on_to(id: str) -> None:
+    """The original's sender is not on record any more; what came back is recorded and goes no further."""
+    _log.warning("came-back-for-nobody", id=id)
+
+
+def report_not_read(id: str, *, error: BaseException) -> None:
+    """Passed on all the same."""
+    _log.error("report-not-read", id=id, **_described(error))
+
+
 def set_aside(id: str, *, recipients: int) -> None:
     """What the queue holds of this message cannot be read; it is kept for the operator and not tried again."""
     _log.error("queue-row-damaged", id=id, recipients=recipients)

@@ -7,12 +7,14 @@ are made when they are needed, so that a thousand tracked recipients never lie i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import cache
 
 from relay.rewrite import Link, Plan
 from relay.submission import Recipient, Submission
+from relay.verp import ReturnPaths
 from tracker.consent import Decision, Mode
 from tracker.tokens import KeyRing, Kind, Token, seal
 
@@ -41,6 +43,8 @@ class Copy:
     """The pieces in order; made anew at each call."""
     plain: Callable[[], tuple[bytes, ...]]
     """The same without pixel and wrapped links, should those fail to be made."""
+    return_path: str | None = None
+    """The envelope sender where it is this recipient's own; None where it is the submission's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,26 +86,37 @@ class Tracking:
 
 
 def copies(
-    plan: Plan, addressed: Sequence[Addressed], tracking: Tracking, received: bytes, *, recorded: bool
+    plan: Plan,
+    addressed: Sequence[Addressed],
+    tracking: Tracking,
+    received: bytes,
+    *,
+    recorded: bool,
+    return_paths: ReturnPaths | None = None,
 ) -> list[Copy]:
-    """The copies of one message. With `recorded` false (the store is away) links to a person's page would lead
+    """The copies of one message. With `return_paths` each recipient has a copy with an envelope sender of its own, and
+    the untracked share the bytes. With `recorded` false (the store is away) links to a person's page would lead
     nowhere, so everybody's placeholder becomes the tracker's own address and all share one copy."""
-    made = []
+    made: list[Copy] = []
     personal = plan.has_preferences_placeholder and recorded
     shared = [one for one in addressed if one.decision.mode is Mode.UNTRACKED and not personal]
     if shared:
         anybody = tracking.public_url + "/p" if plan.has_preferences_placeholder else None
 
+        @cache
         def base() -> tuple[bytes, ...]:
             return received, plan.base(preferences_url=anybody)
 
-        made.append(Copy(addressed=tuple(shared), content=base, plain=base))
+        together = [tuple(shared)] if return_paths is None else [(one,) for one in shared]
+        made.extend(Copy(addressed=some, content=base, plain=base) for some in together)
     made.extend(
         _own(plan, one, tracking, received)
         for one in addressed
         if one.decision.mode is not Mode.UNTRACKED or personal
     )
-    return made
+    if return_paths is None:
+        return made
+    return [replace(copy, return_path=return_paths.of(copy.addressed[0].delivery_id)) for copy in made]
 
 
 def _own(plan: Plan, one: Addressed, tracking: Tracking, received: bytes) -> Copy:

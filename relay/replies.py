@@ -141,6 +141,8 @@ def bad_parameter(name: str) -> Reply:
     return Reply(code=501, detail="5.4", text=f"Malformed or repeated parameter {name}")
 
 
+NO_SUCH_MAILBOX = Reply(code=550, detail="1.1", text="No such mailbox here")
+
 # --- the message ---
 
 CHUNK_SYNTAX = Reply(code=421, detail="5.4", text="Syntax: BDAT size [LAST]; closing the connection")
@@ -159,6 +161,11 @@ def chunk_received(size: int) -> Reply:
 
 def accepted(submission_id: str) -> Reply:
     return Reply(code=250, detail="0.0", text=f"Ok: queued as {submission_id}")
+
+
+def suppressed(why: str) -> Reply:
+    """`why` names a reason and a day, no address."""
+    return Reply(code=250, detail="0.0", text=f"Ok: not sent, suppressed: {why}")
 
 
 def unexpected(submission_id: str) -> Reply:

@@ -13,6 +13,7 @@ from relay.config import Config, doubts
 from relay.delivery import Delivery
 from relay.intake import Intake, Settings
 from relay.queue import Queue
+from relay.returns import Returns
 from relay.upstream import UpstreamSettings, open_upstream
 from relay.users import User, Users
 from relay.worker import Worker
@@ -37,13 +38,21 @@ class Relay:
         self.delivery = Delivery(config, domain, self._upstream, self._queue, rules=rules)
         self._worker = Worker(self.delivery, self._queue)
         users = _users(config)
+        returns = self._returns(domain)
         self._intake = Intake(
             intake_settings(config),
-            self.delivery.deliver,
+            self.delivery.deliver if returns is None else returns.deliver,
+            has_mailbox=None if returns is None else returns.has_mailbox,
             authenticate=users.authenticate if config.relay.user else None,
             tls=server_tls(config),
         )
         self.addresses: list[tuple[str, int]] = []
+
+    def _returns(self, domain: Domain) -> Returns | None:
+        paths = self.delivery.return_paths
+        if paths is None:
+            return None
+        return Returns(self._config.bounces, paths, domain, self.delivery, self._queue)
 
     async def start(self) -> None:
         """Raises OSError where an address cannot be had."""
@@ -81,6 +90,7 @@ def intake_settings(config: Config) -> Settings:
     return Settings(
         hostname=table.name,
         allowed_networks=tuple(ipaddress.ip_network(network) for network in table.allowed_networks),
+        local_domains=frozenset(filter(None, (config.bounces.domain,))),
         max_message_size=table.max_message_size,
         max_recipients=table.max_recipients,
         bare_newlines=table.bare_newlines,

@@ -12,17 +12,21 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from types import MappingProxyType
 
 from sqlalchemy import Connection
 
 from relay import log, replies
+from relay.bounces import concerns_mailbox
 from relay.compiled import Compiled, Compiler
 from relay.config import OverrideTable
 from relay.dsn import Failure, failure_report
 from relay.outcome import Outcome, Status
 from relay.personalize import Addressed
 from relay.queue import Queue
+from relay.store.returns import keeping_sender
 from relay.store.spool import Waiting, deferring, ours, removing, withdrawing, withdrawing_report
+from relay.store.suppression import Suppressing
 from relay.submission import Submission
 from tracker.consent import untracked
 from tracker.domain import Domain
@@ -60,8 +64,10 @@ class Settlement:
         *,
         hostname: str,
         clock: Callable[[], datetime],
+        suppressing: Suppressing,
     ) -> None:
         self._domain = domain
+        self._suppressing = suppressing
         self._queue = queue
         self._compiler = compiler
         self._override = override
@@ -70,10 +76,16 @@ class Settlement:
         self._unsaved: list[_Unsaved] = []
         self._saver: asyncio.Task[None] | None = None
 
-    async def record(self, message: Compiled, addressed: Sequence[Addressed]) -> bool:
+    async def record(
+        self, message: Compiled, addressed: Sequence[Addressed], *, sender_kept: bool = False
+    ) -> bool:
         """Writes down message and deliveries, as returned until we know better: should this process die now,
-        that is what they are. False when the store does not take it."""
-        statements = recording(message, addressed, Status.RETURNED, self._domain.ring)
+        that is what they are. `sender_kept`: reports will come back to us, and be passed on to its sender. False when
+        the store does not take it."""
+        statements = (
+            *recording(message, addressed, Status.RETURNED, self._domain.ring),
+            *(self._sender(message.submission) if sender_kept else ()),
+        )
         passed_over = [one.normal for one in addressed if one.decision.override and one.normal]
         try:
             if passed_over:
@@ -91,13 +103,16 @@ class Settlement:
             return False
         return True
 
-    async def queue_all(self, message: Compiled, addressed: Sequence[Addressed]) -> None:
-        """Store-and-forward: everybody is owed the message. Raises StoreError."""
+    async def queue_all(
+        self, message: Compiled, addressed: Sequence[Addressed], skipped: Outcomes = MappingProxyType({})
+    ) -> None:
+        """Store-and-forward: everybody is owed the message who is not skipped. Raises StoreError."""
+        owed = [one for one in addressed if one.delivery_id not in skipped]
+        waiting = [_waiting(one) for one in owed]
         await self._domain.database.write(
-            *self._queue.keeping(
-                message.submission, [_waiting(one) for one in addressed], mine=False, tried=False
-            ),
-            deliveries.queueing([one.delivery_id for one in addressed], self._clock()),
+            *(self._queue.keeping(message.submission, waiting, mine=False, tried=False) if waiting else ()),
+            deliveries.queueing([one.delivery_id for one in owed], self._clock()),
+            *settling(addressed, skipped),
         )
 
     async def keep(
@@ -119,6 +134,7 @@ class Settlement:
         await self._domain.database.write(
             *(self._queue.keeping(message.submission, waiting, mine=mine, tried=True) if waiting else ()),
             deliveries.queueing([one.delivery_id for one in owed], self._clock()),
+            *self._hard_bounces(addressed, known),
             narrowing(addressed, known, plain),
             *settling(addressed, known),
             *self._reporting(message.submission, addressed, known, report_id=report_id),
@@ -142,6 +158,7 @@ class Settlement:
         the report of this id."""
         ids = tuple(one.delivery_id for one in addressed)
         statements = (
+            *self._hard_bounces(addressed, outcomes),
             *settling(addressed, outcomes, Status.RETURNED if returned else None),
             narrowing(addressed, outcomes, plain),
             *(withdrawing(ids, message.submission.id) if withdraw is not None else ()),
@@ -160,6 +177,7 @@ class Settlement:
         tries: Mapping[bytes, int],
         expired: frozenset[bytes] = frozenset(),
         plain: Collection[bytes] = (),
+        sender_kept: bool = False,
     ) -> None:
         """Writes what a try under the queue's ownership led to: settled recipients leave the queue, the others
         get their next turn, failures are reported. Those in `expired` get no further turn. Nothing is written of
@@ -176,6 +194,8 @@ class Settlement:
             held = ours(connection, ids, submission.id, self._queue.lease)
             mine = [one for one in addressed if one.delivery_id in held]
             execute(connection, self._finishing(submission, mine, final, tries, expired, plain))
+            if sender_kept:  # it was perhaps recorded before there was a domain for reports
+                execute(connection, self._sender(submission))
             return len(ids) - len(mine)
 
         async def save() -> None:
@@ -219,6 +239,7 @@ class Settlement:
             if not _settled(final, one)
         ]
         return (
+            *self._hard_bounces(mine, final),
             # Consent was asked again for this try: the record says what the copy that went out really carries,
             # before it says who got one.
             narrowing(mine, final, plain, everybody=True),
@@ -227,6 +248,21 @@ class Settlement:
             deferring(again, self._queue.lease),
             *removing(settled, submission.id, self._queue.lease),
         )
+
+    def _sender(self, submission: Submission) -> tuple[Statement, ...]:
+        return (keeping_sender(submission.id, submission.sender, self._domain.ring),)
+
+    def _hard_bounces(self, addressed: Iterable[Addressed], outcomes: Outcomes) -> tuple[Statement, ...]:
+        """The statements that count those refused because there is no such mailbox, where that is wanted."""
+        refused = {
+            one.normal: outcome.reply.enhanced
+            for one in addressed
+            if (outcome := outcomes.get(one.delivery_id)) is not None
+            and outcome.status is Status.BOUNCED
+            and concerns_mailbox(outcome.reply.enhanced)
+            and one.normal is not None
+        }
+        return self._suppressing.bounced(refused, self._clock()) if refused else ()
 
     def _overriding(self, message: Compiled, addresses: Sequence[str]) -> Callable[[Connection], None]:
         """Each person whose consent is passed over finds that in the ledger, with the ground it stands on."""

@@ -10,6 +10,7 @@ from relay.compiled import Compiled, normal_form
 from relay.delivery import Delivery
 from relay.personalize import Addressed
 from relay.queue import LEASE_SECONDS, Queue
+from relay.store.recipients import NOBODY, Known
 from relay.store.spool import Claimed, Waiting
 from tracker.consent import Contact, Decision, Question, decide, narrow, untracked
 from tracker.errors import StoreError
@@ -90,9 +91,11 @@ class Worker:
         delivery = self._delivery
         try:
             message = await delivery.compiler.compiled(claimed.submission)
-            contacts = await delivery.ask(claimed.submission.recipients)
-            addressed = [self._address(message, one, contacts) for one in claimed.waiting]
-            attempt = delivery.attempt(message, addressed, recorded=True)
+            known = await delivery.ask(claimed.submission)
+            addressed = [self._address(message, one, known) for one in claimed.waiting]
+            paths = delivery.paths(claimed.submission, known)
+            skipped = delivery.skipped(addressed, known)
+            attempt = delivery.attempt(message, addressed, skipped, recorded=True, paths=paths)
         except BaseException:
             self._queue.let_go(one.delivery_id for one in claimed.waiting)
             raise
@@ -103,11 +106,12 @@ class Worker:
             attempt,
             tries={one.delivery_id: one.tries for one in claimed.waiting},
             expired=frozenset(one.delivery_id for one in claimed.waiting if one.age > lifetime),
+            sender_kept=paths is not None,
         )
 
-    def _address(self, message: Compiled, one: Waiting, contacts: dict[str, Contact] | None) -> Addressed:
+    def _address(self, message: Compiled, one: Waiting, known: dict[str, Known] | None) -> Addressed:
         normal = normal_form(one.recipient)
-        contact = contacts.get(normal) if contacts is not None and normal is not None else None
+        contact = known.get(normal, NOBODY).contact if known is not None and normal is not None else None
         erased = contact is not None and contact.erased
         return Addressed(
             delivery_id=one.delivery_id,

@@ -30,7 +30,7 @@ from pydantic import (
 from tracker.errors import ConfigError
 from tracker.policy import Policy, Unknown
 
-RELAY_TABLES = frozenset({"relay", "upstream", "queue", "rewrite", "override"})
+RELAY_TABLES = frozenset({"relay", "upstream", "queue", "rewrite", "override", "bounces", "suppression"})
 """Tables that belong to the relay: the tracker's programs accept that they are there and never read them."""
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -7,6 +7,7 @@ import ipaddress
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from relay.config.bounces import BouncesTable, SuppressionTable
 from relay.config.intake import RelayTable, UserTable
 from relay.config.networks import within
 from relay.config.queue import QueueTable
@@ -15,11 +16,13 @@ from relay.config.upstream import UpstreamTable
 from tracker import config as tracker_config
 
 __all__ = [
+    "BouncesTable",
     "Config",
     "OverrideTable",
     "QueueTable",
     "RelayTable",
     "RewriteTable",
+    "SuppressionTable",
     "UpstreamTable",
     "UserTable",
     "doubts",
@@ -36,6 +39,8 @@ class Config(tracker_config.Config):
     queue: QueueTable = QueueTable()
     rewrite: RewriteTable = RewriteTable()
     override: OverrideTable = OverrideTable()
+    bounces: BouncesTable = BouncesTable()
+    suppression: SuppressionTable = SuppressionTable()
 
 
 def doubts(config: Config) -> list[str]:

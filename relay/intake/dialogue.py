@@ -288,6 +288,7 @@ class Dialogue:
             limit=self._settings.max_recipients,
             local_domains=self._settings.local_domains,
             refusal=self._not_permitted(),
+            has_mailbox=self._services.has_mailbox,
         )
 
     # --- the message ---

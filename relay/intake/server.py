@@ -16,7 +16,7 @@ from relay import replies
 from relay.intake.authentication import Authenticate
 from relay.intake.deliveries import Deliver, Deliveries
 from relay.intake.limits import Connections, client_key, possible_connections
-from relay.intake.services import Check, Services
+from relay.intake.services import Check, HasMailbox, Services
 from relay.intake.session import Session
 from relay.intake.settings import Settings
 from relay.replies import Reply
@@ -37,6 +37,7 @@ class Intake:
         authenticate: Authenticate | None = None,
         tls: ssl.SSLContext | None = None,
         check: Check | None = None,
+        has_mailbox: HasMailbox | None = None,
     ) -> None:
         """`deliver` may raise: the client is then asked to try again. `check` is asked at every MAIL and may
         refuse it (disk nearly full); it must not block."""
@@ -44,7 +45,11 @@ class Intake:
         self._settings = settings
         self._tls = tls
         self._services = Services(
-            deliveries=Deliveries(deliver, self._log), authenticate=authenticate, check=check, log=self._log
+            deliveries=Deliveries(deliver, self._log),
+            authenticate=authenticate,
+            check=check,
+            log=self._log,
+            has_mailbox=has_mailbox,
         )
         self._connections = Connections()
         self._possible = possible_connections()

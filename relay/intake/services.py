@@ -11,6 +11,8 @@ from relay.intake.deliveries import Deliveries
 from relay.intake.limits import Failures, Memory
 from relay.replies import Reply
 
+HasMailbox = Callable[[str], bool]
+"""Asked at every RCPT in a local domain: is there such a mailbox? None: there are all."""
 Check = Callable[[], Reply | None]
 """Asked at every MAIL: the reply that refuses it for now, or None."""
 
@@ -21,6 +23,7 @@ class Services:
     authenticate: Authenticate | None
     check: Check | None
     log: words.Log
+    has_mailbox: HasMailbox | None = None
     memory: Memory = field(default_factory=Memory)
     failures: Failures = field(default_factory=Failures)
     stopping: bool = False

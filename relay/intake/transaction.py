@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Callable
 from datetime import datetime
 
 from relay import replies
@@ -42,10 +43,17 @@ class Transaction:
         return bool(self._recipients)
 
     def recipient(
-        self, argument: str, *, limit: int, local_domains: frozenset[str], refusal: Reply | None
+        self,
+        argument: str,
+        *,
+        limit: int,
+        local_domains: frozenset[str],
+        refusal: Reply | None,
+        has_mailbox: Callable[[str], bool] | None = None,
     ) -> Reply:
         """Takes one RCPT. The same mailbox again is answered like the first time and kept once; the wishes
-        given first hold. `refusal` is what a client that may write to local domains only hears otherwise."""
+        given first hold. `refusal` is what a client that may write to local domains only hears otherwise;
+        `has_mailbox` says of a local address whether there is such a mailbox."""
         match = _TO.match(argument)
         if match is None:
             return replies.RCPT_SYNTAX
@@ -61,6 +69,8 @@ class Transaction:
         local = path.domain in local_domains
         if refusal is not None and not local:
             return refusal
+        if local and has_mailbox is not None and not has_mailbox(path.address):
+            return replies.NO_SUCH_MAILBOX
         if path.mailbox in self._recipients:
             return replies.RECIPIENT_OK
         if len(self._recipients) >= limit:
