@@ -87,7 +87,7 @@ class Delivery:
         addressed = self._decide(message, known)
         paths = self.paths(submission, known)
         recorded = known is not None and await self.settlement.record(
-            message, addressed, sender_kept=paths is not None
+            message, addressed, paths is not None
         )
         if not recorded:
             log.store_away(message.id)

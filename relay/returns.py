@@ -38,9 +38,12 @@ from tracker.domain import Domain
 from tracker.errors import StoreError
 from tracker.store.database import Statement, execute
 from tracker.store.deliveries import Attempt
+from tracker.store.engines import BeforeErasures
 
 _MOST_TOLD = 10
 """Recipients of one report that are recorded with a delivery: an address may stand for a list of many."""
+_MOST_DELIVERIES = 500
+"""That one report is addressed to; real ones are addressed to one."""
 _CODES = {Action.FAILED: 550, Action.DELAYED: 451}
 _WORDS = {Action.FAILED: Status.BOUNCED.value}
 
@@ -134,7 +137,7 @@ class Returns:
             self._is_for_feedback(one.address) for one in submission.recipients
         ):
             found.append(self._paths.named_in(" ".join(report.return_paths)))
-        return list(dict.fromkeys(one for one in found if one is not None))
+        return list(dict.fromkeys(one for one in found if one is not None))[:_MOST_DELIVERIES]
 
     def _is_for_feedback(self, address: str) -> bool:
         local, _, domain = address.rpartition("@")
@@ -148,6 +151,9 @@ class Returns:
         suppressing = tuple(statement for one in told for statement in self._suppressing(one, now))
 
         def write(connection: Connection) -> bool:
+            connection.execute(
+                BeforeErasures()
+            )  # before anything is touched, as they do: nobody waits in a circle
             fresh = [
                 returns.record(connection, one.returned.delivery_id, one.attempts, one.status, now)
                 for one in told

@@ -77,7 +77,7 @@ class Settlement:
         self._saver: asyncio.Task[None] | None = None
 
     async def record(
-        self, message: Compiled, addressed: Sequence[Addressed], *, sender_kept: bool = False
+        self, message: Compiled, addressed: Sequence[Addressed], sender_kept: bool = False
     ) -> bool:
         """Writes down message and deliveries, as returned until we know better: should this process die now,
         that is what they are. `sender_kept`: reports will come back to us, and be passed on to its sender. False when

@@ -19,7 +19,7 @@ from tracker.tokens import ID_OCTETS, MAC_OCTETS, Key, KeyRing
 
 _KEY_ID_OCTETS = 3
 _PERSON = b"candor-bounce"
-_LOCAL_PART = re.compile(r"(?i)b\+([a-z2-7]{56})\Z")
+_LOCAL_PART = re.compile(r"(?ai)b\+([a-z2-7]{56})\Z")
 _MOST_LOOKED_AT = 50
 
 
@@ -56,7 +56,7 @@ class ReturnPaths:
 
     def named_in(self, text: str) -> bytes | None:
         """The delivery whose return path stands somewhere in `text`; the first of ours."""
-        pattern = re.compile(rf"(?i)b\+[a-z2-7]{{56}}@{re.escape(self.domain)}")
+        pattern = re.compile(rf"(?ai)b\+[a-z2-7]{{56}}@{re.escape(self.domain)}")
         for match, _ in zip(pattern.finditer(text), range(_MOST_LOOKED_AT), strict=False):
             if (found := self.delivery(match[0])) is not None:
                 return found

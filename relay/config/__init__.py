@@ -59,6 +59,8 @@ def doubts(config: Config) -> list[str]:
     override = config.override
     if (override.users or override.networks) and not override.is_confirmed:
         found.append("[override] permits nobody until lawful_basis and lawful_basis_confirmed_by are set")
+    if config.suppression.complaints and not config.bounces.domain:
+        found.append("[suppression] complaints suppresses nobody: complaints come in by way of [bounces] domain")
     if any(ipaddress.ip_network(network).prefixlen == 0 for network in config.relay.allowed_networks):
         found.append("[relay] allowed_networks lets the whole world send through this relay")
     return found
