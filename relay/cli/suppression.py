@@ -101,14 +101,15 @@ def import_(file: IO[str], config_file: Path | None) -> None:
     """
     listed: list[Listed] = []
     refused: list[str] = []
+    name = getattr(file, "name", "<stdin>")
     try:
         for line, row in _rows(file):
             try:
                 listed.append(_read(row))
             except (CandorError, ValueError) as error:
-                refused.append(f"{file.name}:{line}: {error}")
+                refused.append(f"{name}:{line}: {error}")
     except (csv.Error, UnicodeDecodeError) as error:
-        raise CommandError(InvalidAddress(f"{file.name}: not a CSV file in UTF-8: {error}")) from error
+        raise CommandError(InvalidAddress(f"{name}: not a CSV file in UTF-8: {error}")) from error
     with_domain(config_file, lambda domain: _put(domain, listed))
     for text in refused[:_SHOWN]:
         click.echo(printable(text), err=True)

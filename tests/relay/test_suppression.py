@@ -80,8 +80,8 @@ def test_other_lists_can_be_imported(here: Installation) -> None:
     assert (result.code, result.out) == (1, "2 imported, 3 refused\n")
     assert [line.split(":")[1] for line in result.err.splitlines()] == ["3", "4", "6"]
     assert {(one["address"], one["reason"], one["since"]) for one in listed(here)} == {
-        (JOE, "hard-bounce", "2026-04-01T00:00:00Z"),
-        (ANN, "complaint", "2026-04-02T08:00:00Z"),
+        (JOE, "hard-bounce", "2026-04-01T00:00:00.000Z"),
+        (ANN, "complaint", "2026-04-02T08:00:00.000Z"),
     }
 
 
@@ -101,7 +101,7 @@ def test_who_is_on_the_list_stays_there_as_they_are(here: Installation) -> None:
     here.call("suppression", "import", "-", input=f"address,reason,since\n{JOE},complaint,2026-04-01\n")
     here.call("suppression", "add", JOE)
     ((reason, since),) = [(one["reason"], one["since"]) for one in listed(here)]
-    assert (reason, since) == ("complaint", "2026-04-01T00:00:00Z")
+    assert (reason, since) == ("complaint", "2026-04-01T00:00:00.000Z")
 
 
 def test_bounces_are_counted_until_they_are_enough_and_forgotten_with_the_address(here: Installation) -> None:
@@ -112,7 +112,7 @@ def test_bounces_are_counted_until_they_are_enough_and_forgotten_with_the_addres
     here.prepare(bounce)
     assert listed(here) == []
     here.prepare(bounce)
-    assert [one["since"] for one in listed(here)] == ["2026-05-01T12:00:00Z"]
+    assert [one["since"] for one in listed(here)] == ["2026-05-01T12:00:00.000Z"]
     here.call("suppression", "remove", JOE)
     here.prepare(bounce)
     assert listed(here) == []
