@@ -13,8 +13,9 @@ from relay.mime import read_header
 from relay.rewrite import Plan, Reason, Rules, compile_message
 from relay.submission import Recipient, Submission
 from tracker.address import normalize
-from tracker.consent import Ceiling
+from tracker.consent import Ceiling, Contact
 from tracker.errors import InvalidAddress
+from tracker.policy import Circumstances, circumstances
 from tracker.store.deliveries import Mailing
 from tracker.tokens import KeyRing, mailing_id
 
@@ -36,6 +37,15 @@ class Compiled:
     def untouchable(self) -> str | None:
         """Why nobody may be tracked by this message, if so."""
         return "null-sender" if not self.submission.sender else self.plan.untouched
+
+    def circumstances(self, contact: Contact | None, address: str | None) -> Circumstances:
+        """What the policy looks at for this recipient; `address` in normal form."""
+        return circumstances(
+            contact,
+            address=address,
+            sender=self.mailing.sender,
+            message_class=self.controls.options.message_class,
+        )
 
     @property
     def id(self) -> str:

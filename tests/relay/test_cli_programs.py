@@ -257,6 +257,8 @@ def test_a_reader_that_has_heard_enough_is_no_error(tmp_path: Path) -> None:
         "config",
         "user",
         "contact",
+        "policy",
+        "policy show",
         "explain",
         "message",
         "event",
