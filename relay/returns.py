@@ -85,11 +85,11 @@ class Returns:
         ours = tuple(one for one in submission.recipients if one.local)
         if not ours:
             return await self._delivery.deliver(submission)
-        reply = await self.take(
-            replace(submission, recipients=ours, id=secrets.token_bytes(MESSAGE_ID_OCTETS))
-        )
         others = tuple(one for one in submission.recipients if not one.local)
-        if not others or reply.is_temporary:
+        if not others:
+            return await self.take(submission)
+        apart = replace(submission, recipients=ours, id=secrets.token_bytes(MESSAGE_ID_OCTETS))
+        if (reply := await self.take(apart)).is_temporary:
             return reply
         return await self._delivery.deliver(replace(submission, recipients=others))
 

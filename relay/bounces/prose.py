@@ -7,7 +7,7 @@ import re
 
 from relay.bounces.fields import enhanced, line
 from relay.bounces.report import Action, Fate
-from relay.bounces.status import smtp_code
+from relay.bounces.status import CODES, smtp_code
 
 MOST_OCTETS = 64 * 1024
 _WRITERS = re.compile(
@@ -22,14 +22,15 @@ _REFUSAL = re.compile(
     r"(?<![\d.])5\d\d[ -]|\(?#5\.\d{1,3}\.\d{1,3}|(?<![\d.])5\.\d{1,3}\.\d{1,3}(?![\d.]*\d)"
 )
 _AROUND = 300
+_FROM_THE_DAEMON = re.compile(r"(?i)\bmailer-daemon\b")
 _FROM_A_PROGRAM = re.compile(
     r"(?i)\b(?:mailer-daemon|postmaster|mail[ .-]delivery|microsoftexchange[0-9a-f]*)\b"
 )
 
 
-def from_a_program(from_header: str) -> bool:
-    """Whether the author is a mail system."""
-    return _FROM_A_PROGRAM.search(from_header) is not None
+def from_a_program(from_header: str, *, automatic: bool) -> bool:
+    """Whether the author is a mail system. Of `automatic` mail only the daemon itself: it alone takes no leave."""
+    return (_FROM_THE_DAEMON if automatic else _FROM_A_PROGRAM).search(from_header) is not None
 
 
 def refused(text: str) -> Fate | None:
@@ -52,8 +53,13 @@ def failed(text: str) -> Fate:
 
 
 def _fate(text: str, refusal: re.Match[str]) -> Fate:
-    words = line(text[refusal.start() : refusal.start() + _AROUND].lstrip("(#"), _AROUND)
-    return Fate(action=Action.FAILED, status=_permanent(words), code=smtp_code(words[:4]), text=words)
+    found = line(text[refusal.start() : refusal.start() + _AROUND].lstrip("(#"), _AROUND)
+    return Fate(
+        action=Action.FAILED,
+        status=_permanent(found),
+        code=smtp_code(found[:4]),
+        text=CODES.sub("", found, count=1),
+    )
 
 
 def _permanent(words: str) -> str:

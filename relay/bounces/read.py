@@ -74,13 +74,14 @@ def _for_people(whole: Section) -> Report:
         named = header.values("x-failed-recipients")[0].split(",")[:_MOST_ADDRESSES]
         known = frozenset(found for one in named if (found := address(one)))
         return _delivery(replace(prose.failed(_text(whole)), recipients=known), header)
-    if any(pattern.match(value) for name, pattern in _AUTOMATIC.items() for value in header.values(name)):
-        return Report(kind=Kind.AUTOMATIC)
-    if any(prose.from_a_program(value) for value in header.values("from")):
+    automatic = any(
+        pattern.match(value) for name, pattern in _AUTOMATIC.items() for value in header.values(name)
+    )
+    if any(prose.from_a_program(value, automatic=automatic) for value in header.values("from")):
         fate = prose.refused(_text(whole))
         if fate is not None:
             return _delivery(fate, header)
-    return Report(kind=Kind.OTHER)
+    return Report(kind=Kind.AUTOMATIC if automatic else Kind.OTHER)
 
 
 def _delivery(fate: Fate, header: Header) -> Report:

@@ -8,6 +8,8 @@ from relay.bounces.fields import MOST_BLOCKS, Block, address, blocks, enhanced, 
 from relay.bounces.report import Action, Fate
 
 _SMTP_CODE = re.compile(r"(?<![\d.])([245]\d\d)(?=[ -]|\Z)")
+CODES = re.compile(r"\A\s*[245]\d\d[ -]\s*(?:[245]\.\d{1,3}\.\d{1,3}\s+)?")
+"""What stands before the words, and is kept apart from them."""
 _BY_CLASS = {"5": Action.FAILED, "4": Action.DELAYED, "2": Action.DELIVERED}
 
 
@@ -67,7 +69,7 @@ def _fate(block: Block, reporter: str) -> Fate | None:
         ),
         status=status,
         code=smtp_code(diagnostic),
-        text=line(diagnostic) or line(first(block, "status")),
+        text=line(CODES.sub("", diagnostic, count=1)) or line(first(block, "status")),
         host=_host(first(block, "remote-mta")) or reporter,
     )
 

@@ -162,6 +162,16 @@ SAMPLES = (
         host="qmail.example",
     ),
     Sample(
+        name="a daemon that says its bounces are automatic",
+        data=crlf(
+            "From: MAILER-DAEMON@mx.people.example\nAuto-Submitted: auto-replied\nSubject: Returned mail\n\n"
+            "Your message could not be delivered to:\n\n    <joe@people.example>: 550 5.1.1 unknown\n"
+        ),
+        status="5.1.1",
+        code=550,
+        host="mx.people.example",
+    ),
+    Sample(
         name="qmail's own mailbox",
         data=crlf(
             "From: MAILER-DAEMON@qmail.example\n\nHi. This is the qmail-send program at qmail.example.\n\n"
