@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -20,10 +20,12 @@ from relay.config import Config
 from relay.outcome import Outcome, Status, answer
 from relay.personalize import Addressed, Tracking, copies, received_line
 from relay.queue import Queue
+from relay.ready import Ready, Work
 from relay.replies import Reply
 from relay.rewrite import Rules
 from relay.settlement import Settlement
 from relay.store.recipients import NOBODY, Known, Recipients
+from relay.store.spool import Waiting
 from relay.store.suppression import Suppressing
 from relay.submission import MESSAGE_ID_OCTETS, Recipient, Submission
 from relay.upstream import Upstream
@@ -75,8 +77,12 @@ class Delivery:
         self._hostname = hostname
         self._budget = Budget()
         self._background: set[asyncio.Task[None]] = set()
+        self.ready = Ready(4 * config.queue.at_once)
+        """What goes on from memory; the worker takes it."""
         self.wake: Callable[[], None] = lambda: None
-        """Called when the queue may hold something due; the worker sets it."""
+        """Called when there may be something to do; the worker sets it."""
+        self.heard: Callable[[Collection[Outcome]], None] = lambda outcomes: None
+        """Called with what each try led to; the worker sets it."""
 
     async def deliver(self, submission: Submission) -> Reply:
         """The flow; the reply is decided last."""
@@ -86,16 +92,14 @@ class Delivery:
         known = await self.ask(submission)
         addressed = self._decide(message, known)
         paths = self.paths(submission, known)
-        recorded = known is not None and await self.settlement.record(
-            message, addressed, paths is not None
-        )
+        patience = self.config.relay.wait_for_upstream
+        if patience == 0:
+            return await self._queue(message, addressed, known, paths)
+        recorded = known is not None and await self.settlement.record(message, addressed, paths is not None)
         if not recorded:
             log.store_away(message.id)
             addressed = [replace(one, decision=untracked("store-unavailable")) for one in addressed]
-        patience = self.config.relay.wait_for_upstream
         skipped = self.skipped(addressed, known) if recorded else {}
-        if patience == 0:
-            return await self._queue(message, addressed, skipped, recorded=recorded)
         attempt = self.attempt(message, addressed, skipped, recorded=recorded, paths=paths)
         finished = await attempt.wait(patience if recorded else None)
         if not recorded:
@@ -184,7 +188,7 @@ class Delivery:
         addressed: Sequence[Addressed],
         attempt: Attempt,
         *,
-        tries: Mapping[bytes, int],
+        waited: Mapping[bytes, Waiting],
         expired: frozenset[bytes] = frozenset(),
         sender_kept: bool = False,
     ) -> None:
@@ -195,11 +199,13 @@ class Delivery:
             is_over = await attempt.wait()
         finally:
             attempt.cancel()
+            if is_over:
+                self.heard(attempt.outcomes.values())
             await self.settlement.finish(
                 submission,
                 addressed,
                 attempt.outcomes,
-                tries=tries,
+                waited=waited,
                 # Who was not heard of since we are stopping may still be, after the start.
                 expired=expired if is_over else expired & attempt.outcomes.keys(),
                 plain=attempt.plain,
@@ -265,24 +271,46 @@ class Delivery:
         self,
         message: Compiled,
         addressed: Sequence[Addressed],
-        skipped: Mapping[bytes, Outcome],
-        *,
-        recorded: bool,
+        known: Mapping[str, Known] | None,
+        paths: ReturnPaths | None,
     ) -> Reply:
-        """`wait_for_upstream = "0s"`: commit, 250, deliver later."""
-        if not recorded:
+        """`wait_for_upstream = "0s"`: commit, 250, deliver then; from memory where there is room for it."""
+        if known is None:
             return replies.store_unavailable(message.id)
+        skipped = self.skipped(addressed, known)
+        owed = [one for one in addressed if one.delivery_id not in skipped]
+        octets = len(message.submission.data)
+        mine = bool(owed) and self.ready.reserve(octets)
         try:
-            await self.settlement.queue_all(message, addressed, skipped)
-        except StoreError:
+            waiting = await self.settlement.accept(
+                message, addressed, skipped, mine=mine, sender_kept=paths is not None
+            )
+        except BaseException as error:
+            if mine:
+                self.ready.give_back(octets)
+            if not isinstance(error, StoreError):
+                raise
+            log.not_recorded(message.id, error=error)
             return replies.store_unavailable(message.id)
-        self.wake()
+        if mine:
+            work = Work(
+                submission=message.submission,
+                waiting=tuple(replace(one, sent=to.decision) for one, to in zip(waiting, owed, strict=True)),
+                message=message,
+                addressed=tuple(owed),
+                paths=paths,
+            )
+            self.ready.add(work, reserved=True)
+        else:
+            self.wake()
         return replies.accepted(message.id)
 
     async def _conclude(
         self, message: Compiled, addressed: Sequence[Addressed], attempt: Attempt, *, finished: bool
     ) -> Reply:
         """One kind of result is the client's answer; anything else is on disk before the 250."""
+        if finished:
+            self.heard(attempt.outcomes.values())
         reply = self._answer(message, addressed, attempt.outcomes) if finished else None
         if reply is not None:
             await self.settlement.settle(
@@ -317,7 +345,7 @@ class Delivery:
         """The running attempt belongs to the queue now: the lease is ours, the outcomes are written at the end."""
 
         async def finish() -> None:
-            await self.see_through(message.submission, owed, attempt, tries={})
+            await self.see_through(message.submission, owed, attempt, waited={})
             self.wake()
 
         task = asyncio.create_task(finish())

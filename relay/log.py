@@ -156,6 +156,30 @@ def report_not_read(id: str, *, error: BaseException) -> None:
     _log.error("report-not-read", id=id, **_described(error))
 
 
+def double_bounce(id: str, *, recipients: int) -> None:
+    """A report of ours, or other mail from nobody, was refused for good: dropped, there is nobody to tell."""
+    _log.warning("double-bounce-dropped", id=id, recipients=recipients)
+
+
+def took_over(*, processes: int, recipients: int) -> None:
+    """Mail that was under way in processes of this machine that are dead."""
+    _log.warning("took-over", processes=processes, recipients=recipients)
+
+
+def upstream_away(*, seconds: float) -> None:
+    """The last tries found no connection: the queue waits so long before it tries a single message again."""
+    _log.error("upstream-away", seconds=round(seconds, 1))
+
+
+def upstream_back() -> None:
+    _log.warning("upstream-back")
+
+
+def presence_failed(*, error: BaseException) -> None:
+    """Should this process die, its mail is taken over only when its leases have run out."""
+    _log.warning("presence-failed", **_described(error))
+
+
 def set_aside(id: str, *, recipients: int) -> None:
     """What the queue holds of this message cannot be read; it is kept for the operator and not tried again."""
     _log.error("queue-row-damaged", id=id, recipients=recipients)

@@ -34,14 +34,15 @@ queue = Table(
     Column("address", Text, nullable=False),  # exactly as given in RCPT TO
     Column("notify", Text, nullable=False),
     Column("orcpt", Text, nullable=True),
+    Column("domain", Text, nullable=False),  # of the address, in normal form where it has one
     Column("state", Text, nullable=False),  # waiting, held, damaged
     Column("tries", Integer, nullable=False),
     Column("queued_at", Double, nullable=False),
-    Column("due_at", Double, nullable=False),
+    Column("due_at", Double, nullable=False),  # while somebody works on it: when their lease runs out
     Column("lease", Text, nullable=False),  # who works on it; "" for nobody
-    Column("lease_until", Double, nullable=False),
     Column("delay_told", Boolean, nullable=False),
     Index(None, "state", "due_at"),
+    Index(None, "state", "domain", "due_at"),
     Index(None, "message_id"),
 )
 

@@ -184,17 +184,20 @@ def upgrade() -> None:
         sa.Column("address", sa.Text(), nullable=False),
         sa.Column("notify", sa.Text(), nullable=False),
         sa.Column("orcpt", sa.Text(), nullable=True),
+        sa.Column("domain", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("tries", sa.Integer(), nullable=False),
         sa.Column("queued_at", sa.Double(), nullable=False),
         sa.Column("due_at", sa.Double(), nullable=False),
         sa.Column("lease", sa.Text(), nullable=False),
-        sa.Column("lease_until", sa.Double(), nullable=False),
         sa.Column("delay_told", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("delivery_id", name=op.f("pk_queue")),
     )
     op.create_index(op.f("ix_queue_message_id"), "queue", ["message_id"], unique=False)
     op.create_index(op.f("ix_queue_state_due_at"), "queue", ["state", "due_at"], unique=False)
+    op.create_index(
+        op.f("ix_queue_state_domain_due_at"), "queue", ["state", "domain", "due_at"], unique=False
+    )
     op.create_table(
         "return_paths",
         sa.Column("message_id", sa.LargeBinary(length=16), nullable=False),
