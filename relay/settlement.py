@@ -64,10 +64,10 @@ class Settlement:
         *,
         hostname: str,
         clock: Callable[[], datetime],
-        suppressing: Suppressing,
+        suppressing: Suppressing | None = None,
     ) -> None:
         self._domain = domain
-        self._suppressing = suppressing
+        self._suppressing = suppressing or Suppressing(ring=domain.ring)
         self._queue = queue
         self._compiler = compiler
         self._override = override
