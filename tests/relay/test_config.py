@@ -122,6 +122,11 @@ WRONG = [
     ('[queue]\nfirst_retry = "0s"', "[queue] first_retry", 'at least "100ms"', "0s"),
     ('[queue]\nlongest_retry = "50ms"', "[queue] longest_retry", 'at least "100ms"', "50ms"),
     ('[rewrite]\nskip_patterns = ["("]', "[rewrite] skip_patterns", "not a regular expression", "'('"),
+    ('[bounces]\ndomain = "localhost"', "[bounces] domain", "bounces.example.com", "'localhost'"),
+    ('[bounces]\ndomain = "b@x.example"', "[bounces] domain", "bounces.example.com", "'b@x.example'"),
+    ('[bounces]\ndomain = "[192.0.2.1]"', "[bounces] domain", "bounces.example.com", "'[192.0.2.1]'"),
+    ('[bounces]\nfeedback = "f@x"', "[bounces] feedback", "before the @", "'f@x'"),
+    ("[suppression]\nafter = 0", "[suppression] after", "greater than or equal to 1", "0"),
     ("[rewrite]\nmax_links = -1", "[rewrite] max_links", "greater than or equal to 0", "-1"),
     ('[override]\nnetworks = ["all"]', "[override] networks.0", "expected a network", "'all'"),
 ]  # fmt: skip
@@ -251,6 +256,7 @@ def test_what_the_file_says_of_upstream_reaches_its_settings(file: Path) -> None
         (f'[[relay.user]]\nname = "shop"\npassword_hash = "{HASH}"', "TLS"),
         ('[override]\nusers = ["shop"]\nlawful_basis = "recall"', "lawful_basis_confirmed_by"),
         ('[relay]\nallowed_networks = ["0.0.0.0/0"]', "whole world"),
+        ("[suppression]\ncomplaints = true", "[bounces] domain"),
     ],
 )
 def test_what_is_hardly_meant_is_said(text: str, word: str, file: Path) -> None:
