@@ -13,7 +13,7 @@ services, limits, deliveries   what all sessions share
 from relay.intake.authentication import Authenticate
 from relay.intake.deliveries import Deliver
 from relay.intake.server import Intake
-from relay.intake.services import Check
+from relay.intake.services import Check, UserBase
 from relay.intake.settings import Settings
 
-__all__ = ["Authenticate", "Check", "Deliver", "Intake", "Settings"]
+__all__ = ["Authenticate", "Check", "Deliver", "Intake", "Settings", "UserBase"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from relay.replies import BARE_NEWLINE, DISGUISED_END, MESSAGE_TOO_BIG, Reply
+from relay.replies import BARE_NEWLINE, DISGUISED_END, HEADER_TOO_BIG, MESSAGE_TOO_BIG, Reply
 
 _END = b"\r\n.\r\n"
 _DISGUISED_END = re.compile(rb"\r\n(?=[.\0]*\0)\0*\.\0*\r\n")
@@ -21,11 +21,14 @@ _BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 class _Message:
     """What DATA and BDAT have in common: a limit, a verdict, the message itself."""
 
-    def __init__(self, *, limit: int, bare_newlines: Literal["refuse", "normalize"]) -> None:
+    def __init__(
+        self, *, limit: int, header_limit: int, bare_newlines: Literal["refuse", "normalize"]
+    ) -> None:
         self.refusal: Reply | None = None
         self.message = b""
         """CRLF lines, dots unstuffed; `b""` while incomplete and when refused."""
         self._limit = limit
+        self._header_limit = header_limit
         self._bare_newlines = bare_newlines
         self._received = bytearray()
 
@@ -50,6 +53,12 @@ class _Message:
         if len(message) > self._limit:
             self.refuse(MESSAGE_TOO_BIG)
             return
+        if (
+            len(message) > self._header_limit
+            and not message.find(b"\r\n\r\n", 0, self._header_limit + 2) >= 0
+        ):
+            self.refuse(HEADER_TOO_BIG)
+            return
         self.message = message
 
 
@@ -57,8 +66,10 @@ class Content(_Message):
     """After DATA. Feed it blocks until it hands back what came behind the message; then ask `refusal` and
     `message`."""
 
-    def __init__(self, *, limit: int, bare_newlines: Literal["refuse", "normalize"]) -> None:
-        super().__init__(limit=limit, bare_newlines=bare_newlines)
+    def __init__(
+        self, *, limit: int, header_limit: int, bare_newlines: Literal["refuse", "normalize"]
+    ) -> None:
+        super().__init__(limit=limit, header_limit=header_limit, bare_newlines=bare_newlines)
         # The end of DATA's own line begins the terminator: an empty message is a lone dot.
         self._received += b"\r\n"
 

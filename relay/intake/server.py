@@ -13,10 +13,9 @@ import structlog
 
 from relay import log as words
 from relay import replies
-from relay.intake.authentication import Authenticate
 from relay.intake.deliveries import Deliver, Deliveries
 from relay.intake.limits import Connections, client_key, possible_connections
-from relay.intake.services import Check, Services
+from relay.intake.services import Check, Services, UserBase
 from relay.intake.session import Session
 from relay.intake.settings import Settings
 from relay.replies import Reply
@@ -34,7 +33,7 @@ class Intake:
         settings: Settings,
         deliver: Deliver,
         *,
-        authenticate: Authenticate | None = None,
+        users: UserBase | None = None,
         tls: ssl.SSLContext | None = None,
         check: Check | None = None,
     ) -> None:
@@ -44,7 +43,7 @@ class Intake:
         self._settings = settings
         self._tls = tls
         self._services = Services(
-            deliveries=Deliveries(deliver, self._log), authenticate=authenticate, check=check, log=self._log
+            deliveries=Deliveries(deliver, self._log), users=users, check=check, log=self._log
         )
         self._connections = Connections()
         self._possible = possible_connections()
@@ -53,8 +52,7 @@ class Intake:
         self._admitted: set[Session] = set()
         self._empty = asyncio.Event()
         self._empty.set()
-        if settings.max_connections > self._possible:
-            words.connections_capped(self._log, configured=settings.max_connections, possible=self._possible)
+        self._cap()
 
     async def listen(
         self, host: str, port: int, *, implicit_tls: bool = False, reuse_port: bool = False
@@ -75,10 +73,20 @@ class Intake:
         words.listening(self._log, host=bound[0], port=bound[1], implicit_tls=implicit_tls)
         return bound
 
-    def reconfigure(self, settings: Settings, tls: ssl.SSLContext | None) -> None:
-        """For sessions that begin from now on. Listeners stay as they are."""
+    def reconfigure(
+        self, settings: Settings, tls: ssl.SSLContext | None, *, users: UserBase | None
+    ) -> None:
+        """For sessions that begin from now on; what users may do holds at once for those that are logged in, too.
+        Listeners stay as they are."""
         self._settings = settings
         self._tls = tls
+        self._services.users = users
+        self._cap()
+
+    def _cap(self) -> None:
+        configured = self._settings.max_connections
+        if configured > self._possible:
+            words.connections_capped(self._log, configured=configured, possible=self._possible)
 
     async def stop(self, *, grace: float) -> None:
         """No new connections; the idle hear 421 at once, open transactions may go on for `grace` seconds.

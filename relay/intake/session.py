@@ -20,6 +20,7 @@ from aiosmtpd.smtp import SMTP, TLSSetupException
 from relay import log as words
 from relay import replies
 from relay.intake.dialogue import Dialogue, Goodbye
+from relay.intake.limits import client_key
 from relay.intake.services import Services
 from relay.intake.settings import Address, Settings, client_address
 from relay.intake.wire import BLOCK, ClientGone, Wire
@@ -101,7 +102,7 @@ class Session(SMTP):
     def _handshake_over(self, shaken: asyncio.Future[None]) -> None:
         error = shaken.exception()
         if error is not None:
-            words.tls_failed(self._services.log, self.name, error=error)
+            words.tls_failed(self._services.log, self.name, client=self.alias, error=error)
         if self.tls_version is None:
             self.connection_lost(None)  # the TLS layer says nothing of a connection that it never made
 
@@ -129,12 +130,16 @@ class Session(SMTP):
 
     def _timeout_cb(self) -> None:
         if self._writer.transport.get_write_buffer_size():
-            words.session_cut_off(self._services.log, self.name, reply=replies.TIMED_OUT)
+            words.session_cut_off(self._services.log, self.name, client=self.alias, reply=replies.TIMED_OUT)
             self.abort()  # it has not read what we said before: it will not read this
         else:
             self.end(replies.TIMED_OUT)
 
     # --- what a dialogue asks of its connection ---
+
+    @property
+    def alias(self) -> str:
+        return words.alias(client_key(self.address))
 
     @property
     def is_open(self) -> bool:
@@ -154,7 +159,7 @@ class Session(SMTP):
         try:
             await super().smtp_STARTTLS("")
         except TLSSetupException as error:
-            words.tls_failed(self._services.log, self.name, error=error.__cause__ or error)
+            words.tls_failed(self._services.log, self.name, client=self.alias, error=error.__cause__ or error)
         if self.tls_version is None:
             # The TLS layer says nothing of a connection that it never made.
             self.connection_lost(None)
@@ -183,7 +188,7 @@ class Session(SMTP):
 
     async def _converse(self, wire: Wire) -> None:
         if self._refusal is not None:
-            words.session_refused(self._services.log, self.name, reply=self._refusal)
+            words.session_refused(self._services.log, self.name, client=self.alias, reply=self._refusal)
             raise Goodbye(self._refusal)
         words.session_opened(self._services.log, self.name, address=str(self.address))
         self._dialogue = Dialogue(self, wire, self._settings, self._services)
@@ -206,7 +211,7 @@ class Session(SMTP):
         if reply is not None and self._wire is not None:
             self._wire.say_last(reply)
             if reply.code == 421:
-                words.session_cut_off(self._services.log, self.name, reply=reply)
+                words.session_cut_off(self._services.log, self.name, client=self.alias, reply=reply)
         self._linger = self.loop.call_later(LINGER, self.abort)
         self.transport.close()
         if self._handler_coroutine is not None and self._handler_coroutine is not asyncio.current_task():
