@@ -150,7 +150,9 @@ class Parent:
             one.pid, code = None, os.waitstatus_to_exitcode(ended[1])
             self._note_ready()
             if self._stopping_until is not None:
-                self._failed = self._failed or int(code != 0)
+                # One that was still starting had nothing to bring to an end.
+                starting = not one.is_ready and code == -signal.SIGTERM
+                self._failed = self._failed or int(code != 0 and not starting)
             elif not self._served:
                 log.workers_given_up(number=one.number, ended=_words(code))
                 self._failed = code if code > 0 else 1
