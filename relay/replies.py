@@ -89,6 +89,7 @@ TOO_MANY_CONNECTIONS_FROM_CLIENT = Reply(
     code=421, detail="7.0", text="Too many connections from your address, try again later"
 )
 NOT_HTTP = Reply(code=421, detail="7.0", text="This is a mail server, closing the connection")
+NOT_PROXY = Reply(code=421, detail="7.0", text="No PROXY header is expected from your address")
 
 # --- TLS and AUTH (RFC 3207, RFC 4954) ---
 

@@ -64,14 +64,7 @@ def doubts(config: Config) -> list[str]:
         found.append(
             "[[relay.user]] cannot log in: logins need TLS, so set [relay] certificate and private_key"
         )
-    if (
-        config.relay.user
-        and config.relay.plaintext_auth_from
-        and not all(
-            within(network.partition("/")[0], ("127.0.0.0/8", "::1/128"))
-            for network in config.relay.plaintext_auth_from
-        )
-    ):
+    if config.relay.user and not all(map(_is_loopback, config.relay.plaintext_auth_from)):
         found.append("[relay] plaintext_auth_from lets passwords cross a network in clear")
     override = config.override
     if (override.users or override.networks) and not override.is_confirmed:
@@ -84,6 +77,10 @@ def doubts(config: Config) -> list[str]:
 def _is_here(url: str) -> bool:
     host = urlsplit(url).hostname or ""
     return host == "localhost" or within(host, ("127.0.0.0/8",))
+
+
+def _is_loopback(network: str) -> bool:
+    return ipaddress.ip_network(network).is_loopback
 
 
 def load(path: Path | None) -> Config:

@@ -140,6 +140,9 @@ class Dialogue:
         verb = verb.upper()
         if verb in _HTTP:
             raise Goodbye(replies.NOT_HTTP)
+        if verb == "PROXY":
+            words.proxy_header_wrong(self._services.log, reason="sender not in proxy_protocol_from")
+            raise Goodbye(replies.NOT_PROXY)
         if not line.endswith(b"\r\n"):
             return self._counted(replies.BARE_NEWLINE_IN_COMMAND)
         if _CONTROLS.search(line, 0, len(line) - 2) or not _is_text(text):

@@ -14,10 +14,11 @@ import structlog
 from relay import log as words
 from relay import replies
 from relay.intake.deliveries import Deliver, Deliveries
+from relay.intake.gate import Gate
 from relay.intake.limits import Connections, client_key, possible_connections
 from relay.intake.services import Check, Services, UserBase
 from relay.intake.session import Session
-from relay.intake.settings import Settings
+from relay.intake.settings import Address, Settings
 from relay.replies import Reply
 
 BACKLOG = 1024
@@ -48,6 +49,7 @@ class Intake:
         self._connections = Connections()
         self._possible = possible_connections()
         self._servers: list[asyncio.Server] = []
+        self._gates: set[Gate] = set()
         self._sessions: set[Session] = set()
         self._admitted: set[Session] = set()
         self._empty = asyncio.Event()
@@ -62,7 +64,7 @@ class Intake:
         if implicit_tls and self._tls is None:
             raise ValueError("implicit TLS needs a certificate")
         server = await asyncio.get_running_loop().create_server(
-            lambda: self._session(implicit_tls=implicit_tls),
+            lambda: self._connection(implicit_tls=implicit_tls),
             host or None,
             port,
             backlog=BACKLOG,
@@ -73,9 +75,7 @@ class Intake:
         words.listening(self._log, host=bound[0], port=bound[1], implicit_tls=implicit_tls)
         return bound
 
-    def reconfigure(
-        self, settings: Settings, tls: ssl.SSLContext | None, *, users: UserBase | None
-    ) -> None:
+    def reconfigure(self, settings: Settings, tls: ssl.SSLContext | None, *, users: UserBase | None) -> None:
         """For sessions that begin from now on; what users may do holds at once for those that are logged in, too.
         Listeners stay as they are."""
         self._settings = settings
@@ -95,6 +95,8 @@ class Intake:
         self._services.stopping = True
         for server in self._servers:
             server.close()
+        for gate in list(self._gates):
+            gate.abort()
         for session in list(self._sessions):
             session.dismiss()
         ends_at = asyncio.get_running_loop().time() + grace
@@ -117,12 +119,25 @@ class Intake:
         except TimeoutError:
             pass
 
-    def _session(self, *, implicit_tls: bool) -> Session:
+    def _connection(self, *, implicit_tls: bool) -> asyncio.Protocol:
+        networks = self._settings.proxy_networks
+        if not networks:
+            return self._session(None, implicit_tls=implicit_tls)
+        return Gate(
+            networks,
+            lambda client: self._session(client, implicit_tls=implicit_tls),
+            self._gates,
+            most=max(1, self._possible - len(self._sessions)),
+            log=self._log,
+        )
+
+    def _session(self, client: Address | None, *, implicit_tls: bool) -> Session:
         return Session(
             self._settings,
             self._services,
             tls=self._tls,
             implicit_tls=implicit_tls,
+            client=client,
             enter=self._enter,
             leave=self._leave,
         )

@@ -44,15 +44,17 @@ class Session(SMTP):
         *,
         tls: ssl.SSLContext | None,
         implicit_tls: bool,
+        client: Address | None = None,
         enter: Callable[[Session], Reply | None],
         leave: Callable[[Session], None],
     ) -> None:
-        """`enter` is asked once there is a connection and may refuse it; `leave` is told of every end."""
+        """`client` is whose connection it is where that is not its other end's. `enter` is asked once there is a
+        connection and may refuse it; `leave` is told of every end."""
         super().__init__(
             None, hostname=settings.hostname, tls_context=tls, loop=asyncio.get_running_loop(), timeout=60.0
         )
         self.name = f"s{next(_numbers)}"
-        self.address: Address | None = None
+        self.address = client
         self.tls_version: str | None = None
         self._settings = settings
         self._services = services
@@ -77,8 +79,9 @@ class Session(SMTP):
         first is kept from the base, which need not know of it."""
         if not self._known:
             self._known = True
-            peer = transport.get_extra_info("peername")
-            self.address = client_address(peer[0]) if isinstance(peer, tuple) else None
+            if self.address is None:
+                peer = transport.get_extra_info("peername")
+                self.address = client_address(peer[0]) if isinstance(peer, tuple) else None
             self._refusal = self._enter(self)
             if self._implicit_tls:
                 self._begin_tls(cast(asyncio.Transport, transport))
