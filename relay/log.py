@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import traceback
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -25,6 +26,7 @@ _ALIASES = secrets.token_bytes(32)
 """Drawn at each start, kept nowhere: workers that were forked from one parent share it."""
 
 
+@lru_cache(maxsize=4096)
 def alias(client: str) -> str:
     """The same for the same client until the next start, so that its lines can be seen together; nobody can tell the
     address from it."""
@@ -51,8 +53,18 @@ def connections_capped(log: Log, *, configured: int, possible: int) -> None:
     log.warning("connections-capped", configured=configured, possible=possible)
 
 
-def session_opened(log: Log, session: str, *, address: str) -> None:
-    log.debug("session-opened", session=session, address=address)
+def session_opened(log: Log, session: str, *, address: object) -> None:
+    log.debug("session-opened", session=session, address=_Text(address))
+
+
+class _Text:
+    """Made into text only where the line is written."""
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def __repr__(self) -> str:
+        return str(self._value)
 
 
 def session_refused(log: Log, session: str, *, client: str, reply: Reply) -> None:

@@ -16,7 +16,6 @@ from relay import log as words
 from relay import replies
 from relay.intake.authentication import MAX_LINE, MECHANISMS, Login
 from relay.intake.content import Chunks, Content
-from relay.intake.limits import client_key
 from relay.intake.permission import Peer, Permission
 from relay.intake.reception import Reception
 from relay.intake.services import Services
@@ -145,7 +144,7 @@ class Dialogue:
             raise Goodbye(replies.NOT_PROXY)
         if not line.endswith(b"\r\n"):
             return self._counted(replies.BARE_NEWLINE_IN_COMMAND)
-        if _CONTROLS.search(line, 0, len(line) - 2) or not _is_text(text):
+        if _CONTROLS.search(line, 0, len(line) - 2) or not (line.isascii() or _is_text(text)):
             return self._counted(replies.BAD_CHARACTERS)
         command = _COMMANDS.get(verb)
         if command is None:
@@ -248,9 +247,11 @@ class Dialogue:
             return replies.HELLO_FIRST
         if self._login.user is not None or self._transaction is not None:
             return replies.AUTH_OUT_OF_ORDER
-        client = client_key(self._connection.address)
         return await self._login.attempt(
-            argument, self._ask, client=client, waiting=lambda: self._connection.deadline(None)
+            argument,
+            self._ask,
+            client=self._connection.key,
+            waiting=lambda: self._connection.deadline(None),
         )
 
     async def _ask(self, challenge: Reply) -> bytes:
@@ -285,12 +286,12 @@ class Dialogue:
             return replies.CHUNKS_BEGUN
         if refusal := self._permission.recipient(counts=False):
             return refusal
-        before = self._transaction.recipient_count
+        local_domains, before = self._settings.local_domains, self._transaction.recipient_count
         reply = self._transaction.recipient(
             argument,
             limit=self._settings.max_recipients,
-            local_domains=self._settings.local_domains,
-            refusal=self._permission.relaying(),
+            local_domains=local_domains,
+            refusal=self._permission.relaying() if local_domains else None,  # else MAIL has asked
         )
         if self._transaction.recipient_count > before:
             self._permission.recipient(counts=True)

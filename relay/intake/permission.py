@@ -12,7 +12,6 @@ from typing import Protocol
 from relay import log as words
 from relay import replies
 from relay.intake.authentication import Login
-from relay.intake.limits import client_key
 from relay.intake.services import Services
 from relay.intake.settings import Address, Settings, is_within
 from relay.rates import Rate
@@ -25,6 +24,10 @@ class Peer(Protocol):
 
     @property
     def name(self) -> str: ...
+    @property
+    def key(self) -> str:
+        """What its client's limits are counted under."""
+
     @property
     def alias(self) -> str:
         """What the log calls its client."""
@@ -94,7 +97,7 @@ class Permission:
     def _rate(self, user: User | None) -> tuple[str, Rate | None]:
         if user is not None:
             return f"user {user.name}", user.rate
-        return f"client {client_key(self._peer.address)}", self._settings.client_rate
+        return f"client {self._peer.key}", self._settings.client_rate
 
     def _exceeded(self, rate: Rate) -> Reply:
         words.rate_exceeded(self._services.log, self._peer.name, client=self._peer.alias, rate=str(rate))

@@ -15,7 +15,7 @@ from relay import log as words
 from relay import replies
 from relay.intake.deliveries import Deliver, Deliveries
 from relay.intake.gate import Gate
-from relay.intake.limits import Connections, client_key, possible_connections
+from relay.intake.limits import Connections, possible_connections
 from relay.intake.services import Check, Services, UserBase
 from relay.intake.session import Session
 from relay.intake.settings import Address, Settings
@@ -148,7 +148,7 @@ class Intake:
         if self._services.stopping:
             return replies.SHUTTING_DOWN
         refusal = self._connections.enter(
-            client_key(session.address),
+            session.key,
             most=min(self._settings.max_connections, self._possible),
             most_per_client=self._settings.max_connections_per_client,
         )
@@ -160,6 +160,6 @@ class Intake:
         self._sessions.discard(session)
         if session in self._admitted:
             self._admitted.discard(session)
-            self._connections.leave(client_key(session.address))
+            self._connections.leave(session.key)
         if not self._sessions:
             self._empty.set()

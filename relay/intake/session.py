@@ -13,6 +13,7 @@ import logging
 import ssl
 from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from typing import AnyStr, cast
 
 from aiosmtpd.smtp import SMTP, TLSSetupException
@@ -28,10 +29,22 @@ from relay.replies import Reply
 
 LINGER = 10.0
 """Seconds a client has to take our last words."""
+CLOCK_STEP = 0.002
+"""Loops ring a timer up to their clock's resolution early; uvloop's is a millisecond."""
 
 # aiosmtpd logs every command with its addresses; what we log is in relay.log.
 logging.getLogger("mail.log").setLevel(logging.CRITICAL + 1)
 _numbers = itertools.count(1)
+
+
+class _NoHandler:
+    """The base walks through every attribute of its handler, for hooks; there is nothing to find."""
+
+    def __dir__(self) -> Iterable[str]:
+        return ()
+
+
+_NO_HANDLER = _NoHandler()
 
 
 class Session(SMTP):
@@ -51,7 +64,11 @@ class Session(SMTP):
         """`client` is whose connection it is where that is not its other end's. `enter` is asked once there is a
         connection and may refuse it; `leave` is told of every end."""
         super().__init__(
-            None, hostname=settings.hostname, tls_context=tls, loop=asyncio.get_running_loop(), timeout=60.0
+            _NO_HANDLER,
+            hostname=settings.hostname,
+            tls_context=tls,
+            loop=asyncio.get_running_loop(),
+            timeout=60.0,
         )
         self.name = f"s{next(_numbers)}"
         self.address = client
@@ -65,6 +82,8 @@ class Session(SMTP):
         self._dialogue: Dialogue | None = None
         self._wire: Wire | None = None
         self._linger: asyncio.TimerHandle | None = None
+        self._cut_off_at: float | None = None
+        self._looks_at = 0.0
         self._known = False
 
     def __dir__(self) -> Iterable[str]:
@@ -131,7 +150,26 @@ class Session(SMTP):
             self._wire.say(replies.READY_FOR_TLS)
             await self._wire.flush()
 
+    def _reset_timeout(self, duration: float | None = None) -> None:
+        """The base makes a timer for each command. Deadlines almost always move away, so one timer is enough that
+        looks, when it rings, whether it is time."""
+        now = self.loop.time()
+        self._cut_off_at = now + (self._timeout_duration if duration is None else duration)
+        if self._timeout_handle is None or self._cut_off_at < self._looks_at:
+            self._look_at(self._cut_off_at)
+
+    def _look_at(self, moment: float) -> None:
+        if self._timeout_handle is not None:
+            self._timeout_handle.cancel()
+        self._looks_at = moment
+        self._timeout_handle = self.loop.call_at(moment, self._timeout_cb)
+
     def _timeout_cb(self) -> None:
+        if self._cut_off_at is None or self._cut_off_at > self.loop.time() + CLOCK_STEP:
+            self._timeout_handle = None
+            if self._cut_off_at is not None:
+                self._look_at(self._cut_off_at)
+            return
         if self._writer.transport.get_write_buffer_size():
             words.session_cut_off(self._services.log, self.name, client=self.alias, reply=replies.TIMED_OUT)
             self.abort()  # it has not read what we said before: it will not read this
@@ -140,9 +178,14 @@ class Session(SMTP):
 
     # --- what a dialogue asks of its connection ---
 
-    @property
+    @cached_property
+    def key(self) -> str:
+        """What its limits are counted under."""
+        return client_key(self.address)
+
+    @cached_property
     def alias(self) -> str:
-        return words.alias(client_key(self.address))
+        return words.alias(self.key)
 
     @property
     def is_open(self) -> bool:
@@ -155,8 +198,8 @@ class Session(SMTP):
     def deadline(self, seconds: float | None) -> None:
         if seconds is not None:
             self._reset_timeout(max(seconds, 0.001))
-        elif self._timeout_handle is not None:
-            self._timeout_handle.cancel()
+        else:
+            self._cut_off_at = None
 
     async def start_tls(self) -> None:
         try:
@@ -193,7 +236,7 @@ class Session(SMTP):
         if self._refusal is not None:
             words.session_refused(self._services.log, self.name, client=self.alias, reply=self._refusal)
             raise Goodbye(self._refusal)
-        words.session_opened(self._services.log, self.name, address=str(self.address))
+        words.session_opened(self._services.log, self.name, address=self.address)
         self._dialogue = Dialogue(self, wire, self._settings, self._services)
         await self._dialogue.run()
 

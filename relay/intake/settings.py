@@ -6,6 +6,7 @@ Knows nothing of files or TOML; the defaults here are the documented ones.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Literal
 
@@ -77,6 +78,7 @@ class Settings:
             raise ValueError("timeouts must be greater than 0")
 
 
+@lru_cache(maxsize=4096)
 def client_address(text: str) -> Address | None:
     """The client's address, an IPv4 address inside an IPv6 one unwrapped; None where there is none."""
     try:

@@ -161,14 +161,18 @@ async def test_an_address_that_may_not_send_is_refused_though_the_balancers_own_
 
 
 async def test_limits_count_real_clients() -> None:
-    async with serving(Inbox(), max_connections_per_client=1, **BALANCED) as server:
-        async with server.talk() as first, server.talk() as other, server.talk() as again:
-            await first.send(v1_of(V4))
-            assert (await first.reply()).startswith("220 ")
-            await other.send(v1_of(V6))
-            assert (await other.reply()).startswith("220 ")
-            await again.send(v1_of(V4))
-            assert (await again.reply()).startswith("421 4.7.0 Too many connections from your address")
+    async with (
+        serving(Inbox(), max_connections_per_client=1, **BALANCED) as server,
+        server.talk() as first,
+        server.talk() as other,
+        server.talk() as again,
+    ):
+        await first.send(v1_of(V4))
+        assert (await first.reply()).startswith("220 ")
+        await other.send(v1_of(V6))
+        assert (await other.reply()).startswith("220 ")
+        await again.send(v1_of(V4))
+        assert (await again.reply()).startswith("421 4.7.0 Too many connections from your address")
 
 
 async def test_a_health_check_is_the_balancers_own_connection() -> None:
