@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parseaddr
 
 from relay import log
@@ -78,7 +78,11 @@ class Compiler:
             controls = read_own(submission.data)
             plan = Plan(data=submission.data, untouched=Reason.INTERNAL_ERROR, _ranges=controls.ranges)
             mailing = self._nobodys_mailing(submission)
-        user = submission.client.user
+        user, tags = submission.client.user, submission.client.tags
+        if tags:
+            options = controls.options
+            mine = tuple(dict.fromkeys((*tags, *options.tags)))
+            controls = replace(controls, options=replace(options, tags=mine))
         return Compiled(
             submission=submission,
             controls=controls,

@@ -25,6 +25,8 @@ class Client:
     tls: str | None = None
     """TLS version of the session (`TLSv1.3`), None in clear."""
     esmtp: bool = True
+    tags: tuple[str, ...] = ()
+    """What the configuration adds to the tags of every message of this user."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,7 +67,7 @@ def _shown_duration(seconds: float) -> str:
 
 def _shown_size(octets: int) -> str:
     for unit in ("GB", "GiB", "MB", "MiB", "KB", "KiB"):
-        if octets % _SIZES[unit] == 0:
+        if octets and octets % _SIZES[unit] == 0:
             return f"{octets // _SIZES[unit]}{unit}"
     return f"{octets}B"
 
@@ -167,6 +167,8 @@ Duration = Annotated[float, BeforeValidator(_duration), Field(ge=0), PlainSerial
 """Seconds; written `"20s"`."""
 Size = Annotated[int, BeforeValidator(_size), Field(gt=0), PlainSerializer(_shown_size)]
 """Octets; written `"25MB"`."""
+OptionalSize = Annotated[int, BeforeValidator(_size), Field(ge=0), PlainSerializer(_shown_size)]
+"""Octets; `"0B"` for none."""
 Listen = Annotated[str, AfterValidator(_listen)]
 OptionalListen = Annotated[str, AfterValidator(_optional_listen)]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]

@@ -14,8 +14,10 @@ from relay.config.queue import QueueTable
 from relay.config.rewrite import OverrideTable, RewriteTable
 from relay.config.upstream import UpstreamTable
 from tracker import config as tracker_config
+from tracker.reload import ALL, TRACKER_CHANGES
 
 __all__ = [
+    "CHANGES",
     "BouncesTable",
     "Config",
     "OverrideTable",
@@ -43,6 +45,19 @@ class Config(tracker_config.Config):
     suppression: SuppressionTable = SuppressionTable()
 
 
+CHANGES = {
+    **TRACKER_CHANGES,
+    "relay": frozenset(RelayTable.model_fields) - {"listen", "listen_tls"},
+    "upstream": frozenset({ALL}),
+    "queue": frozenset({ALL}),
+    "rewrite": frozenset({ALL}),
+    "override": frozenset({ALL}),
+    "bounces": frozenset({ALL}),
+    "suppression": frozenset({ALL}),
+}
+"""What takes effect at SIGHUP; see `tracker.reload`."""
+
+
 def doubts(config: Config) -> list[str]:
     """What is allowed and yet hardly meant, each as a sentence for the operator."""
     found = []
@@ -52,10 +67,12 @@ def doubts(config: Config) -> list[str]:
             f"[tracker] public_url = {config.tracker.public_url!r} leads to the reader's own machine, and mail goes "
             "out: its links will be dead. Set it to the tracker's public address"
         )
-    if config.relay.user and not config.relay.certificate:
+    if config.relay.user and not config.relay.certificate and not config.relay.plaintext_auth_from:
         found.append(
             "[[relay.user]] cannot log in: logins need TLS, so set [relay] certificate and private_key"
         )
+    if config.relay.user and not all(map(_is_loopback, config.relay.plaintext_auth_from)):
+        found.append("[relay] plaintext_auth_from lets passwords cross a network in clear")
     override = config.override
     if (override.users or override.networks) and not override.is_confirmed:
         found.append("[override] permits nobody until lawful_basis and lawful_basis_confirmed_by are set")
@@ -69,6 +86,10 @@ def doubts(config: Config) -> list[str]:
 def _is_here(url: str) -> bool:
     host = urlsplit(url).hostname or ""
     return host == "localhost" or within(host, ("127.0.0.0/8",))
+
+
+def _is_loopback(network: str) -> bool:
+    return ipaddress.ip_network(network).is_loopback
 
 
 def load(path: Path | None) -> Config:

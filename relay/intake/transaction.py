@@ -39,8 +39,9 @@ class Transaction:
             raise Refused(replies.MESSAGE_TOO_BIG)
 
     @property
-    def has_recipients(self) -> bool:
-        return bool(self._recipients)
+    def recipient_count(self) -> int:
+        """Those taken so far, each mailbox once."""
+        return len(self._recipients)
 
     def recipient(
         self,

@@ -1,0 +1,104 @@
+"""What one configuration makes of the relay behind its listeners: rules, upstream, the flow, the queue's worker.
+
+A new configuration makes a new generation. The old one takes nothing more, brings to its end what it has begun, by its
+own rules, and is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from relay.config import Config
+from relay.delivery import Delivery
+from relay.queue import Queue
+from relay.replies import Reply
+from relay.returns import Returns
+from relay.submission import Submission
+from relay.upstream import Upstream, UpstreamSettings, open_upstream
+from relay.worker import Worker
+from tracker.domain import Domain
+from tracker.errors import ConfigError
+
+
+class Generation:
+    """`worker.start()`; `deliver` while it is the one that holds; `stop()` at last."""
+
+    def __init__(
+        self,
+        config: Config,
+        domain: Domain,
+        queue: Queue,
+        *,
+        processes: int,
+        before: Generation | None = None,
+    ) -> None:
+        """Raises ConfigError, before anything has changed. An upstream that stays the same keeps its connections."""
+        self.settings = upstream_settings(config, processes=processes)
+        try:
+            self.upstream: Upstream = (
+                before.upstream
+                if before and _same(before.settings, self.settings)
+                else open_upstream(self.settings)
+            )
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"[upstream]: {error}") from None
+        rules = config.rewrite.rules(config.tracker.public_url)
+        self.delivery = Delivery(config, domain, self.upstream, queue, rules=rules)
+        self.worker = Worker(self.delivery, queue)
+        paths = self.delivery.return_paths
+        self._returns = (
+            None if paths is None else Returns(config.bounces, paths, domain, self.delivery, queue)
+        )
+        self._waiting = 0
+        self._nobody_waits = asyncio.Event()
+        self._nobody_waits.set()
+
+    async def deliver(self, submission: Submission) -> Reply:
+        self._waiting += 1
+        self._nobody_waits.clear()
+        try:
+            return await (self._returns or self.delivery).deliver(submission)
+        finally:
+            self._waiting -= 1
+            if not self._waiting:
+                self._nobody_waits.set()
+
+    def has_mailbox(self, address: str) -> bool:
+        """Whether there is such a mailbox in the domain for reports."""
+        return self._returns is not None and self._returns.has_mailbox(address)
+
+    def hand_on(self, to: Generation) -> None:
+        """What this one still puts into the queue is the next one's to try."""
+        self.delivery.wake = to.delivery.wake
+
+    async def stop(self, *, grace: float) -> None:
+        """What runs may finish, for `grace` seconds all together. May be called again with less. The upstream, which
+        others may share, stays open."""
+        clock = asyncio.get_running_loop().time
+        ends_at = clock() + grace
+
+        def left() -> float:
+            return max(0.0, ends_at - clock())
+
+        await self.worker.stop(grace=left())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(left()):
+                await self._nobody_waits.wait()
+        await self.delivery.close(grace=left())
+
+
+def _same(one: UpstreamSettings, other: UpstreamSettings) -> bool:
+    """False where files are named: what they hold may have changed."""
+    return one == other and not (one.ca_file or one.client_certificate)
+
+
+def upstream_settings(config: Config, *, processes: int = 1) -> UpstreamSettings:
+    """Where mail goes, as one of so many processes sends it there: what upstream is to bear is borne by all together.
+    Raises ConfigError."""
+    table = config.upstream
+    share = max(1, table.max_connections // processes)
+    try:
+        return table.model_copy(update={"max_connections": share}).settings(config.relay.name)
+    except ValueError as error:
+        raise ConfigError(f"[upstream]: {error}") from None
