@@ -52,7 +52,8 @@ class Delivery:
         self.config = config
         self.domain = domain
         self.upstream = upstream
-        self.compiler = Compiler(rules, domain.ring, {user.name: user.track for user in config.relay.user})
+        ceilings = {user.name: user.track for user in config.relay.user}
+        self.compiler = Compiler(rules, domain.ring, ceilings, config.dkim.signers())
         hostname = config.relay.name
         self.suppressing = Suppressing(
             ring=domain.ring,
@@ -71,8 +72,8 @@ class Delivery:
         domain_name = config.bounces.domain
         self.return_paths = ReturnPaths(domain=domain_name, ring=domain.ring) if domain_name else None
         self._recipients = Recipients(domain)
-        self._clock = clock
         self._hostname = hostname
+        self._clock = clock
         self._budget = Budget()
         self._background: set[asyncio.Task[None]] = set()
         self.wake: Callable[[], None] = lambda: None
@@ -86,9 +87,7 @@ class Delivery:
         known = await self.ask(submission)
         addressed = self._decide(message, known)
         paths = self.paths(submission, known)
-        recorded = known is not None and await self.settlement.record(
-            message, addressed, paths is not None
-        )
+        recorded = known is not None and await self.settlement.record(message, addressed, paths is not None)
         if not recorded:
             log.store_away(message.id)
             addressed = [replace(one, decision=untracked("store-unavailable")) for one in addressed]
@@ -166,6 +165,8 @@ class Delivery:
             received,
             recorded=recorded,
             return_paths=paths if recorded else None,
+            signatures=message.signatures,
+            signed_at=self._clock(),
         )
         attempt = Attempt(
             self.upstream,

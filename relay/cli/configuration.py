@@ -53,6 +53,7 @@ def _checked(config_file: Path | None) -> Config:
         found = load(config_file)
         upstream_settings(found)
         server_tls(found)
+        found.dkim.signers()
         try:
             intake_settings(found)
         except ValueError as error:

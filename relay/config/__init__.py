@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from relay.config.bounces import BouncesTable, SuppressionTable
+from relay.config.dkim import DkimKeyTable, DkimTable
 from relay.config.intake import RelayTable, UserTable
 from relay.config.networks import within
 from relay.config.queue import QueueTable
@@ -18,6 +19,8 @@ from tracker import config as tracker_config
 __all__ = [
     "BouncesTable",
     "Config",
+    "DkimKeyTable",
+    "DkimTable",
     "OverrideTable",
     "QueueTable",
     "RelayTable",
@@ -38,6 +41,7 @@ class Config(tracker_config.Config):
     upstream: UpstreamTable = UpstreamTable()
     queue: QueueTable = QueueTable()
     rewrite: RewriteTable = RewriteTable()
+    dkim: DkimTable = DkimTable()
     override: OverrideTable = OverrideTable()
     bounces: BouncesTable = BouncesTable()
     suppression: SuppressionTable = SuppressionTable()
@@ -63,6 +67,7 @@ def doubts(config: Config) -> list[str]:
         found.append("[suppression] complaints suppresses nobody: complaints come in by way of [bounces] domain")
     if any(ipaddress.ip_network(network).prefixlen == 0 for network in config.relay.allowed_networks):
         found.append("[relay] allowed_networks lets the whole world send through this relay")
+    found += config.dkim.doubts()
     return found
 
 
