@@ -54,7 +54,8 @@ class Delivery:
         self.config = config
         self.domain = domain
         self.upstream = upstream
-        self.compiler = Compiler(rules, domain.ring, {user.name: user.track for user in config.relay.user})
+        ceilings = {user.name: user.track for user in config.relay.user}
+        self.compiler = Compiler(rules, domain.ring, ceilings, config.dkim.signers())
         hostname = config.relay.name
         self.suppressing = Suppressing(
             ring=domain.ring,
@@ -73,8 +74,8 @@ class Delivery:
         domain_name = config.bounces.domain
         self.return_paths = ReturnPaths(domain=domain_name, ring=domain.ring) if domain_name else None
         self._recipients = Recipients(domain)
-        self._clock = clock
         self._hostname = hostname
+        self._clock = clock
         self._budget = Budget()
         self._background: set[asyncio.Task[None]] = set()
         self.ready = Ready(4 * config.queue.at_once)
@@ -170,6 +171,8 @@ class Delivery:
             received,
             recorded=recorded,
             return_paths=paths if recorded else None,
+            signatures=message.signatures,
+            signed_at=self._clock(),
         )
         attempt = Attempt(
             self.upstream,

@@ -32,7 +32,9 @@ from tracker.address import normalize, normalize_domain
 from tracker.errors import ConfigError, InvalidAddress
 from tracker.policy import PRESETS, Policy, Rule, Unknown
 
-RELAY_TABLES = frozenset({"relay", "upstream", "queue", "rewrite", "override", "bounces", "suppression"})
+RELAY_TABLES = frozenset(
+    {"relay", "upstream", "queue", "rewrite", "dkim", "override", "bounces", "suppression"}
+)
 """Tables that belong to the relay: the tracker's programs accept that they are there and never read them."""
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -52,6 +52,7 @@ def _checked(config_file: Path | None) -> Config:
     try:
         found = load(config_file)
         checked(found)
+        found.dkim.signers()
     except CandorError as error:
         raise CommandError(error) from error
     return found

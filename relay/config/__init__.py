@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from relay.config.bounces import BouncesTable, SuppressionTable
+from relay.config.dkim import DkimKeyTable, DkimTable
 from relay.config.intake import RelayTable, UserTable
 from relay.config.networks import within
 from relay.config.queue import QueueTable
@@ -20,6 +21,8 @@ __all__ = [
     "CHANGES",
     "BouncesTable",
     "Config",
+    "DkimKeyTable",
+    "DkimTable",
     "OverrideTable",
     "QueueTable",
     "RelayTable",
@@ -40,6 +43,7 @@ class Config(tracker_config.Config):
     upstream: UpstreamTable = UpstreamTable()
     queue: QueueTable = QueueTable()
     rewrite: RewriteTable = RewriteTable()
+    dkim: DkimTable = DkimTable()
     override: OverrideTable = OverrideTable()
     bounces: BouncesTable = BouncesTable()
     suppression: SuppressionTable = SuppressionTable()
@@ -52,6 +56,7 @@ CHANGES = {
     "queue": frozenset({ALL}),
     "rewrite": frozenset({ALL}),
     "override": frozenset({ALL}),
+    "dkim": frozenset({ALL}),
     "bounces": frozenset({ALL}),
     "suppression": frozenset({ALL}),
 }
@@ -80,6 +85,7 @@ def doubts(config: Config) -> list[str]:
         found.append("[suppression] complaints suppresses nobody: complaints come in by way of [bounces] domain")
     if any(ipaddress.ip_network(network).prefixlen == 0 for network in config.relay.allowed_networks):
         found.append("[relay] allowed_networks lets the whole world send through this relay")
+    found += config.dkim.doubts()
     return found
 
 
