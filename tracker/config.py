@@ -33,7 +33,9 @@ from tracker.address import normalize, normalize_domain
 from tracker.errors import ConfigError, InvalidAddress
 from tracker.policy import PRESETS, Policy, Rule, Unknown
 
-RELAY_TABLES = frozenset({"relay", "upstream", "queue", "rewrite", "dkim", "override"})
+RELAY_TABLES = frozenset(
+    {"relay", "upstream", "queue", "rewrite", "dkim", "override", "bounces", "suppression"}
+)
 """Tables that belong to the relay: the tracker's programs accept that they are there and never read them."""
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -68,7 +70,7 @@ def _shown_duration(seconds: float) -> str:
 
 def _shown_size(octets: int) -> str:
     for unit in ("GB", "GiB", "MB", "MiB", "KB", "KiB"):
-        if octets % _SIZES[unit] == 0:
+        if octets and octets % _SIZES[unit] == 0:
             return f"{octets // _SIZES[unit]}{unit}"
     return f"{octets}B"
 
@@ -168,6 +170,8 @@ Duration = Annotated[float, BeforeValidator(_duration), Field(ge=0), PlainSerial
 """Seconds; written `"20s"`."""
 Size = Annotated[int, BeforeValidator(_size), Field(gt=0), PlainSerializer(_shown_size)]
 """Octets; written `"25MB"`."""
+OptionalSize = Annotated[int, BeforeValidator(_size), Field(ge=0), PlainSerializer(_shown_size)]
+"""Octets; `"0B"` for none."""
 Listen = Annotated[str, AfterValidator(_listen)]
 OptionalListen = Annotated[str, AfterValidator(_optional_listen)]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]

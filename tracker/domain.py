@@ -54,5 +54,10 @@ class Domain:
             raise
         return cls(config, database, ring)
 
+    def reconfigure(self, config: Config) -> None:
+        """From now on these rules hold. Store and key ring stay: they change with a restart only."""
+        self.policy = config.consent.policy()
+        self.config = config
+
     async def close(self) -> None:
         await self.database.close()

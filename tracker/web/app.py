@@ -63,13 +63,16 @@ class PublicFace:
             keepalive_timeout=30.0,
         )
 
-    async def start(self) -> tuple[str, int]:
-        """Listens where the configuration says; gives the address bound."""
+    async def start(self, *, share_port: bool = False) -> tuple[str, int]:
+        """Listens where the configuration says; gives the address bound. `share_port`: other processes listen there
+        too, and the kernel spreads the connections."""
         # The first look at a user agent builds the library's tables, which takes longer than an answer may.
         await asyncio.to_thread(device_of, "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0")
         host, port = parse_listen(self._domain.config.tracker.listen)
         await self._runner.setup()
-        self._listener = await asyncio.get_running_loop().create_server(self._answer, host or None, port)
+        self._listener = await asyncio.get_running_loop().create_server(
+            self._answer, host or None, port, reuse_port=share_port or None
+        )
         bound = self._listener.sockets[0].getsockname()
         log.listening("tracker", f"http://{bound[0]}:{bound[1]}")
         return str(bound[0]), int(bound[1])
