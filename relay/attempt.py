@@ -6,7 +6,7 @@ The client's first try and the queue's later ones are this same code.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from relay import log
@@ -58,14 +58,16 @@ class Attempt:
         *,
         unanimous: bool,
         budget: Budget,
+        settled: Mapping[bytes, Outcome] | None = None,
     ) -> None:
+        """`settled`: outcomes of those who need no try."""
         self._upstream = upstream
         self._submission = submission
         self._copies = copies
         self._unanimous = unanimous
         self._budget = budget
         self._task: asyncio.Task[None] | None = None
-        self.outcomes: dict[bytes, Outcome] = {}
+        self.outcomes: dict[bytes, Outcome] = dict(settled or {})
         """By delivery id."""
         self.plain: set[bytes] = set()
         """Delivery ids of tracked copies that could not be made, so that the plain one went."""
@@ -115,7 +117,7 @@ class Attempt:
     def _transaction(self, copy: Copy, content: tuple[bytes, ...]) -> Transaction:
         submission = self._submission
         return Transaction(
-            sender=submission.sender,
+            sender=submission.sender if copy.return_path is None else copy.return_path,
             recipients=tuple(one.recipient for one in copy.addressed),
             content=content,
             smtputf8=submission.smtputf8,
@@ -123,6 +125,8 @@ class Attempt:
             envid=submission.envid,
             ret=submission.ret,
             unanimous=self._unanimous,
+            client_sender=submission.sender,
+            user=submission.client.user,
         )
 
     def _content(self, copy: Copy) -> tuple[bytes, ...]:

@@ -91,7 +91,11 @@ class Compiler:
             plan = Plan(data=submission.data, untouched=Reason.INTERNAL_ERROR, _ranges=controls.ranges)
             mailing = self._nobodys_mailing(submission)
             signatures = UNSIGNED
-        user = submission.client.user
+        user, tags = submission.client.user, submission.client.tags
+        if tags:
+            options = controls.options
+            mine = tuple(dict.fromkeys((*tags, *options.tags)))
+            controls = replace(controls, options=replace(options, tags=mine))
         return Compiled(
             submission=submission,
             controls=controls,

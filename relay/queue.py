@@ -70,6 +70,14 @@ class Queue:
         """It no longer does: what is still in the queue is anybody's once the lease has run out."""
         self._held.difference_update(ids)
 
+    async def give_back(self, ids: Collection[bytes]) -> None:
+        """What was claimed and not begun is anybody's at once. Raises StoreUnavailable."""
+        self.let_go(ids)
+        if ids:
+            await self._database.change(
+                lambda connection: claims.renew(connection, ids, lease=self.lease, lease_seconds=0.0)
+            )
+
     async def claim(self, messages: int, *, crowded: Collection[str] = ()) -> Share:
         """What is due and free, under this process's lease, in turns that leave out the domains in `crowded`.
 

@@ -15,6 +15,7 @@ from relay.compiled import Compiled
 from relay.personalize import Addressed
 from relay.store.spool import Waiting, domain_key
 from relay.submission import Submission
+from relay.verp import ReturnPaths
 
 MOST_OCTETS = 64 * 1024 * 1024
 _FRESH = 2.0
@@ -30,6 +31,8 @@ class Work:
     waiting: tuple[Waiting, ...]
     message: Compiled | None = None
     addressed: tuple[Addressed, ...] = ()
+    paths: ReturnPaths | None = None
+    """Where reports come back to, of what was decided."""
     since: float = field(default_factory=time.monotonic)
 
     @property

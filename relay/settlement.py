@@ -14,12 +14,14 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from relay import log, replies
+from relay.bounces import concerns_mailbox
 from relay.compiled import Compiled, Compiler
 from relay.config import OverrideTable
 from relay.outcome import Outcome, Status
 from relay.personalize import Addressed
 from relay.queue import Queue
 from relay.reporting import Outcomes, Reporting, report_ids
+from relay.store.returns import keeping_sender
 from relay.store.spool import (
     Waiting,
     deferring,
@@ -29,6 +31,7 @@ from relay.store.spool import (
     withdrawing,
     withdrawing_report,
 )
+from relay.store.suppression import Suppressing
 from relay.submission import Submission
 from relay.unsaved import Saving, Unsaved
 from tracker.consent import untracked
@@ -52,6 +55,8 @@ class _Finishing:
     plain: Collection[bytes]
     told: Outcomes
     """What reports say, where that is less than what is written."""
+    sender_kept: bool = False
+    """Reports will come back to us: its sender is to be on record, if it is not yet."""
 
 
 class Settlement:
@@ -66,34 +71,50 @@ class Settlement:
         *,
         hostname: str,
         clock: Callable[[], datetime],
+        suppressing: Suppressing | None = None,
     ) -> None:
         self._domain = domain
+        self._suppressing = suppressing or Suppressing(ring=domain.ring)
         self._queue = queue
         self._override = override
         self._clock = clock
         self.unsaved = Unsaved(queue.let_go)
         self._reporting = Reporting(queue, compiler, self._recording, hostname=hostname, clock=clock)
 
-    async def record(self, message: Compiled, addressed: Sequence[Addressed]) -> bool:
+    async def record(
+        self, message: Compiled, addressed: Sequence[Addressed], sender_kept: bool = False
+    ) -> bool:
         """Writes down message and deliveries, as returned until we know better: should this process die now,
-        that is what they are. False when the store does not take it."""
+        that is what they are. `sender_kept`: reports will come back to us, and be passed on to its sender. False when
+        the store does not take it."""
         try:
-            await self._write(message, addressed, self._recording(message, addressed, Status.RETURNED))
+            await self._write(
+                message,
+                addressed,
+                self._recording(message, addressed, Status.RETURNED, sender_kept=sender_kept),
+            )
         except StoreError as error:
             log.not_recorded(message.id, error=error)
             return False
         return True
 
     async def accept(
-        self, message: Compiled, addressed: Sequence[Addressed], *, mine: bool
+        self,
+        message: Compiled,
+        addressed: Sequence[Addressed],
+        skipped: Outcomes,
+        *,
+        mine: bool,
+        sender_kept: bool = False,
     ) -> tuple[Waiting, ...]:
-        """Store-and-forward, in one transaction: the message is on record, and everybody is owed it. `mine`: this
-        process goes on with it now. Raises StoreError."""
-        waiting = tuple(map(_waiting, addressed))
-        kept = self._queue.keeping(message.submission, waiting, mine=mine, tried=False)
-        await self._write(message, addressed, (*self._recording(message, addressed, Status.QUEUED), *kept))
+        """Store-and-forward, in one transaction: the message is on record, and everybody is owed it who is not
+        skipped. `mine`: this process goes on with it now. Raises StoreError."""
+        waiting = tuple(_waiting(one) for one in addressed if one.delivery_id not in skipped)
+        kept = self._queue.keeping(message.submission, waiting, mine=mine, tried=False) if waiting else ()
+        recorded = self._recording(message, addressed, Status.QUEUED, sender_kept=sender_kept)
+        await self._write(message, addressed, (*recorded, *settling(addressed, skipped), *kept))
         if mine:
-            self._queue.hold(one.delivery_id for one in addressed)
+            self._queue.hold(one.delivery_id for one in waiting)
         return waiting
 
     async def keep(
@@ -115,6 +136,7 @@ class Settlement:
         await self._domain.database.write(
             *(self._queue.keeping(message.submission, waiting, mine=mine, tried=True) if waiting else ()),
             deliveries.queueing([one.delivery_id for one in owed], self._clock()),
+            *self._hard_bounces(addressed, known),
             narrowing(addressed, known, plain),
             *settling(addressed, known),
             *self._reporting.owed(message.submission, addressed, known, report_id=report_id),
@@ -140,6 +162,7 @@ class Settlement:
         # Of a refusal the client itself hears; that upstream makes no reports it would never know.
         taken = {one: outcome for one, outcome in outcomes.items() if outcome.status is Status.ACCEPTED}
         statements = (
+            *self._hard_bounces(addressed, outcomes),
             *settling(addressed, outcomes, Status.RETURNED if returned else None),
             narrowing(addressed, outcomes, plain),
             *(withdrawing(ids, message.submission.id) if withdraw is not None else ()),
@@ -159,6 +182,7 @@ class Settlement:
         waited: Mapping[bytes, Waiting],
         expired: frozenset[bytes] = frozenset(),
         plain: Collection[bytes] = (),
+        sender_kept: bool = False,
     ) -> None:
         """Writes what a try under the queue's ownership led to: settled recipients leave the queue, the others
         get their next turn, the sender hears of failures and delays. Those in `expired` get no further turn.
@@ -178,6 +202,7 @@ class Settlement:
             expired=expired,
             plain=frozenset(plain),
             told=final,
+            sender_kept=sender_kept,
         )
 
         async def save() -> None:
@@ -230,6 +255,7 @@ class Settlement:
         late = self._late(one, open_)
         lease = self._queue.lease
         return (
+            *self._hard_bounces(mine, one.outcomes),
             # Consent was asked again for this try: the record says what the copy that went out really carries,
             # before it says who got one.
             narrowing(mine, one.outcomes, one.plain, everybody=True),
@@ -238,8 +264,24 @@ class Settlement:
             *self._reporting.delayed(one.submission, late, lifetime=self._queue.settings.lifetime),
             telling([waiting.delivery_id for waiting, _ in late], lease),
             deferring(self._delays(one, open_), lease),
+            *(self._sender(one.submission) if one.sender_kept else ()),
             *removing(settled, one.submission.id, lease),
         )
+
+    def _sender(self, submission: Submission) -> tuple[Statement, ...]:
+        return (keeping_sender(submission.id, submission.sender, self._domain.ring),)
+
+    def _hard_bounces(self, addressed: Iterable[Addressed], outcomes: Outcomes) -> tuple[Statement, ...]:
+        """The statements that count those refused because there is no such mailbox, where that is wanted."""
+        refused = {
+            one.normal: outcome.reply.enhanced
+            for one in addressed
+            if (outcome := outcomes.get(one.delivery_id)) is not None
+            and outcome.status is Status.BOUNCED
+            and concerns_mailbox(outcome.reply.enhanced)
+            and one.normal is not None
+        }
+        return self._suppressing.bounced(refused, self._clock()) if refused else ()
 
     def _late(self, one: _Finishing, mine: Iterable[Addressed]) -> list[tuple[Waiting, Outcome]]:
         """Of whom the sender is to be told now that they are late."""
@@ -288,9 +330,17 @@ class Settlement:
         await self._domain.database.change(write)
 
     def _recording(
-        self, message: Compiled, addressed: Sequence[Addressed], status: Status
+        self,
+        message: Compiled,
+        addressed: Sequence[Addressed],
+        status: Status,
+        *,
+        sender_kept: bool = False,
     ) -> tuple[Statement, ...]:
-        return recording(message, addressed, status, self._domain.ring)
+        return (
+            *recording(message, addressed, status, self._domain.ring),
+            *(self._sender(message.submission) if sender_kept else ()),
+        )
 
     def _overriding(self, message: Compiled, addresses: Sequence[str]) -> Callable[[Connection], None]:
         """Each person whose consent is passed over finds that in the ledger, with the ground it stands on."""

@@ -19,6 +19,7 @@ from relay.outcome import Outcome, Status
 from relay.personalize import Addressed
 from relay.queue import LEASE_SECONDS, Queue
 from relay.ready import Work
+from relay.store.recipients import NOBODY, Known
 from relay.store.spool import Waiting
 from tracker.consent import Contact, Decision, Question, decide, narrow, untracked
 from tracker.errors import StoreError
@@ -94,8 +95,10 @@ class Worker:
         self._ready.open = False
         for task in self._tasks[:1]:
             task.cancel()
-        for work in self._ready.drain():
-            self._queue.let_go(one.delivery_id for one in work.waiting)
+        with suppress(StoreError):
+            await self._queue.give_back(
+                [one.delivery_id for work in self._ready.drain() for one in work.waiting]
+            )
         if self._running:
             await asyncio.wait(self._running, timeout=grace)
         for task in [*self._running, *self._tasks]:
@@ -217,11 +220,13 @@ class Worker:
         delivery = self._delivery
         try:
             message = work.message or await delivery.compiler.compiled(work.submission)
-            addressed = work.decided
+            addressed, paths, skipped = work.decided, work.paths, {}
             if not addressed:
-                contacts = await delivery.ask(work.submission.recipients)
-                addressed = tuple(self._address(message, one, contacts) for one in work.waiting)
-            attempt = delivery.attempt(message, addressed, recorded=True)
+                known = await delivery.ask(work.submission)
+                addressed = tuple(self._address(message, one, known) for one in work.waiting)
+                paths = delivery.paths(work.submission, known)
+                skipped = delivery.skipped(addressed, known)
+            attempt = delivery.attempt(message, addressed, skipped, recorded=True, paths=paths)
         except BaseException:
             self._queue.let_go(one.delivery_id for one in work.waiting)
             raise
@@ -232,13 +237,14 @@ class Worker:
             attempt,
             waited={one.delivery_id: one for one in work.waiting},
             expired=frozenset(one.delivery_id for one in work.waiting if one.age > lifetime),
+            sender_kept=paths is not None,
         )
         if any(outcome.status is not Status.ACCEPTED for outcome in attempt.outcomes.values()):
             self._more = True  # it may come back soon, and a report may wait
 
-    def _address(self, message: Compiled, one: Waiting, contacts: dict[str, Contact] | None) -> Addressed:
+    def _address(self, message: Compiled, one: Waiting, known: dict[str, Known] | None) -> Addressed:
         normal = normal_form(one.recipient)
-        contact = contacts.get(normal) if contacts is not None and normal is not None else None
+        contact = known.get(normal, NOBODY).contact if known is not None and normal is not None else None
         erased = contact is not None and contact.erased
         return Addressed(
             delivery_id=one.delivery_id,

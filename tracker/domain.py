@@ -75,5 +75,10 @@ class Domain:
                 log.store_awaited(str(error), seconds=left)
                 await asyncio.sleep(min(_TRY_AGAIN, left))
 
+    def reconfigure(self, config: Config) -> None:
+        """From now on these rules hold. Store and key ring stay: they change with a restart only."""
+        self.policy = config.consent.policy()
+        self.config = config
+
     async def close(self) -> None:
         await self.database.close()

@@ -227,7 +227,7 @@ def submission_of(row: Any, waiting: Sequence[Waiting]) -> Submission:
         recipients=tuple(one.recipient for one in waiting),
         data=bytes(row.data),
         received_at=row.received_at,
-        client=Client(**client),
+        client=Client(**{key: tuple(it) if isinstance(it, list) else it for key, it in client.items()}),
         **row.envelope,
     )
 

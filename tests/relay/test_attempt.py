@@ -13,6 +13,7 @@ from support.submissions import HTML, NOW, TRACKED, addressed, outcome, submissi
 from relay.attempt import Attempt, Budget
 from relay.outcome import Outcome, Status
 from relay.personalize import Addressed, Copy
+from relay.submission import Client
 from relay.upstream import Transaction
 
 
@@ -104,6 +105,32 @@ async def test_who_was_sent_the_plain_copy_for_want_of_a_tracked_one_is_known() 
     assert attempt.plain == {unlucky.delivery_id}
     assert upstream.taken == [HTML] * 3
     assert all(one.at == NOW for one in attempt.outcomes.values())
+
+
+class Listener(Memory):
+    """Keeps what it was handed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.transactions: list[Transaction] = []
+
+    async def send(self, transaction: Transaction) -> tuple[Outcome, ...]:
+        self.transactions.append(transaction)
+        return await super().send(transaction)
+
+
+async def test_routes_are_told_who_handed_the_message_in_and_for_whom() -> None:
+    upstream = Listener()
+    one = addressed("a@example.org")
+    message = submission(
+        "a@example.org", sender="news@shop.example", client=Client(address="127.0.0.1", user="crm")
+    )
+    copy = Copy(addressed=(one,), content=lambda: (HTML,), plain=lambda: (HTML,))
+    attempt = Attempt(upstream, message, [copy], unanimous=False, budget=Budget())
+    attempt.start()
+    await attempt.wait()
+    (transaction,) = upstream.transactions
+    assert (transaction.user, transaction.client_sender) == ("crm", "news@shop.example")
 
 
 @pytest.mark.parametrize("is_slow", [True, False])

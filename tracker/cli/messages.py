@@ -60,7 +60,7 @@ def show(id: str, as_json: bool, config_file: Path | None) -> None:
     rows = []
     for one in found["deliveries"]:
         last = one["attempts"][-1] if one["attempts"] else None
-        answer = f"{last['code']} {last['enhanced']} {last['text']}" if last else ""
+        answer = " ".join(str(last[key]) for key in ("code", "enhanced", "text") if last[key]) if last else ""
         rows.append(
             (one["recipient"] or "(erased)", one["mode"], one["reason"], one["status"], answer, one["id"])
         )
