@@ -220,14 +220,15 @@ def _spool_row(submission: Submission) -> dict[str, Any]:
 
 def submission_of(row: Any, waiting: Sequence[Waiting]) -> Submission:
     """The message of a row of `spool`. Raises ValueError, TypeError or KeyError where it cannot be read."""
-    client = row.client if isinstance(row.client, dict) else json.loads(row.client)
+    client: dict[str, Any] = dict(row.client if isinstance(row.client, dict) else json.loads(row.client))
+    client["tags"] = tuple(client.get("tags", ()))  # JSON knows only lists
     return Submission(
         id=bytes(row.message_id),
         sender=row.sender,
         recipients=tuple(one.recipient for one in waiting),
         data=bytes(row.data),
         received_at=row.received_at,
-        client=Client(**{key: tuple(it) if isinstance(it, list) else it for key, it in client.items()}),
+        client=Client(**client),
         **row.envelope,
     )
 
