@@ -243,6 +243,15 @@ def took_over(*, processes: int, recipients: int) -> None:
     _log.warning("took-over", processes=processes, recipients=recipients)
 
 
+def disk_nearly_full(*, free: int, least: int) -> None:
+    """New mail is put off with 452 until there is room again."""
+    _log.error("disk-nearly-full", free=free, least=least)
+
+
+def disk_has_room(*, free: int) -> None:
+    _log.warning("disk-has-room", free=free)
+
+
 def upstream_away(*, seconds: float) -> None:
     """The last tries found no connection: the queue waits so long before it tries a single message again."""
     _log.error("upstream-away", seconds=round(seconds, 1))

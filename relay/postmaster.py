@@ -22,7 +22,7 @@ from relay.settlement import Settlement
 from relay.store import claims, selection
 from relay.store.schema import queue
 from relay.store.selection import Selection
-from relay.store.spool import DAMAGED, HELD, WAITING, Claimed, Waiting, database_now
+from relay.store.spool import DAMAGED, HELD, STATE, WAITING, Claimed, Waiting, database_now
 from relay.submission import Client, Recipient, Submission
 from tracker.consent import untracked
 from tracker.domain import Domain
@@ -110,7 +110,7 @@ class Postmaster:
         """What waits is due now."""
 
         def due(connection: Connection, ids: list[bytes]) -> int:
-            now = update(queue).where(selection.free(ids), queue.c.state == WAITING)
+            now = update(queue).where(selection.free(ids), STATE == WAITING)
             return connection.execute(now.values(due_at=database_now(), lease="")).rowcount
 
         return await self._change(wanted, due)
@@ -119,7 +119,7 @@ class Postmaster:
         """What waits is not tried until it is released; what is being sent, not after this try."""
 
         def hold(connection: Connection, ids: list[bytes]) -> int:
-            waiting = update(queue).where(queue.c.delivery_id.in_(ids), queue.c.state == WAITING)
+            waiting = update(queue).where(queue.c.delivery_id.in_(ids), STATE == WAITING)
             return connection.execute(waiting.values(state=HELD)).rowcount
 
         return await self._change(wanted, hold)
@@ -128,7 +128,7 @@ class Postmaster:
         """What was held or set aside as damaged is tried (and read) again."""
 
         def release(connection: Connection, ids: list[bytes]) -> int:
-            kept = update(queue).where(queue.c.delivery_id.in_(ids), queue.c.state.in_((HELD, DAMAGED)))
+            kept = update(queue).where(queue.c.delivery_id.in_(ids), STATE.in_((HELD, DAMAGED)))
             now = case((queue.c.lease == "", database_now()), else_=queue.c.due_at)
             return connection.execute(kept.values(state=WAITING, due_at=now)).rowcount
 

@@ -17,6 +17,7 @@ from relay.generation import Generation, upstream_settings
 from relay.intake import Intake, Settings
 from relay.queue import Queue
 from relay.replies import Reply
+from relay.room import Room
 from relay.submission import Submission
 from relay.users import Users
 from relay.worker import Worker
@@ -42,12 +43,15 @@ class Relay:
         self._queue = Queue(domain.database, config.queue)
         self.generation = Generation(config, domain, self._queue, processes=processes)
         self._retiring: dict[asyncio.Task[None], Generation] = {}
+        store = domain.database.file
+        room = Room(store.parent if store else None, config.queue.min_free)
         self._intake = Intake(
             intake_settings(config),
             self._deliver,
             users=_users(config),
             tls=server_tls(config),
             has_mailbox=lambda address: self.generation.has_mailbox(address),
+            check=room.check,
         )
         self.addresses: list[tuple[str, int]] = []
 

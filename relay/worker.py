@@ -79,6 +79,7 @@ class Worker:
         self._called = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
+        self._sweeps_until = time.monotonic() + LEASE_SECONDS
         self._more = True
         """Something due may be left on disk."""
         self._look_at = 0.0
@@ -103,7 +104,7 @@ class Worker:
         await asyncio.gather(*self._running, *self._tasks, return_exceptions=True)
 
     async def _work(self) -> None:
-        await self._begin()
+        await self._take_over()
         while True:
             self._called.clear()
             try:
@@ -115,7 +116,7 @@ class Worker:
                 async with asyncio.timeout(pause):
                     await self._called.wait()
 
-    async def _begin(self) -> None:
+    async def _take_over(self) -> None:
         try:
             await self._queue.take_over()
         except Exception as error:  # noqa: BLE001 - then leases run out by themselves
@@ -202,6 +203,8 @@ class Worker:
             await asyncio.sleep(LEASE_SECONDS / 4)
             with suppress(StoreError, OSError):
                 await self._queue.renew()
+            if time.monotonic() < self._sweeps_until:  # a server may be late to notice who has died
+                await self._take_over()
 
     async def _try(self, work: Work) -> None:
         try:

@@ -201,6 +201,7 @@ class StoreTable(Table):
     url: StoreUrl = "sqlite:///./candor-data/candor.db"
     ask_within: Duration = Field(default="1s", validate_default=True, gt=0)
     write_within: Duration = Field(default="5s", validate_default=True, gt=0)
+    wait_at_start: Duration = Field(default="60s", validate_default=True)
 
 
 Country = Annotated[str, AfterValidator(_country)]

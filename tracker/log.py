@@ -39,6 +39,11 @@ def store_away(direction: str, reason: str) -> None:
     _log.error("store-away", direction=direction, reason=reason)
 
 
+def store_awaited(reason: str, *, seconds: float) -> None:
+    """At the start: so many seconds are left until the program gives up."""
+    _log.warning("store-awaited", reason=reason, giving_up_in=round(seconds))
+
+
 def store_back(direction: str) -> None:
     _log.warning("store-back", direction=direction)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from functools import wraps
@@ -160,16 +161,16 @@ def _row(one: dict[str, Any]) -> tuple[object, ...]:
     )
 
 
-@queue.command()
+@queue.command("show")
 @click.argument("message")
 @click.option("--raw", is_flag=True, help="Write the message as it came to standard output.")
 @json_option
 @config_option
-def show(message: str, raw: bool, as_json: bool, config_file: Path | None) -> None:
+def show_message(message: str, raw: bool, as_json: bool, config_file: Path | None) -> None:
     """Show one message that waits: its envelope, recipients and every attempt. MESSAGE is an id or its beginning."""
     if raw:
         data = _with_postmaster(config_file, lambda postmaster: postmaster.original(message))
-        click.get_binary_stream("stdout").write(data)
+        sys.stdout.buffer.write(data)
         return
     found = _with_postmaster(config_file, lambda postmaster: postmaster.show(message))
     if as_json:

@@ -79,7 +79,7 @@ async def _serve(
 ) -> None:
     """What this process serves, until somebody stops it."""
     signals = Signals(ties)
-    domain = await Domain.open(config)
+    domain = await Domain.open_patiently(config)
     faces = Faces(domain) if tracker else None
     service = None
     try:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import NoResultFound
 
 from relay import log
 from relay.store.schema import queue, spool
-from relay.store.spool import DAMAGED, WAITING, Claimed, database_now, submission_of, waiting_of
+from relay.store.spool import DAMAGED, STATE, WAITING, Claimed, database_now, submission_of, waiting_of
 from tracker.store.database import execute
 from tracker.store.schema import Id, deliveries
 
@@ -39,6 +39,7 @@ class Share:
 
 
 _FREE = queue.c.state == bindparam("b_state"), queue.c.due_at <= database_now()
+_STILL_FREE = STATE == WAITING, queue.c.due_at + 0.0 <= database_now()
 _OLDEST = select(queue.c.message_id, queue.c.domain).where(*_FREE).order_by(queue.c.due_at)
 _OLDEST = _OLDEST.limit(bindparam("b_most"))
 _NEXT_DUE = (
@@ -87,13 +88,12 @@ def claim(
     ids = _affordable(connection, ids)
     if not ids:
         return Share(claimed=(), more=False, turn=turn)
-    taking = update(queue).where(queue.c.message_id.in_(ids), *_FREE)
+    taking = update(queue).where(queue.c.message_id.in_(ids), *_STILL_FREE)
     if connection.dialect.name == "postgresql":
-        free = select(queue.c.delivery_id).where(queue.c.message_id.in_(ids), *_FREE)
+        free = select(queue.c.delivery_id).where(queue.c.message_id.in_(ids), *_STILL_FREE)
         taking = taking.where(queue.c.delivery_id.in_(free.with_for_update(skip_locked=True)))
     taken: Any = connection.execute(
-        taking.values(lease=lease, due_at=database_now() + lease_seconds).returning(queue.c.delivery_id),
-        {"b_state": WAITING},
+        taking.values(lease=lease, due_at=database_now() + lease_seconds).returning(queue.c.delivery_id)
     )
     mine = {bytes(row.delivery_id) for row in taken}.difference(held)
     return Share(claimed=tuple(read(connection, ids, mine)), more=more, turn=turn)
@@ -158,7 +158,6 @@ def read(connection: Connection, ids: Collection[bytes], mine: Collection[bytes]
         )
         .outerjoin(deliveries, deliveries.c.id == queue.c.delivery_id)
         .where(queue.c.message_id.in_(ids))
-        .order_by(queue.c.position)
     )
     theirs: dict[bytes, list[Any]] = {}
     for row in connection.execute(joined):
@@ -169,7 +168,7 @@ def read(connection: Connection, ids: Collection[bytes], mine: Collection[bytes]
         if (rows := theirs.get(message_id)) is None:
             continue
         try:
-            waiting = tuple(map(waiting_of, rows))
+            waiting = tuple(map(waiting_of, sorted(rows, key=lambda row: row.position)))
             row = originals[message_id] if message_id in originals else _original(connection, message_id)
             yield Claimed(submission=submission_of(row, waiting), waiting=waiting)
         except (ValueError, TypeError, KeyError, NoResultFound):

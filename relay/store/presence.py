@@ -55,7 +55,7 @@ class Presence:
         dead = []
         # Another machine may only be cut off from the store, and come back.
         for one in names if self._database.dialect == "postgresql" else ():
-            if one.partition("/")[0] == node and await self._have(one):
+            if one.partition("/")[0] == node and one != self.name and await self._have(one):
                 await self._ask(_LET_GO, one)
                 dead.append(one)
         return dead

@@ -56,7 +56,7 @@ class Selection:
         if self.domain is not None:
             found.append(queue.c.domain == domain_key("@" + self.domain.lstrip("@")))
         if self.state is not None:
-            found.append(self.state == _SHOWN_STATE)
+            found.append(_SHOWN_STATE.in_([self.state]))
         if self.older_than is not None:
             found.append(queue.c.queued_at <= database_now() - self.older_than)
         return found
@@ -74,7 +74,9 @@ def is_busy() -> ColumnElement[bool]:
     return and_(queue.c.lease != "", queue.c.due_at > database_now())
 
 
-_SHOWN_STATE = case((and_(queue.c.state == WAITING, is_busy()), SENDING), else_=queue.c.state)
+_SHOWN_STATE: ColumnElement[str] = case(
+    (and_(queue.c.state == WAITING, is_busy()), SENDING), else_=queue.c.state
+)
 
 
 def id_range(prefix: str) -> tuple[bytes, bytes]:

@@ -38,6 +38,9 @@ from tracker.store.deliveries import decision_of
 from tracker.store.schema import deliveries, messages
 
 WAITING, HELD, DAMAGED = "waiting", "held", "damaged"
+STATE = queue.c.state.concat("")
+"""A row's state where other conditions say which rows: SQLite would otherwise go by the state's index, which is the
+same for nearly all of them."""
 _AT_ONCE = 500
 """Ids in one question: SQLite's oldest limit on bound parameters is 999."""
 

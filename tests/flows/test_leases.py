@@ -196,3 +196,24 @@ def statements(domain: Domain) -> list[str]:
     for engine in {domain.database._reading, domain.database._writing}:
         event.listen(engine.sync_engine, "before_cursor_execute", note)
     return asked
+
+
+async def test_what_is_taken_in_goes_on_from_memory_while_nothing_older_waits(
+    store_url: str, tmp_path: Path
+) -> None:
+    async with ScriptedUpstream() as upstream:
+        where = site(tmp_path, store_url, upstream.url, **HOURS)
+        async with running(where) as domain:
+            await until(lambda: is_open(domain), "the store answers")
+            await asyncio.sleep(0.5)  # the worker has seen that nothing waits
+            asked = statements(domain)
+            assert (await send(where.smtp_port, newsletter(), GRANTED, UNKNOWN))[0] == 250
+            await until(lambda: nothing_waits(domain), "it is sent")
+            assert set(copies(upstream.received)) == {GRANTED, UNKNOWN}
+            kept = [one for one in asked if one.startswith("INSERT INTO spool")]
+            read = [one for one in asked if one.startswith("SELECT") and "deliveries.mode" in one]
+            assert (len(kept), read) == (1, [])
+
+
+async def is_open(domain: Domain) -> bool:
+    return await rows(domain, queue) == []

@@ -67,7 +67,7 @@ async def serve(
 ) -> None:
     """The tracker's faces until somebody stops them: alone, or as one worker of several."""
     signals = Signals(ties)
-    domain = await Domain.open(config)
+    domain = await Domain.open_patiently(config)
     faces = Faces(domain, admin=admin)
     try:
         await faces.start(share_port=workers > 1)
@@ -105,7 +105,7 @@ async def prepare(config: Config, *addresses: str) -> None:
         if port == 0:
             raise ConfigError("several workers share one port, and port 0 would give each another")
         claim(host, port)
-    domain = await Domain.open(config)
+    domain = await Domain.open_patiently(config)
     await domain.close()
 
 
