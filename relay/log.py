@@ -168,6 +168,14 @@ def submission_failed(log: Log, id: str, *, error: BaseException) -> None:
     log.error("submission-failed", id=id, **_described(error))
 
 
+def disk_space(*, short: bool, free: int, least: int) -> None:
+    """`short`: from now on all mail is put off; else it is taken again."""
+    if short:
+        _log.error("disk-nearly-full", free=free, least=least)
+    else:
+        _log.warning("disk-has-room", free=free, least=least)
+
+
 # --- delivery and queue ---
 
 

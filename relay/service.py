@@ -13,6 +13,7 @@ from relay.config import Config, doubts
 from relay.config.intake import rate
 from relay.config.networks import networks
 from relay.delivery import Delivery
+from relay.diskspace import DiskSpace
 from relay.generation import Generation, upstream_settings
 from relay.intake import Intake, Settings
 from relay.queue import Queue
@@ -42,8 +43,13 @@ class Relay:
         self._queue = Queue(domain.database, config.queue)
         self.generation = Generation(config, domain, self._queue, processes=processes)
         self._retiring: dict[asyncio.Task[None], Generation] = {}
+        self._space = _disk_space(config)
         self._intake = Intake(
-            intake_settings(config), self._deliver, users=_users(config), tls=server_tls(config)
+            intake_settings(config),
+            self._deliver,
+            users=_users(config),
+            tls=server_tls(config),
+            check=self._space.check if self._space is not None else None,
         )
         self.addresses: list[tuple[str, int]] = []
 
@@ -80,6 +86,8 @@ class Relay:
         new = Generation(config, self._domain, self._queue, processes=self._processes, before=old)
         self._domain.reconfigure(config)
         self._queue.settings = config.queue
+        if self._space is not None:
+            self._space.least = config.relay.min_free_disk
         self._intake.reconfigure(settings, tls, users=_users(config))
         self.generation = new
         new.worker.start()
@@ -174,6 +182,12 @@ def server_tls(config: Config) -> ssl.SSLContext | None:
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"[relay] certificate, private_key: cannot be used together: {error}") from None
     return context
+
+
+def _disk_space(config: Config) -> DiskSpace | None:
+    """None where the store is on another machine's disk."""
+    scheme, _, file = config.store.url.partition("sqlite:///")
+    return None if scheme else DiskSpace(Path(file).absolute().parent, config.relay.min_free_disk)
 
 
 def _users(config: Config) -> Users | None:

@@ -98,6 +98,7 @@ class RelayTable(Table):
     idle_timeout: Duration = Field(default="5m", validate_default=True)
     data_timeout: Duration = Field(default="5m", validate_default=True)
     lowest_data_rate: OptionalSize = Field(default="500B", validate_default=True)
+    min_free_disk: OptionalSize = Field(default="100MB", validate_default=True)
     client_rate: RateText = ""
     proxy_protocol_from: tuple[NetworkText, ...] = ()
     plaintext_auth_from: tuple[NetworkText, ...] = ()
