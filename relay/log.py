@@ -212,6 +212,11 @@ def copy_failed(id: str, *, error: BaseException) -> None:
     _log.error("sent-untracked-copy-failed", id=id, **_described(error))
 
 
+def not_signed(id: str, *, error: BaseException) -> None:
+    """A DKIM key failed: the copy went as it came, untracked and with the signatures it came with."""
+    _log.error("sent-not-signed", id=id, **_described(error.__cause__ or error))
+
+
 def outcome_lost(id: str, *, error: BaseException) -> None:
     """What became of this message is not on record; the mail itself is where its client was told it is."""
     _log.error("outcome-lost", id=id, error=type(error).__name__)

@@ -138,6 +138,7 @@ def checked(config: Config) -> None:
     upstream_settings(config)
     server_tls(config)
     intake_settings(config)
+    config.dkim.signers()
 
 
 def intake_settings(config: Config) -> Settings:

@@ -7,6 +7,7 @@ import ipaddress
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from relay.config.dkim import DkimKeyTable, DkimTable
 from relay.config.intake import RelayTable, UserTable
 from relay.config.networks import within
 from relay.config.queue import QueueTable
@@ -18,6 +19,8 @@ from tracker.reload import ALL, TRACKER_CHANGES
 __all__ = [
     "CHANGES",
     "Config",
+    "DkimKeyTable",
+    "DkimTable",
     "OverrideTable",
     "QueueTable",
     "RelayTable",
@@ -37,6 +40,7 @@ class Config(tracker_config.Config):
     upstream: UpstreamTable = UpstreamTable()
     queue: QueueTable = QueueTable()
     rewrite: RewriteTable = RewriteTable()
+    dkim: DkimTable = DkimTable()
     override: OverrideTable = OverrideTable()
 
 
@@ -46,6 +50,7 @@ CHANGES = {
     "upstream": frozenset({ALL}),
     "queue": frozenset({ALL}),
     "rewrite": frozenset({ALL}),
+    "dkim": frozenset({ALL}),
     "override": frozenset({ALL}),
 }
 """What takes effect at SIGHUP; see `tracker.reload`."""
@@ -71,6 +76,7 @@ def doubts(config: Config) -> list[str]:
         found.append("[override] permits nobody until lawful_basis and lawful_basis_confirmed_by are set")
     if any(ipaddress.ip_network(network).prefixlen == 0 for network in config.relay.allowed_networks):
         found.append("[relay] allowed_networks lets the whole world send through this relay")
+    found += config.dkim.doubts()
     return found
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 
+import pytest
 from structlog.testing import capture_logs
 from support.submissions import HTML, NOW, TRACKED, addressed, outcome, submission
 
@@ -102,3 +104,20 @@ async def test_who_was_sent_the_plain_copy_for_want_of_a_tracked_one_is_known() 
     assert attempt.plain == {unlucky.delivery_id}
     assert upstream.taken == [HTML] * 3
     assert all(one.at == NOW for one in attempt.outcomes.values())
+
+
+@pytest.mark.parametrize("is_slow", [True, False])
+async def test_a_copy_that_takes_long_is_made_beside_the_loop(is_slow: bool) -> None:
+    made_in: list[threading.Thread] = []
+
+    def content() -> tuple[bytes, ...]:
+        made_in.append(threading.current_thread())
+        return (b"x",)
+
+    one = addressed("a@example.org", TRACKED)
+    copy = Copy(addressed=(one,), content=content, plain=content, is_slow=is_slow)
+    attempt = Attempt(Memory(), submission(one.recipient), [copy], unanimous=False, budget=Budget())
+    attempt.start()
+    await attempt.wait()
+    assert (made_in[0] is threading.current_thread()) == (not is_slow)
+    assert len(made_in) == len(attempt.outcomes) == 1
