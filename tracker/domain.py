@@ -59,6 +59,11 @@ class Domain:
             raise
         return cls(config, database, ring)
 
+    def reconfigure(self, config: Config) -> None:
+        """From now on these rules hold. Store and key ring stay: they change with a restart only."""
+        self.policy = config.consent.policy()
+        self.config = config
+
     @classmethod
     async def open_patiently(cls, config: Config) -> Domain:
         """As `open`, for a program that may start before its PostgreSQL does: tries for `[store] wait_at_start`. A
@@ -74,11 +79,6 @@ class Domain:
                     raise
                 log.store_awaited(str(error), seconds=left)
                 await asyncio.sleep(min(_TRY_AGAIN, left))
-
-    def reconfigure(self, config: Config) -> None:
-        """From now on these rules hold. Store and key ring stay: they change with a restart only."""
-        self.policy = config.consent.policy()
-        self.config = config
 
     async def close(self) -> None:
         await self.database.close()
