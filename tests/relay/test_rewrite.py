@@ -674,6 +674,8 @@ HOSTILE = {
     "placeholders": message("{{open_pixel}}{{tracking_preferences_url}}" * 5000, encoding="quoted-printable"),
     "many headers": b"A: 1\r\n" * 200_000 + b"\r\n",
     "parameters": b"Content-Type: text/html" + b"; a=b" * 200_000 + b"\r\n\r\n<p>",
+    "a parameter without a value": b"Content-Type: text/html; " + b"a" * 500_000 + b"\r\n\r\n<p>",
+    "words for parameters": b"Content-Type: text/html; " + b"a " * 250_000 + b"\r\n\r\n<p>",
     "quoted parameter": b'Content-Type: text/html; a="' + b'\\"' * 500_000 + b"\r\n\r\n<p>",
 }
 
