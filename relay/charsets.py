@@ -51,6 +51,7 @@ _NOT_OCTETWISE = (b"\x00", b"\x0e", b"\x0f", b"\x1b")
 # A run from an escape or shift that leaves ASCII to the one that comes back; JIS-Roman differs from ASCII
 # only in characters that markup does not use.
 _RUN = re.compile(r"\x1b\$\)C|\x1b(?!\([BJ])[\s\S]*?(?:\x1b\([BJ]|\Z)|\x0e[\s\S]*?(?:\x0f|\Z)")
+_ASCII = re.compile("[\x01-\x7f]")
 _DESIGNATION = "\x1b$)C"
 """Of ISO-2022-KR: says what the shifts mean, and shifts nothing itself (RFC 1557)."""
 
@@ -174,7 +175,8 @@ def _wide(octets: bytes, name: str) -> Text | Reason:
         same = text.encode(codec) == octets[origin:]
     except UnicodeError:
         return Reason.CHARSET_MISMATCH
-    if not same or "\x00" in text:
+    # without one ASCII character it holds no markup: the label or the byte order is another one
+    if not same or "\x00" in text or _ASCII.search(text) is None:
         return Reason.CHARSET_MISMATCH
     return Text(scan=text, shown=text, charset=codec, wide=True, origin=origin)
 
