@@ -243,7 +243,7 @@ def _pixel_edits(
     """One pixel for the message: in its first body, where the sender asked for it or at the end. Further
     placeholders go."""
     asked = [place for place, name in placeholders if name == "open_pixel"]
-    shown = [place for place in asked if document.is_shown(place[0])]
+    shown = [place for place in asked if document.is_shown(place[0]) and _is_text(text.scan, place[0])]
     wanted = not findings.has_pixel_place
     if wanted and _is_tracked(text.scan, findings.book):
         findings.keep("pixel", "", Reason.ALREADY_TRACKED)
@@ -262,6 +262,11 @@ def _pixel_edits(
     if document.body_start is not None and document.body_start <= document.body_end:
         edits.append(Edit(document.body_start, document.body_start, Effect.PIXEL_AT_START))
     return edits
+
+
+def _is_text(scan: str, position: int) -> bool:
+    """No `<` is open before the position: with what follows it may begin a tag or a comment."""
+    return scan.rfind("<", 0, position) <= scan.rfind(">", 0, position)
 
 
 def _is_tracked(scan: str, book: Rulebook) -> bool:

@@ -173,7 +173,7 @@ class _Reader:
 
     def _take(self, soup: BeautifulSoup, token: Token) -> None:
         name = token.name
-        if self._closely or token.kind not in (Kind.START, Kind.END):
+        if (self._closely or token.kind not in (Kind.START, Kind.END)) and not self._disagreed:
             self.hidden.append((token.start, token.end))
         if token.kind is Kind.START:
             if name in ("a", "area"):
@@ -184,7 +184,7 @@ class _Reader:
                 if self.body_start is None and not self._disagreed:
                     self.body_start = token.end
             elif name in DISAGREED:
-                self._disagreed = True
+                self._disagree(token.end)
             if self._closely:
                 self._follow_mark(token)
         elif token.kind is Kind.END:
@@ -198,9 +198,15 @@ class _Reader:
         elif token.kind is Kind.RAW:
             if token.name == "script" and _SCRIPT_IN_SCRIPT.search(self._text, token.attributes, token.end):
                 # HTML 13.2.5.26: what closes such a script depends on how deep it is escaped
-                self._disagreed = True
+                self._disagree(token.end)
         else:
             self._never_closed = True
+
+    def _disagree(self, at: int) -> None:
+        """From here on programs differ; what one of them shows, another may swallow."""
+        if not self._disagreed:
+            self._disagreed = True
+            self.hidden.append((at, len(self._text)))
 
     def _take_comment(self, token: Token) -> None:
         condition = _CONDITION.match(self._text, token.attributes, token.end)
