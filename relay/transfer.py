@@ -95,6 +95,8 @@ class Raw:
                 elif slot.optional:
                     left.append(index)
                     if slot.fallback is None:
+                        if b"\n" in text[slot.start : slot.end]:
+                            line_end = -1  # its line ends stay too
                         continue
                     value = slot.fallback
                     growth = len(value) - (slot.end - slot.start)
@@ -157,7 +159,9 @@ class Quoted:
     def _find_places(self, slots: Sequence[Slot]) -> None:
         """Once for all renderings: slots ascend, so that one walk finds them all."""
         data = self._data
-        walk = _Walk(data, self._start, self._end)
+        # a soft break may be the last thing, its line end the delimiter's: what is new goes before it
+        soft = data.endswith(b"=", self._start, self._end)
+        walk = _Walk(data, self._start, self._end - soft)
         line, line_end = self._start, -1
         for slot in slots:
             start, end = walk.to(slot.start), walk.to(slot.end)
@@ -300,7 +304,8 @@ class Base64:
         """None where the content is anything but one run of whole groups in lines."""
         body = data[start:end]
         payload = body.rstrip(b"\r\n \t")
-        if payload[:1] in (b"\r", b"\n"):
+        # a CR inside a line is skipped by decoders, and would shift what is counted by columns
+        if payload[:1] in (b"\r", b"\n") or payload.count(b"\r") != payload.count(b"\r\n"):
             return None
         groups = payload.translate(None, b"\r\n")
         try:

@@ -17,6 +17,7 @@ from relay.rewrite import Plan, Rules, compile_message
 from relay.rulebook import OPT_OUT_MARKS
 
 PREFERENCES = "https://t.candor.example/p/abc"
+PIXEL_HTML = f'<img src="{PIXEL_URL}" width="1" height="1" alt="" style="display:block;border:0">'.encode()
 ENCODINGS = ["8bit", "quoted-printable", "quoted-printable-binary", "base64"]
 
 
@@ -34,7 +35,7 @@ def prove(data: bytes, rules: Rules | None = None) -> Report:
     """Compile, render, verify; the report of a message that is what it should be."""
     plan = compile_message(data, rules)
     assert plan.untouched is not Reason.INTERNAL_ERROR
-    report = verify(base(plan), tracked(plan))
+    report = verify(base(plan), tracked(plan), original=data)
     assert report.problems == []
     assert report.pixels == plan.has_pixel_place
     assert set(report.wrapped) <= {link.url for link in plan.links}
@@ -254,6 +255,8 @@ UNTOUCHED = [
     (message(b"PHA+*").replace(b"8bit", b"base64"), Reason.BROKEN_ENCODING),
     (message(b"PHA").replace(b"8bit", b"base64"), Reason.BROKEN_ENCODING),
     (message(b"PHA+\r\n-- \r\nfooter").replace(b"8bit", b"base64"), Reason.BROKEN_ENCODING),
+    # decoders skip a CR inside a line; counted by columns, what is new would land elsewhere
+    (message(b"PHA+\rPHA+\r\n").replace(b"8bit", b"base64"), Reason.BROKEN_ENCODING),
     (message(b"<p>x", charset="utf-7"), Reason.UNSUPPORTED_CHARSET),
     (message(b"<p>x", charset="hz-gb-2312"), Reason.UNSUPPORTED_CHARSET),
     (message(b"<p>x", charset="johab"), Reason.UNSUPPORTED_CHARSET),
@@ -263,6 +266,8 @@ UNTOUCHED = [
     (message(b"<p>\x1b$B!!\x1b(B", charset="us-ascii"), Reason.CHARSET_MISMATCH),
     (message("<p>x".encode("utf-16"), charset="utf-8"), Reason.CHARSET_MISMATCH),
     (message("<p>x", charset="utf-16"), Reason.CHARSET_MISMATCH),
+    # plain ASCII under such a label: a pixel in two octets a character would be shown as text
+    (message("<p>x", encoding="quoted-printable").replace(b"utf-8", b"utf-16"), Reason.CHARSET_MISMATCH),
     (message(b"<p>", charset="utf-16", encoding="base64"), Reason.CHARSET_MISMATCH),
     (message(b"<p>\x1b$B!!", charset="iso-2022-jp"), Reason.CHARSET_MISMATCH),
     (message(b"<p>\x1b$B!!\r\n\x1b(B", charset="iso-2022-jp"), Reason.CHARSET_MISMATCH),
@@ -372,7 +377,7 @@ def test_placeholders_in_text_parts_are_resolved() -> None:
         )
         plan = compile_message(data)
         assert plan.has_preferences_placeholder
-        assert verify(base(plan), tracked(plan)).problems == []
+        assert verify(base(plan), tracked(plan), original=data).problems == []
         assert b"notrack" not in base(plan)
     assert decoded(base(compile_message(message(text, subtype="plain"))), "8bit") == (
         f"See {PREFERENCES} or https://x.example/"
@@ -388,6 +393,13 @@ PIXELS = [
     ("<body class=x>" + "y" * 102_390 + "</body>", "<body class=x>|" + "y" * 102_390 + "</body>"),
     ("<body>" + "y" * 102_300 + "</body>", "<body>" + "y" * 102_300 + "|</body>"),
     ("y" * 110_000, "y" * 110_000 + "|"),
+    # what is asked for where it would not be an image goes to the end
+    ("<{{open_pixel}}p>x</body>", "<p>x|</body>"),
+    ("x<!{{open_pixel}}>y</body>", "x<!>y|</body>"),
+    ("x<?{{open_pixel}}?>y</body>", "x<??>y|</body>"),
+    ("x</{{open_pixel}}a>y</body>", "x</a>y|</body>"),
+    ("x</body><plaintext>{{open_pixel}}", "x|</body><plaintext>"),
+    ("x</body><select><p>{{open_pixel}}</select>{{open_pixel}}", "x|</body><select><p></select>"),
 ]
 
 
@@ -443,6 +455,23 @@ def test_a_line_of_raw_octets_never_passes_998() -> None:
     assert report.pixels == 1
     assert len(report.wrapped) + len(copy.unwrapped) == 4
     assert copy.unwrapped
+
+
+def test_a_link_over_two_lines_that_stays_makes_no_line_longer() -> None:
+    data = message("x" * 700 + a('href="http://x.example/' + "y" * 200 + '\r\n/"') + "z" * 600 + "</body>")
+    plan = compile_message(data)
+    copy = plan.rendered(link_url=lambda link: link_url(link.url), pixel_url=PIXEL_URL)
+    assert copy.unwrapped == (1,)
+    assert copy.data.replace(PIXEL_HTML, b"") == data
+
+
+@pytest.mark.parametrize("text", ["<p>x", "<p>" + "x" * 72, "<p>" + "=C3=BC" * 12 + "x"])
+def test_a_soft_break_at_the_very_end_stays_at_the_end(text: str) -> None:
+    data = multipart(part(text + "=").replace(b"8bit", b"quoted-printable"), part("<p>y"), subtype="mixed")
+    plan = compile_message(data)
+    assert prove(data).pixels == 1
+    copy = tracked(plan)
+    assert copy[copy.index(b"border:0") :].startswith(b'border:0">=\r\n--=_b1')
 
 
 def test_bytes_around_the_bodies_stay() -> None:
@@ -601,7 +630,7 @@ def test_invented_mail_changes_in_links_and_pixel_only(data: bytes) -> None:
         copy = plan.rendered(
             link_url=lambda link: link_url(link.url), pixel_url=PIXEL_URL, preferences_url=PREFERENCES
         )
-        report = verify(base(plan), copy.data)
+        report = verify(base(plan), copy.data, original=data)
         assert report.problems == []
         assert report.pixels == copy.has_pixel
         assert {link.url for link in plan.links} == set(report.wrapped) | {
@@ -700,7 +729,6 @@ TAMPERED = {
     "a soft break": lambda copy: copy.replace(b"hello", b"hel=\r\nlo").replace(b"=3D", b"=3d"),
     "a line end": lambda copy: copy.replace(b"</p>\r\n", b"</p>\n"),
 }
-PIXEL_HTML = f'<img src="{PIXEL_URL}" width="1" height="1" alt="" style="display:block;border:0">'.encode()
 
 
 @pytest.mark.parametrize("name", TAMPERED)
@@ -739,7 +767,7 @@ def test_real_mail_changes_in_links_and_pixel_only() -> None:
     for file in corpus("eml"):
         data = crlf(file.read_bytes())
         plan = compile_message(data)
-        report = verify(base(plan), tracked(plan))
+        report = verify(base(plan), tracked(plan), original=data)
         assert report.problems == [], file.name
         assert plan.untouched is not Reason.INTERNAL_ERROR, file.name
         assert report.pixels == plan.has_pixel_place, file.name
@@ -754,7 +782,7 @@ def test_real_html_changes_in_links_and_pixel_only(encoding: str) -> None:
     for file in corpus("html"):
         data = message(crlf(file.read_bytes()), encoding=encoding)
         plan = compile_message(data, Rules(wrap_visible_urls=True))
-        report = verify(base(plan), tracked(plan))
+        report = verify(base(plan), tracked(plan), original=data)
         assert report.problems == [], file.name
         assert encoding == "8bit" or {link.url for link in plan.links} == set(report.wrapped), file.name
 
