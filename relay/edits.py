@@ -103,7 +103,7 @@ _SOURCE = re.compile(r"src=[\"']?https?://([^/\"'\s>:]+)")
 def html_edits(text: Text, findings: Findings) -> list[Edit]:
     """The edits of an HTML body, in order and disjoint."""
     scan = text.scan
-    placeholders = _placeholders(text, findings)
+    placeholders = _outside_tag_names(scan, _placeholders(text, findings), findings)
     closely = bool(placeholders) or MARK in scan.lower()
     document = html.read(scan, text.read, limit=findings.book.rules.max_links, closely=closely)
     edits = [Edit(start, end, Effect.REMOVE) for start, end in document.marks[:MAX_MARKS]]
@@ -130,6 +130,21 @@ def text_edits(text: Text, findings: Findings, *, flowed: bool, delsp: bool) -> 
     if findings.book.rules.wrap_plain_text:
         edits += _plain_links(text, findings, flowed=flowed, delsp=delsp)
     return _disjoint(edits)
+
+
+_TAG_NAME = re.compile(r"<(?:/?[A-Za-z][A-Za-z0-9:-]*|/|!-?|\?)?\Z")
+
+
+def _outside_tag_names(
+    scan: str, placeholders: list[tuple[tuple[int, int], str]], findings: Findings
+) -> list[tuple[tuple[int, int], str]]:
+    """Those that do not stand where a tag begins: what comes of filling them in was never read."""
+    outside = [
+        place for place in placeholders if not _TAG_NAME.search(scan, max(0, place[0][0] - 60), place[0][0])
+    ]
+    if len(outside) < len(placeholders):
+        findings.keep("placeholders", "", Reason.IN_TAG)
+    return outside
 
 
 _NO_TRACK_IN_TEXT = re.compile(r"(?<![A-Za-z0-9+.-])https?(\+notrack)://", re.IGNORECASE)

@@ -185,6 +185,10 @@ class _Reader:
                     self.body_start = token.end
             elif name in DISAGREED:
                 self._disagree(token.end)
+                if name == "frameset":
+                    # a body without words gives way to it (HTML 13.2.6.4.7), and with an image it would not
+                    self._last_body_end = None
+                    self.hidden[:] = [(0, len(self._text))]
             if self._closely:
                 self._follow_mark(token)
         elif token.kind is Kind.END:

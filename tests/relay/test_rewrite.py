@@ -241,6 +241,8 @@ UNTOUCHED = [
     (message("x", subtype="plain"), Reason.NO_HTML),
     (message(" \r\n"), Reason.NOTHING_TO_TRACK),
     (message("<!-- open"), Reason.NOTHING_TO_TRACK),
+    (message("<a href=http:>x</a></body><frameset>"), Reason.NOTHING_TO_TRACK),
+    (message("<frameset></frameset>"), Reason.NOTHING_TO_TRACK),
     (message("<p>x", header="DKIM-Signature: v=1\r\n"), Reason.SIGNED_DKIM),
     (message("<p>x", header="ARC-Seal: i=1\r\n"), Reason.SIGNED_DKIM),
     (message("<p>x", header="nonsense\r\n"), Reason.MALFORMED_HEADER),
@@ -394,10 +396,13 @@ PIXELS = [
     ("<body>" + "y" * 102_300 + "</body>", "<body>" + "y" * 102_300 + "|</body>"),
     ("y" * 110_000, "y" * 110_000 + "|"),
     # what is asked for where it would not be an image goes to the end
-    ("<{{open_pixel}}p>x</body>", "<p>x|</body>"),
-    ("x<!{{open_pixel}}>y</body>", "x<!>y|</body>"),
-    ("x<?{{open_pixel}}?>y</body>", "x<??>y|</body>"),
-    ("x</{{open_pixel}}a>y</body>", "x</a>y|</body>"),
+    ("x<! {{open_pixel}}>y</body>", "x<! >y|</body>"),
+    ("x<? {{open_pixel}}?>y</body>", "x<? ?>y|</body>"),
+    ("x</ {{open_pixel}}a>y</body>", "x</ a>y|</body>"),
+    # where filling it in would make a tag, it stays
+    ("<{{open_pixel}}svg>x</body>", "<{{open_pixel}}svg>x|</body>"),
+    ("<{{tracking_preferences_url}} x</body>", "<{{tracking_preferences_url}} x|</body>"),
+    ("x<!{{open_pixel}}--y</body>", "x<!{{open_pixel}}--y</body>|"),
     ("x</body><plaintext>{{open_pixel}}", "x|</body><plaintext>"),
     ("x</body><select><p>{{open_pixel}}</select>{{open_pixel}}", "x|</body><select><p></select>"),
 ]
@@ -542,6 +547,7 @@ PLAIN = [
     ("xhttp://x.example/ ftp://x.example/ mailto:http://x.example/", ["http://x.example/"]),
     ("http://x.example/unsubscribe\r\nhttp://x.example/?a=1&b=2!", ["http://x.example/?a=1&b=2"]),
     ("*http://x.example/a* _http://x.example/b_", ["http://x.example/a"]),
+    ("http://x.example/a_ http://x.example/b_.", ["http://x.example/a_", "http://x.example/b_"]),
 ]
 
 
