@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.ready
 .PHONY: help venv demo test check bench bench-rewrite soak fuzz clean
 
 help:            ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
 
 venv: $(STAMP)   ## .venv with the project and its development tools
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-import signal
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import NamedTuple
 
 from support.anatomy import leaves
 from support.base_verifier import may_need_removal, verify_base
+from support.hanging import Hang, no_longer_than
 from support.verifier import PIXEL_URL, link_url, verify, web_links
 
 from relay import rewrite
@@ -44,10 +43,6 @@ class Finding(NamedTuple):
     detail: str
 
 
-class Hang(BaseException):
-    """Not an Exception: the compiler takes those for its own."""
-
-
 class Cost(NamedTuple):
     octets: int
     seconds: float
@@ -61,7 +56,7 @@ def examine(data: bytes, rules: Rules) -> tuple[Finding | None, Cost]:
     """The first thing that is wrong, and what compiling and rendering took of the processor."""
     begun = time.process_time()
     try:
-        with _no_longer_than(HANG):
+        with no_longer_than(HANG):
             plan = compile_message(data, rules)
             base = plan.base(preferences_url=PREFERENCES)
             copy = plan.rendered(
@@ -138,20 +133,6 @@ def _cause(data: bytes, rules: Rules) -> BaseException:
 def _where(error: BaseException) -> str:
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__} at {frame.name}:{frame.lineno}"
-
-
-@contextmanager
-def _no_longer_than(seconds: int) -> Iterator[None]:
-    def stop(*_: object) -> None:
-        raise Hang
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def minimised(data: bytes, still_wrong: Callable[[bytes], bool], *, tries: int = 3000) -> bytes:
