@@ -42,6 +42,7 @@ bench-rewrite: venv  ## measure what rewriting costs beside other ways to rewrit
 	PYTHONPATH=tests $(BIN)/python tests/bench/rewriting.py
 
 bench: bench-rewrite ## measure what a message costs, as ratios within one run
+	$(BIN)/python tests/bench/signing.py
 	$(BIN)/python tests/bench/relaying.py
 	$(BIN)/python tests/bench/hits.py
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parseaddr
 
 from relay import log
 from relay.controls import Controls, read_block, read_own
 from relay.mime import read_header
 from relay.rewrite import Plan, Reason, Rules, compile_message
+from relay.signers import UNSIGNED, Signatures, Signers
 from relay.submission import Recipient, Submission
 from tracker.address import normalize
-from tracker.consent import Ceiling
+from tracker.consent import Ceiling, Contact
 from tracker.errors import InvalidAddress
+from tracker.policy import Circumstances, circumstances
 from tracker.store.deliveries import Mailing
 from tracker.tokens import KeyRing, mailing_id
 
@@ -31,11 +33,21 @@ class Compiled:
     plan: Plan
     mailing: Mailing
     ceiling: Ceiling
+    signatures: Signatures = UNSIGNED
 
     @property
     def untouchable(self) -> str | None:
         """Why nobody may be tracked by this message, if so."""
         return "null-sender" if not self.submission.sender else self.plan.untouched
+
+    def circumstances(self, contact: Contact | None, address: str | None) -> Circumstances:
+        """What the policy looks at for this recipient; `address` in normal form."""
+        return circumstances(
+            contact,
+            address=address,
+            sender=self.mailing.sender,
+            message_class=self.controls.options.message_class,
+        )
 
     @property
     def id(self) -> str:
@@ -45,8 +57,16 @@ class Compiled:
 class Compiler:
     """Compiles submissions by one set of rules."""
 
-    def __init__(self, rules: Rules, ring: KeyRing, ceilings: Mapping[str, Ceiling]) -> None:
-        self._rules = rules
+    def __init__(
+        self,
+        rules: Rules,
+        ring: KeyRing,
+        ceilings: Mapping[str, Ceiling],
+        signers: Signers | None = None,
+    ) -> None:
+        self._rules = replace(rules, track_signed=False)
+        self._rules_for_replaceable = replace(rules, track_signed=True)
+        self._signers = signers or Signers()
         self._ring = ring
         self._ceilings = ceilings
 
@@ -61,13 +81,16 @@ class Compiler:
         try:
             header = read_header(submission.data)
             controls = read_block(header)
-            plan = compile_message(submission.data, self._rules, header=header, controls=controls)
+            signatures = self._signers.examine(header, cut=controls.ranges, is_signed=controls.is_signed)
+            rules = self._rules if signatures.stand_in_the_way else self._rules_for_replaceable
+            plan = compile_message(submission.data, rules, header=header, controls=controls)
             mailing = self._mailing(submission, controls)
         except Exception as error:  # noqa: BLE001 - mail that we fail on is passed on as it came
             log.not_compiled(submission.id.hex(), error=error)
             controls = read_own(submission.data)
             plan = Plan(data=submission.data, untouched=Reason.INTERNAL_ERROR, _ranges=controls.ranges)
             mailing = self._nobodys_mailing(submission)
+            signatures = UNSIGNED
         user = submission.client.user
         return Compiled(
             submission=submission,
@@ -76,6 +99,7 @@ class Compiler:
             mailing=mailing,
             # A user whom the configuration no longer names has nobody who answers for the tracking.
             ceiling=Ceiling.FULL if user is None else self._ceilings.get(user, Ceiling.NONE),
+            signatures=signatures,
         )
 
     def _mailing(self, submission: Submission, controls: Controls) -> Mailing:

@@ -49,12 +49,14 @@ class Delivery:
         self.config = config
         self.domain = domain
         self.upstream = upstream
-        self.compiler = Compiler(rules, domain.ring, {user.name: user.track for user in config.relay.user})
+        ceilings = {user.name: user.track for user in config.relay.user}
+        self.compiler = Compiler(rules, domain.ring, ceilings, config.dkim.signers())
         hostname = config.relay.name
         self.settlement = Settlement(
             domain, queue, self.compiler, config.override, hostname=hostname, clock=clock
         )
         self._hostname = hostname
+        self._clock = clock
         self._budget = Budget()
         self._background: set[asyncio.Task[None]] = set()
         self.wake: Callable[[], None] = lambda: None
@@ -97,7 +99,15 @@ class Delivery:
             sent_at=message.submission.received_at,
         )
         received = received_line(message.submission, self._hostname)
-        made = copies(message.plan, addressed, tracking, received, recorded=recorded)
+        made = copies(
+            message.plan,
+            addressed,
+            tracking,
+            received,
+            recorded=recorded,
+            signatures=message.signatures,
+            signed_at=self._clock(),
+        )
         attempt = Attempt(
             self.upstream, message.submission, made, unanimous=not recorded, budget=self._budget
         )
@@ -164,18 +174,18 @@ class Delivery:
                     recipient=recipient,
                     normal=None if erased else normal or recipient.address,
                     group=contact.group if contact else None,
-                    decision=self._decision(message, contact, understood=normal is not None),
+                    decision=self._decision(message, contact, normal),
                 )
             )
         return addressed
 
-    def _decision(self, message: Compiled, contact: Contact | None, *, understood: bool) -> Decision:
-        if not understood:  # nobody ever gave consent under what is no address
+    def _decision(self, message: Compiled, contact: Contact | None, normal: str | None) -> Decision:
+        if normal is None:  # nobody ever gave consent under what is no address
             return untracked("address-not-understood")
         options = message.controls.options
         question = Question(
             contact=contact,
-            reading=self.domain.policy.reading(),
+            reading=self.domain.policy.reading(message.circumstances(contact, normal)),
             untouchable=message.untouchable,
             opens=options.opens and message.plan.has_pixel_place,
             clicks=options.clicks and bool(message.plan.links),

@@ -132,6 +132,11 @@ def copy_failed(id: str, *, error: BaseException) -> None:
     _log.error("sent-untracked-copy-failed", id=id, **_described(error))
 
 
+def not_signed(id: str, *, error: BaseException) -> None:
+    """A DKIM key failed: the copy went as it came, untracked and with the signatures it came with."""
+    _log.error("sent-not-signed", id=id, **_described(error.__cause__ or error))
+
+
 def outcome_lost(id: str, *, error: BaseException) -> None:
     """What became of this message is not on record; the mail itself is where its client was told it is."""
     _log.error("outcome-lost", id=id, error=type(error).__name__)
@@ -191,6 +196,20 @@ def upstream_spoken_to_in_clear(log: Log, *, host: str, problem: str) -> None:
 
 def upstream_trouble(log: Log, *, host: str, reply: Reply, recipients: int) -> None:
     log.warning("upstream-trouble", host=host, reply=_code(reply), recipients=recipients)
+
+
+def upstream_down(log: Log, *, upstream: str, host: str, reply: Reply, failures: int) -> None:
+    """Said once; nothing is offered to it for a while, and then again and again one message, until it is up."""
+    log.error("upstream-down", upstream=upstream, host=host, reply=_code(reply), failures=failures)
+
+
+def upstream_up(log: Log, *, upstream: str, host: str) -> None:
+    log.info("upstream-up", upstream=upstream, host=host)
+
+
+def upstream_takes_fewer(log: Log, *, host: str, connections: int) -> None:
+    """It refused one connection more: we keep to fewer for a while."""
+    log.info("upstream-takes-fewer-connections", host=host, connections=connections)
 
 
 def may_be_sent_twice(log: Log, *, host: str, recipients: int) -> None:

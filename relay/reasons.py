@@ -92,7 +92,7 @@ EXPLANATIONS: Mapping[Reason, str] = MappingProxyType(
     {
         Reason.NO_HTML: "The message has no HTML body.",
         Reason.NOTHING_TO_TRACK: "The bodies hold no link that may be wrapped and no place for a pixel.",
-        Reason.SIGNED_DKIM: "The message carries a DKIM or ARC signature that a change would break.",
+        Reason.SIGNED_DKIM: "The message carries a DKIM or ARC signature that a change would break and we cannot make anew.",
         Reason.MALFORMED_HEADER: "The header block holds a line that is no header field.",
         Reason.HEADER_TOO_LARGE: "The header block is larger, or has more fields, than is looked at.",
         Reason.NO_BODY: "No empty line ends the header block, so there is no body.",

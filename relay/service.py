@@ -13,7 +13,7 @@ from relay.config import Config, doubts
 from relay.delivery import Delivery
 from relay.intake import Intake, Settings
 from relay.queue import Queue
-from relay.upstream import UpstreamSettings, open_upstream
+from relay.upstream import Routing, open_upstream
 from relay.users import User, Users
 from relay.worker import Worker
 from tracker.config import parse_listen
@@ -87,8 +87,8 @@ def intake_settings(config: Config) -> Settings:
     )
 
 
-def upstream_settings(config: Config) -> UpstreamSettings:
-    """Where mail goes. Raises ConfigError."""
+def upstream_settings(config: Config) -> Routing:
+    """Where mail goes: servers and routes. Raises ConfigError."""
     try:
         return config.upstream.settings(config.relay.name)
     except ValueError as error:

@@ -14,7 +14,7 @@ from tracker.cli.common import CommandError, config_option, json_option, show_js
 from tracker.config import without_password
 from tracker.errors import CandorError, ConfigError
 
-_HIDDEN = {("upstream", "url"), ("store", "url")}
+_HIDDEN = {("store", "url")}
 
 
 @click.group()
@@ -53,6 +53,7 @@ def _checked(config_file: Path | None) -> Config:
         found = load(config_file)
         upstream_settings(found)
         server_tls(found)
+        found.dkim.signers()
         try:
             intake_settings(found)
         except ValueError as error:
@@ -67,7 +68,10 @@ def _shown(table: str, model: BaseModel) -> dict[str, Any]:
     for key in document:
         if (table, key) in _HIDDEN:
             document[key] = without_password(document[key])
-    for user in document.get("user", ()):
+    for server in (document, *document.get("server", ())) if table == "upstream" else ():
+        server["url"] = without_password(server["url"])
+        server["password"] = server["password"] and "…"
+    for user in document["user"] if table == "relay" else ():
         user["password_hash"] = "…"  # noqa: S105
     return document
 

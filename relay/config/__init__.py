@@ -7,6 +7,7 @@ import ipaddress
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from relay.config.dkim import DkimKeyTable, DkimTable
 from relay.config.intake import RelayTable, UserTable
 from relay.config.networks import within
 from relay.config.queue import QueueTable
@@ -16,6 +17,8 @@ from tracker import config as tracker_config
 
 __all__ = [
     "Config",
+    "DkimKeyTable",
+    "DkimTable",
     "OverrideTable",
     "QueueTable",
     "RelayTable",
@@ -35,14 +38,14 @@ class Config(tracker_config.Config):
     upstream: UpstreamTable = UpstreamTable()
     queue: QueueTable = QueueTable()
     rewrite: RewriteTable = RewriteTable()
+    dkim: DkimTable = DkimTable()
     override: OverrideTable = OverrideTable()
 
 
 def doubts(config: Config) -> list[str]:
     """What is allowed and yet hardly meant, each as a sentence for the operator."""
     found = []
-    sends = not config.upstream.url.startswith("capture:")
-    if sends and _is_here(config.tracker.public_url):
+    if config.upstream.sends and _is_here(config.tracker.public_url):
         found.append(
             f"[tracker] public_url = {config.tracker.public_url!r} leads to the reader's own machine, and mail goes "
             "out: its links will be dead. Set it to the tracker's public address"
@@ -56,6 +59,8 @@ def doubts(config: Config) -> list[str]:
         found.append("[override] permits nobody until lawful_basis and lawful_basis_confirmed_by are set")
     if any(ipaddress.ip_network(network).prefixlen == 0 for network in config.relay.allowed_networks):
         found.append("[relay] allowed_networks lets the whole world send through this relay")
+    found += config.upstream.doubts()
+    found += config.dkim.doubts()
     return found
 
 

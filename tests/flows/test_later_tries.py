@@ -216,7 +216,7 @@ async def test_what_is_untouchable_today_is_not_tracked_by_a_later_try(
 ) -> None:
     upstream = Upstream()
     data = b"DKIM-Signature: x\r\n" + submission("x@y.example").data
-    async with node(tmp_path, store_url, upstream, rewrite={"track_signed": True}) as here:
+    async with node(tmp_path, store_url, upstream, dkim={"foreign_signatures": "remove"}) as here:
         assert (await here.deliver(GOOD, LATER, data=data)).code == 250
     upstream.statuses.clear()
     async with node(tmp_path, store_url, upstream) as here:
