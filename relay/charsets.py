@@ -71,16 +71,12 @@ class Text:
     def read(self, start: int, end: int) -> str:
         """The characters of a range, for people and for comparison."""
         piece = self.shown[start:end]
-        if self.wide:
+        if self.wide or (piece.isascii() and self.charset not in _ESCAPED):
             return piece
         if self.charset in _ESCAPED:
             designation = b"\x1b$)C" if self.charset == "iso2022_kr" else b""
             return (designation + piece.encode("ascii")).decode(self.charset, "replace")
-        return piece if piece.isascii() else piece.encode("latin-1").decode(self.charset, "replace")
-
-    def encode(self, text: str) -> bytes:
-        """ASCII text in this charset."""
-        return text.encode(self.charset) if self.wide else text.encode("ascii")
+        return piece.encode("latin-1").decode(self.charset, "replace")
 
     def offsets(self, positions: Iterable[int]) -> list[int]:
         """Octet offsets of ascending positions in `scan`."""
@@ -118,7 +114,10 @@ def view(octets: bytes, label: str) -> Text | Reason:
         if name != "" or not octets.isascii():
             return Reason.UNSUPPORTED_CHARSET
         name = "ascii"
-    if any(sign in octets for sign in _NOT_OCTETWISE) or octets.startswith((b"\xff\xfe", b"\xfe\xff")):
+    for sign in _NOT_OCTETWISE:
+        if sign in octets:
+            return Reason.CHARSET_MISMATCH
+    if octets.startswith((b"\xff\xfe", b"\xfe\xff")):
         return Reason.CHARSET_MISMATCH
     text = octets.decode("latin-1")
     return Text(scan=text, shown=text, charset=name)
