@@ -106,10 +106,7 @@ class Attempt:
     async def _send(self, copy: Copy) -> None:
         """The copy is made when there is room for it, and gone when the room is given back."""
         async with self._budget.held(len(self._submission.data)):
-            if copy.is_slow:
-                content = await asyncio.to_thread(self._content, copy)
-            else:
-                content = self._content(copy)
+            content = await self._content_beside(copy) if copy.is_slow else self._content(copy)
             outcomes = await self._upstream.send(self._transaction(copy, content))
         for one, outcome in zip(copy.addressed, outcomes, strict=True):
             self.outcomes[one.delivery_id] = outcome
@@ -128,6 +125,16 @@ class Attempt:
             client_sender=submission.sender,
             user=submission.client.user,
         )
+
+    async def _content_beside(self, copy: Copy) -> tuple[bytes, ...]:
+        """The same in a thread. A thread cannot be broken off: until it is done its copy lies in memory, so whoever
+        ends the attempt waits that long and the room is given back afterwards."""
+        making = asyncio.ensure_future(asyncio.to_thread(self._content, copy))
+        try:
+            return await asyncio.shield(making)
+        except asyncio.CancelledError:
+            await asyncio.gather(making, return_exceptions=True)
+            raise
 
     def _content(self, copy: Copy) -> tuple[bytes, ...]:
         """The copy's bytes; whatever keeps a tracked copy from being made must not keep the mail."""

@@ -30,8 +30,11 @@ _FOLD = re.compile(r"\r?\n(?=[ \t])")
 _TYPE = re.compile(
     r"[ \t]*([A-Za-z0-9!#$&^_.+-]+)/([A-Za-z0-9!#$&^_.+*-]+)[ \t]*(?:\([^()]*\)[ \t]*)?(?:;|\Z)"
 )
+# One parameter, or what is none up to the next semicolon: no octet is looked at more than twice.
 _PARAMETER = re.compile(
-    r";?[ \t\r\n]*([^\s=;\"]+)[ \t\r\n]*=[ \t\r\n]*(?:\"((?:[^\"\\]|\\.)*+)\"|([^;\s\"]*))", re.DOTALL
+    r"[; \t\r\n]*+(?:([^ \t\r\n=;\"]++)[ \t\r\n]*+=[ \t\r\n]*+(?:\"((?:[^\"\\]|\\.)*+)\"|([^; \t\r\n\"]*+))"
+    r"(?=[ \t\r\n]*+(?:;|\Z))|([^;]++))",
+    re.DOTALL,
 )
 _TOKEN = re.compile(r"[ \t]*([!#-'*+./0-9A-Z^_`a-z{|}~-]*)[ \t]*(?:\([^()]*\)[ \t]*)?(?:;|\Z)")
 
@@ -310,6 +313,11 @@ def _content_type(header: Header) -> _Type | None:
         return None
     parameters: dict[str, str] = {}
     for item in _PARAMETER.finditer(values[0], match.end()):
+        if item[4] is not None:
+            if "=" in item[4] or '"' in item[4]:
+                # a parameter nearly: programs read different values
+                return None
+            continue
         name = item[1].lower()
         value = re.sub(r"\\(.)", r"\1", item[2]) if item[2] is not None else item[3]
         if name.startswith(("boundary*", "charset*", "start*")) or parameters.get(name, value) != value:

@@ -81,6 +81,7 @@ class Reason(StrEnum):
 
     # a placeholder
     DELIMITER = "delimiter"
+    IN_TAG = "in-tag"
     TOO_MANY_PLACEHOLDERS = "too-many-placeholders"
 
     # plain text
@@ -148,6 +149,7 @@ EXPLANATIONS: Mapping[Reason, str] = MappingProxyType(
         Reason.UNQUOTED_IN_COMMENT: "The link stands without quotes inside a conditional comment.",
         Reason.TREE_CONSTRUCTION: "An element before the link makes mail programs disagree on what follows.",
         Reason.DELIMITER: "Filled in, the placeholder would leave a line that ends the part.",
+        Reason.IN_TAG: "Filled in, the placeholder would begin or change a tag.",
         Reason.TOO_MANY_PLACEHOLDERS: "The body has more placeholders or marks than are filled in.",
         Reason.QUOTED_TEXT: "The link stands in a quoted line of plain text.",
     }

@@ -148,3 +148,29 @@ async def test_a_copy_that_takes_long_is_made_beside_the_loop(is_slow: bool) -> 
     await attempt.wait()
     assert (made_in[0] is threading.current_thread()) == (not is_slow)
     assert len(made_in) == len(attempt.outcomes) == 1
+
+
+async def test_who_breaks_off_waits_for_the_thread_that_makes_a_copy() -> None:
+    begun, free = threading.Event(), threading.Event()
+    made: list[bytes] = []
+
+    def content() -> tuple[bytes, ...]:
+        begun.set()
+        free.wait(10)
+        made.append(HTML)
+        return (HTML,)
+
+    one = addressed("a@example.org", TRACKED)
+    copy = Copy(addressed=(one,), content=content, plain=content, is_slow=True)
+    upstream, budget = Memory(), Budget()
+    attempt = Attempt(upstream, submission("a@example.org"), [copy], unanimous=False, budget=budget)
+    attempt.start()
+    await asyncio.to_thread(begun.wait, 10)
+    attempt.cancel()
+    assert not await attempt.wait(0.05)
+    assert made == []
+    free.set()
+    assert await attempt.wait(10)
+    assert made == [HTML]
+    assert upstream.taken == []
+    assert attempt.outcomes == {}
