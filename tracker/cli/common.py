@@ -99,6 +99,7 @@ def show_json_lines(values: Iterable[Any]) -> None:
 
 
 _WHOLE = ("id", "delivery")
+"""Columns that are copied from: never broken."""
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
@@ -106,13 +107,15 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, titl
     if title:
         click.echo(title)  # as the table's own it would be wrapped to the table's width
     table = Table(header_style="bold")
-    for column in columns:
-        if column in _WHOLE:  # to be copied: never broken
-            table.add_column(column, no_wrap=True, min_width=32)
+    cells = [[printable(cell) for cell in row] for row in rows]
+    for index, column in enumerate(columns):
+        if column in _WHOLE:
+            widest = max((len(row[index]) for row in cells), default=0)
+            table.add_column(column, no_wrap=True, min_width=widest)
         else:
             table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
+    for row in cells:
+        table.add_row(*map(Text, row))
     console().print(table)
 
 
