@@ -21,13 +21,26 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,30}:", re.IGNORECASE)
 _PART = re.compile(r"part ([0-9.]+), ([a-z0-9!#$&^_.+/-]*)")
 
 
+def is_filled_in(one: Kept) -> bool:
+    """A link that leads to a placeholder of ours: each copy has something there, so it did not stay."""
+    return one.reason is Reason.TEMPLATE and _OURS.fullmatch(one.what) is not None
+
+
+_OURS = re.compile(
+    r"\{\{[ \t]*(?:open_pixel|tracking_preferences_url)[ \t]*\}\}|%7B%7Btracking_preferences_url%7D%7D",
+    re.IGNORECASE,
+)
+
+
 def kept(plan: Plan) -> tuple[deliveries.Kept, ...]:
     """A row for each part, reason and host, with how often; none where nothing stayed."""
     if not plan.kept:
         return ()
     numbers = {index: part.number for part in plan.parts for index in part.kept}
     counted = Counter(
-        (*_where(one, numbers.get(index, "")), one.reason) for index, one in enumerate(plan.kept)
+        (*_where(one, numbers.get(index, "")), one.reason)
+        for index, one in enumerate(plan.kept)
+        if not is_filled_in(one)
     )
     rows = [
         deliveries.Kept(part, reason.value, where, count) for (part, where, reason), count in counted.items()

@@ -10,9 +10,10 @@ import click
 
 from relay.cli.mailfiles import MailFile
 from relay.edits import Effect
+from relay.kept import is_filled_in
 from relay.preview import Preview
 from relay.reasons import EXPLANATIONS, TABLE, Reason, Scope
-from relay.verification import Change, What, leaves
+from relay.verification import Change, Leaf, What, leaves
 from tracker.cli.common import printable, show_table
 
 _PLACES = {
@@ -111,7 +112,7 @@ def _kept(preview: Preview, scope: Scope) -> list[dict[str, Any]]:
             "explanation": EXPLANATIONS[one.reason],
         }
         for index, one in enumerate(preview.plan.kept)
-        if TABLE[one.reason].scope is scope
+        if TABLE[one.reason].scope is scope and not is_filled_in(one)
     ]
 
 
@@ -218,25 +219,25 @@ def differences(preview: Preview) -> Iterator[tuple[str, str]]:
         yield "@", "@@ nothing changed @@"
         return
     yield from _as_transferred(preview)
-    texts = {
-        leaf.number: (leaf.text(preview.data[leaf.start : leaf.end]), leaf.encoding)
-        for leaf in leaves(preview.data)
-    }
-    for change in preview.verification.changes:
-        text, encoding = texts[change.part]
-        if encoding in ("quoted-printable", "base64"):
-            yield "@", f"@@ part {change.part}, decoded, line {change.line} @@"
-            yield "-", "-" + _around(text, change, change.old)
-            yield "+", "+" + _around(text, change, change.new)
+    changed = {change.part for change in preview.verification.changes}
+    for leaf in leaves(preview.data):
+        if leaf.number not in changed or leaf.encoding not in ("quoted-printable", "base64"):
+            continue
+        text = leaf.text(preview.data[leaf.start : leaf.end])
+        for change in preview.verification.changes:
+            if change.part == leaf.number:
+                yield "@", f"@@ part {change.part}, decoded, line {change.line} @@"
+                yield "-", "-" + _around(leaf, text, change, change.old)
+                yield "+", "+" + _around(leaf, text, change, change.new)
 
 
-def _around(text: str, change: Change, value: str) -> str:
-    """The change with a little of its line on both sides."""
+def _around(leaf: Leaf, text: str, change: Change, value: str) -> str:
+    """The change with a little of its line on both sides, in the part's own charset."""
     start, end = change.start, change.start + len(change.old)
     before = text[max(0, start - _CONTEXT, text.rfind("\n", 0, start) + 1) : start]
     line_end = text.find("\n", end)
     behind = text[end : min(end + _CONTEXT, len(text) if line_end < 0 else line_end)]
-    return escaped(before + value + behind.rstrip("\r"))
+    return escaped(leaf.readable(before + value + behind.rstrip("\r")))
 
 
 def _as_transferred(preview: Preview) -> Iterator[tuple[str, str]]:
@@ -276,11 +277,10 @@ def _hunks(before: Sequence[bytes], after: Sequence[bytes]) -> Iterator[tuple[in
 
 
 def _ended(line: bytes) -> str:
-    return line.removesuffix(b"\r").decode("latin-1")
+    return line.removesuffix(b"\r").decode("ascii", "backslashreplace")
 
 
 def escaped(text: str) -> str:
-    """Printable ASCII; everything else as `\\xNN` or `\\uNNNN`, and very long lines cut."""
+    """What can be printed as it is, everything else as `\\xNN` or `\\uNNNN`; very long lines are cut."""
     cut = f"… and {len(text) - _LONGEST:,} more" if len(text) > _LONGEST else ""
-    shown = text[:_LONGEST].encode("ascii", "backslashreplace").decode()
-    return "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in shown) + cut
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text[:_LONGEST]) + cut

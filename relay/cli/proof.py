@@ -12,9 +12,11 @@ from typing import Any
 import click
 
 from relay.cli.mailfiles import mail_in, read_mail
+from relay.kept import is_filled_in
 from relay.preview import Preview, Previewer
 from relay.reasons import EXPLANATIONS, TABLE, Reason, Scope
 from tracker.cli.common import printable, progress, show_table
+from tracker.consent import Mode
 from tracker.errors import CandorError
 
 TRACKED, WRAPPED, LOOKED_INTO, PLACED = "tracked", "wrapped", "looked-into", "placed"
@@ -43,11 +45,15 @@ class Tally:
 
     def add(self, name: str, preview: Preview) -> None:
         plan, verification = preview.plan, preview.verification
-        tracked = bool(verification.changes) and preview.decision.reason != str(plan.untouched)
-        self.messages[TRACKED if tracked else preview.decision.reason] += 1
+        tracked = preview.has_pixel or bool(preview.wrapped)
+        untracked = (
+            preview.decision.reason if preview.decision.mode is Mode.UNTRACKED else Reason.LINE_TOO_LONG
+        )
+        self.messages[TRACKED if tracked else str(untracked)] += 1
         self.parts.update(part.reason or LOOKED_INTO for part in plan.parts)
         self.links[WRAPPED] += len(preview.wrapped)
-        self.links.update(one.reason for one in plan.kept if TABLE[one.reason].scope is Scope.LINK)
+        left = [one for one in plan.kept if TABLE[one.reason].scope is Scope.LINK]
+        self.links.update(one.reason for one in left if not is_filled_in(one))
         self.links[Reason.LINE_TOO_LONG] += (
             len(plan.links) - len(preview.wrapped) if preview.decision.clicks else 0
         )

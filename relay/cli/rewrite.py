@@ -28,9 +28,9 @@ as_option = click.option(
 
 
 class _FilesOrCommand(click.Group):
-    """A group whose first word may also be a file or an option: then `FILES` is meant."""
+    """A group whose first word may also be a file or an option: then `FILES` is meant, a name that no file has."""
 
-    FILES = "file"
+    FILES = ""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and args[0] not in self.get_help_option_names(context):

@@ -73,13 +73,12 @@ class Leaf:
         codec, mark = self.codec(octets)
         return octets[mark:].decode(codec, "replace")
 
-    def readable(self, raw: bytes) -> str:
-        """The content in its own charset, for people."""
-        octets = self.decoded(raw)
+    def readable(self, piece: str) -> str:
+        """A piece of `text` in the part's own charset, for people; a character that was cut is not understood."""
         try:
-            return octets.decode(codecs.lookup(self.charset or "utf-8").name, "replace")
+            return piece.encode("latin-1").decode(self.charset or "utf-8", "replace")
         except (LookupError, ValueError):
-            return octets.decode("latin-1")
+            return piece
 
 
 _MARKS = (
