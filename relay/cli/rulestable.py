@@ -168,7 +168,8 @@ def _markdown(rules: Rules) -> Iterator[str]:
         yield from (f"### {section.title}", "", *_table([*header, *["changed by"] * optional]))
         for row in section.rows:
             cells = [f"`{row.name}`"] * named + [_prose(row.explanation), _code(row.example)]
-            yield _line([*cells, *[_code(row.option)] * optional])
+            default = f" (default {row.now})" if row.now in ("true", "false") else ""
+            yield _line([*cells, *[_code(row.option) + default] * optional])
         yield ""
     yield from ("### The lists, with their defaults", "")
     for name, values in lists(rules).items():
@@ -192,7 +193,8 @@ def _code(text: str) -> str:
     if not text:
         return ""
     escaped = text.replace("|", "\\|")
-    return escaped if "`" in text or not set(text) & set('<[{"') else f"`{escaped}`"
+    is_code = set(text) & set('<[{"') and "`" not in text
+    return f"`{escaped}`" if is_code else escaped
 
 
 def put_into_page(page: Path) -> None:

@@ -4,6 +4,7 @@ too long (RFC 2045 6.7, 6.8; RFC 5321 4.5.3.1.6). Pure.
 
 from __future__ import annotations
 
+import binascii
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -103,12 +104,16 @@ def _base64(raw: bytes, raw_copy: bytes) -> tuple[str, int]:
     lines, lines_copy = raw.split(), raw_copy.split()
     gone = len(raw) - common(raw, raw_copy)
     longest = max([len(lines[0]) if len(lines) > 1 else QUOTED_LINE, *map(len, lines)])
+    joined = b"".join(lines_copy)
+    if binascii.b2a_base64(binascii.a2b_base64(joined), newline=False) != joined:
+        return "the base64 text is not spelt as encoders do", gone
     if max(map(len, lines_copy)) > longest:
         return f"a base64 line is longer than {longest} octets", gone
-    if raw[len(raw.rstrip()) :] != raw_copy[len(raw_copy.rstrip()) :]:
-        return "what follows the base64 text differs", gone
     if len(lines) > 1 and {len(line) for line in lines_copy[:-1]} - {len(line) for line in lines}:
         return "base64 lines became uneven", gone
+    bare = b"\n" in raw.rstrip() and b"\r\n" not in raw
+    if (b"\n" if bare else b"\r\n").join(lines_copy) + raw[len(raw.rstrip()) :] != raw_copy:
+        return "between or behind the base64 lines is something else", gone
     return "", gone
 
 

@@ -53,13 +53,16 @@ class _Trouble(Exception):
         self.at = at
 
 
+_LOOKS = ' width="1" height="1" alt="" style="display:block;border:0"'
+
+
 class Ours:
     """Our links, found by their looks and believed only if this ring sealed them."""
 
     def __init__(self, public_url: str, ring: KeyRing) -> None:
         url = re.escape(public_url)
         self._any = re.compile(
-            rf'<img src="{url}/o/(?P<open>[\w-]+)\.gif"[^<>]*>|{url}/c/(?P<click>[\w-]+)|{url}/p(?:/(?P<page>[\w-]+))?'
+            rf'<img src="{url}/o/(?P<open>[\w-]+)\.gif"{_LOOKS}>|{url}/c/(?P<click>[\w-]+)|{url}/p(?:/(?P<page>[\w-]+))?'
         )
         self._ring = ring
 
