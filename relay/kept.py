@@ -16,7 +16,9 @@ from tracker.store import deliveries
 
 MOST = 200
 """Rows of one message; a last one counts the rest."""
-_HOST = re.compile(r"(?:https?(?:\+notrack)?:)?//([a-z0-9_][a-z0-9_.-]{0,252})(?=[:/?#]|\Z)", re.IGNORECASE)
+_HOST = re.compile(
+    r"(?:https?(?:\+notrack)?:)?//([a-z0-9_][a-z0-9_.-]{0,252})(?::[0-9]*)?(?=[/?#]|\Z)", re.IGNORECASE
+)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,30}:", re.IGNORECASE)
 _PART = re.compile(r"part ([0-9.]+), ([a-z0-9!#$&^_.+/-]*)")
 

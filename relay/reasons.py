@@ -251,7 +251,9 @@ TABLE: Mapping[Reason, Row] = MappingProxyType(
             "`<p>text<!-- never closed`",
         ),
         Reason.ALREADY_TRACKED: Row(
-            Scope.PIXEL, "The part already holds a pixel of ours.", '`<img src="https://TRACKING-HOST/o/…">`'
+            Scope.PIXEL,
+            "The part already holds a pixel of ours.",
+            '`<img src="https://TRACKING-HOST/o/TOKEN.gif">`',
         ),
         Reason.EMPTY: Row(Scope.LINK, "The link has no destination.", '<a href="">'),
         Reason.FRAGMENT: Row(
@@ -282,7 +284,7 @@ TABLE: Mapping[Reason, Row] = MappingProxyType(
             Scope.LINK, "The link holds a blank.", '<a href="https://shop.example/red apples">'
         ),
         Reason.CONTROL_CHARACTER: Row(
-            Scope.LINK, "The link holds a control character.", '<a href="https://shop.example/&#1;">'
+            Scope.LINK, "The link holds a control character.", '<a href="https://shop.example/&#1;x">'
         ),
         Reason.NON_ASCII: Row(
             Scope.LINK,
@@ -323,7 +325,7 @@ TABLE: Mapping[Reason, Row] = MappingProxyType(
         Reason.OWN_HOST: Row(
             Scope.LINK,
             "The link already leads to our tracking host.",
-            '<a href="https://TRACKING-HOST/c/…">',
+            '<a href="https://TRACKING-HOST/c/TOKEN">',
             "[tracker] public_url",
         ),
         Reason.ALREADY_WRAPPED: Row(
