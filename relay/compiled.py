@@ -13,8 +13,9 @@ from relay.mime import read_header
 from relay.rewrite import Plan, Reason, Rules, compile_message
 from relay.submission import Recipient, Submission
 from tracker.address import normalize
-from tracker.consent import Ceiling
+from tracker.consent import Ceiling, Contact
 from tracker.errors import InvalidAddress
+from tracker.policy import Circumstances, circumstances
 from tracker.store.deliveries import Mailing
 from tracker.tokens import KeyRing, mailing_id
 
@@ -36,6 +37,15 @@ class Compiled:
     def untouchable(self) -> str | None:
         """Why nobody may be tracked by this message, if so."""
         return "null-sender" if not self.submission.sender else self.plan.untouched
+
+    def circumstances(self, contact: Contact | None, address: str | None) -> Circumstances:
+        """What the policy looks at for this recipient; `address` in normal form."""
+        return circumstances(
+            contact,
+            address=address,
+            sender=self.mailing.sender,
+            message_class=self.controls.options.message_class,
+        )
 
     @property
     def id(self) -> str:
@@ -81,7 +91,7 @@ class Compiler:
     def _mailing(self, submission: Submission, controls: Controls) -> Mailing:
         """The campaign, else author and day. The author is the `From:` address and not the envelope's sender,
         which list software makes unique to each recipient: a mailing of one would be a person."""
-        author = author_of(submission, controls)
+        author = author_of(controls, submission.sender)
         if controls.options.campaign:
             name, kind = controls.options.campaign, "campaign"
         else:
@@ -96,9 +106,9 @@ class Compiler:
         )
 
 
-def author_of(submission: Submission, controls: Controls) -> str:
+def author_of(controls: Controls, sender: str) -> str:
     """The address in `From:`, in normal form where it has one; the envelope's sender where there is none."""
-    address = parseaddr(controls.from_header)[1] or submission.sender
+    address = parseaddr(controls.from_header)[1] or sender
     try:
         return normalize(address)
     except InvalidAddress:

@@ -164,18 +164,18 @@ class Delivery:
                     recipient=recipient,
                     normal=None if erased else normal or recipient.address,
                     group=contact.group if contact else None,
-                    decision=self._decision(message, contact, understood=normal is not None),
+                    decision=self._decision(message, contact, normal),
                 )
             )
         return addressed
 
-    def _decision(self, message: Compiled, contact: Contact | None, *, understood: bool) -> Decision:
-        if not understood:  # nobody ever gave consent under what is no address
+    def _decision(self, message: Compiled, contact: Contact | None, normal: str | None) -> Decision:
+        if normal is None:  # nobody ever gave consent under what is no address
             return untracked("address-not-understood")
         options = message.controls.options
         question = Question(
             contact=contact,
-            reading=self.domain.policy.reading(),
+            reading=self.domain.policy.reading(message.circumstances(contact, normal)),
             untouchable=message.untouchable,
             opens=options.opens and message.plan.has_pixel_place,
             clicks=options.clicks and bool(message.plan.links),

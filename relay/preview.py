@@ -10,6 +10,7 @@ import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from relay.compiled import author_of
 from relay.controls import Controls, read_block
 from relay.mime import read_header
 from relay.personalize import Addressed, Tracking, copies
@@ -17,11 +18,32 @@ from relay.rewrite import PixelPlace, Plan, Rules, compile_message
 from relay.submission import Recipient
 from relay.verification import Verification, What, verify
 from tracker.consent import Consent, Contact, Decision, Mode, Question, Reading, decide
+from tracker.policy import Policy, circumstances
 from tracker.tokens import Key, KeyRing
 
 ANYBODY = "somebody@example.org"
 WILLING = Contact(consent=Consent.GRANTED)
 """Somebody who agreed to everything."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Somebody:
+    """A person, what is known of them, and the policy for what is not."""
+
+    address: str
+    """In normal form."""
+    contact: Contact
+    policy: Policy
+
+    def reading(self, controls: Controls) -> Reading:
+        """What the policy says of them for a message with these headers."""
+        about = circumstances(
+            self.contact,
+            address=self.address,
+            sender=author_of(controls, ""),
+            message_class=controls.options.message_class,
+        )
+        return self.policy.reading(about)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +55,8 @@ class Preview:
     controls: Controls
     plan: Plan
     decision: Decision
+    rule: str | None
+    """What answered for what the person never said; None where nobody in particular was asked about."""
     pixel: PixelPlace | None
     """Where the pixel of a tracked copy would stand; None where there is no place."""
     verification: Verification
@@ -55,17 +79,18 @@ class Previewer:
         self._public_url = public_url
         self._ring = throwaway_ring()
 
-    def preview(self, data: bytes, contact: Contact = WILLING, reading: Reading | None = None) -> Preview:
-        """The copy of somebody of whom this is known; `data` has CRLF line ends. The message's own wishes hold,
-        except that nobody is there to permit an override."""
+    def preview(self, data: bytes, somebody: Somebody | None = None) -> Preview:
+        """The copy of a person, or of one who agreed to everything; `data` has CRLF line ends. The message's own
+        wishes hold, except that nobody is there to permit an override."""
         header = read_header(data)
         controls = read_block(header)
         plan = compile_message(data, self._rules, header=header, controls=controls)
         options = controls.options
+        reading = somebody.reading(controls) if somebody else Reading()
         decision = decide(
             Question(
-                contact=contact,
-                reading=reading or Reading(),
+                contact=somebody.contact if somebody else WILLING,
+                reading=reading,
                 untouchable=plan.untouched,
                 opens=options.opens and plan.has_pixel_place,
                 clicks=options.clicks and bool(plan.links),
@@ -94,6 +119,7 @@ class Previewer:
             controls=controls,
             plan=plan,
             decision=decision,
+            rule=reading.source if somebody else None,
             pixel=plan.pixel_place(links),
             verification=verify(data, copy, public_url=self._public_url, ring=self._ring),
         )

@@ -115,16 +115,18 @@ class Worker:
             recipient=one.recipient,
             normal=None if erased else normal or one.recipient.address,
             group=contact.group if contact else None,
-            decision=self._narrowed(message, one.sent, contact),
+            decision=self._narrowed(message, one.sent, contact, normal),
         )
 
-    def _narrowed(self, message: Compiled, sent: Decision | None, contact: Contact | None) -> Decision:
+    def _narrowed(
+        self, message: Compiled, sent: Decision | None, contact: Contact | None, normal: str | None
+    ) -> Decision:
         """What was decided at first, as far as it still holds today."""
         if sent is None:
             return untracked("no-record")
         question = Question(
             contact=contact,
-            reading=self._delivery.domain.policy.reading(),
+            reading=self._delivery.domain.policy.reading(message.circumstances(contact, normal)),
             opens=sent.opens,
             clicks=sent.clicks,
             override=sent.override,

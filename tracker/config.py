@@ -11,10 +11,10 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -25,10 +25,12 @@ from pydantic import (
     Field,
     PlainSerializer,
     ValidationError,
+    field_validator,
 )
 
-from tracker.errors import ConfigError
-from tracker.policy import Policy, Unknown
+from tracker.address import normalize, normalize_domain
+from tracker.errors import ConfigError, InvalidAddress
+from tracker.policy import PRESETS, Policy, Rule, Unknown
 
 RELAY_TABLES = frozenset({"relay", "upstream", "queue", "rewrite", "override"})
 """Tables that belong to the relay: the tracker's programs accept that they are there and never read them."""
@@ -105,6 +107,32 @@ def _public_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _country(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z]{2}", value):
+        raise ValueError('expected a country code of two letters (ISO 3166), such as "FR"')
+    return value.upper()
+
+
+def _domain_pattern(value: str) -> str:
+    if not value.removeprefix("*.") or re.search(r"[@*\s]", value.removeprefix("*.")):
+        raise ValueError('expected a domain such as "example.org", or "*.example.org" for what lies below it')
+    try:
+        return ("*." if value.startswith("*.") else "") + normalize_domain(value.removeprefix("*."))
+    except InvalidAddress as error:
+        raise ValueError(str(error)) from None
+
+
+def _sender_pattern(value: str) -> str:
+    if value.startswith("@"):
+        return "@" + _domain_pattern(value[1:])
+    try:
+        return normalize(value)
+    except InvalidAddress as error:
+        raise ValueError(
+            f'{error}; expected "news@shop.example", "@shop.example" or "@*.shop.example"'
+        ) from None
+
+
 def _port(url: str) -> int | None:
     """The port of a URL. ValueError in words of our own: the library's repeat what may be a password."""
     try:
@@ -170,12 +198,62 @@ class StoreTable(Table):
     write_within: Duration = Field(default="5s", validate_default=True, gt=0)
 
 
+Country = Annotated[str, AfterValidator(_country)]
+DomainPattern = Annotated[str, AfterValidator(_domain_pattern)]
+SenderPattern = Annotated[str, AfterValidator(_sender_pattern)]
+
+
+class RuleTable(Table):
+    """One `[[consent.rule]]`."""
+
+    countries: tuple[Country, ...] = ()
+    domains: tuple[DomainPattern, ...] = ()
+    groups: tuple[str, ...] = ()
+    senders: tuple[SenderPattern, ...] = ()
+    classes: tuple[Literal["transactional", "requested", "marketing"], ...] = ()
+    unknown: Unknown | None = None
+    do_not_track_unset: bool | None = None
+    withdrawal_link: bool = False
+    keep_device: bool = True
+    keep_place: bool = True
+
+    def rule(self, number: int) -> Rule:
+        return Rule(
+            name=f"[[consent.rule]] {number}",
+            countries=self.countries,
+            domains=self.domains,
+            groups=self.groups,
+            senders=self.senders,
+            classes=self.classes,
+            unknown=self.unknown,
+            do_not_track_unset=self.do_not_track_unset,
+            withdrawal_link=self.withdrawal_link,
+            device=self.keep_device,
+            place=self.keep_place,
+        )
+
+
 class ConsentTable(Table):
     unknown: Unknown = Unknown.TRACK
     do_not_track_unset: bool = False
+    presets: tuple[str, ...] = ()
+    rule: tuple[RuleTable, ...] = ()
+
+    @field_validator("presets")
+    @classmethod
+    def _known_presets(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name not in PRESETS:
+                raise ValueError(f"{name!r} is no preset of ours; there are {', '.join(PRESETS)}")
+        return tuple(dict.fromkeys(value))
 
     def policy(self) -> Policy:
-        return Policy(unknown=self.unknown, do_not_track_unset=self.do_not_track_unset)
+        return Policy(
+            unknown=self.unknown,
+            do_not_track_unset=self.do_not_track_unset,
+            rules=tuple(rule.rule(number) for number, rule in enumerate(self.rule, 1)),
+            presets=self.presets,
+        )
 
 
 class AnonymityTable(Table):
@@ -312,15 +390,21 @@ def _explain(name: str, model: type[BaseModel], variables: Mapping[tuple[str, st
     if item["type"] == "model_type":
         return f"{where}: expected a table of that name{_shown(key, item['input'])}"
     if item["type"] == "extra_forbidden":
-        field = model.model_fields.get(table)
-        known = (
-            list(model.model_fields)
-            if not rest
-            else list(getattr(field and field.annotation, "model_fields", ()))
-        )
+        known = _keys_at(model, item["loc"][:-1])
         return f"{where}: no such {'key' if rest else 'table'}; known: {', '.join(sorted(known))}"
     message = str(item["msg"]).removeprefix("Value error, ")
     return f"{where}: {message}{_shown(key, item['input'])}"
+
+
+def _keys_at(model: type[BaseModel], place: Sequence[str | int]) -> list[str]:
+    """The keys of the table at that place, through tables and the entries of `[[…]]`."""
+    kind: Any = model
+    for part in place:
+        if isinstance(part, int):  # an entry of a list of tables
+            kind = get_args(kind)[0]
+        else:
+            kind = kind.model_fields[part].annotation
+    return list(kind.model_fields)
 
 
 def _shown(key: str, value: object) -> str:

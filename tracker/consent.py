@@ -74,6 +74,12 @@ class Reading:
     """Read an unset `do_not_track` as true."""
     source: str = "[consent]"
     """The rule or preset that says so, for `candor explain`."""
+    withdrawal_link: bool = False
+    """Each tracked mail carries a link to the person's own page."""
+    device: bool = True
+    """May an event keep client, device and operating system?"""
+    place: bool = True
+    """May an event keep the country?"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 
 from tracker.errors import CandorError, InvalidValue
-from tracker.store.register import KEYS, Statement, attribute_name, checked, parse_statement
+from tracker.statements import KEYS, Statement, attribute_name, checked, parse_statement
 
 _ADDRESS = ("address", "email", "e-mail", "mail")
 

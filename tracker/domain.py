@@ -14,6 +14,7 @@ from tracker.store.database import Database
 from tracker.store.deliveries import Deliveries
 from tracker.store.erasure import Erasure
 from tracker.store.events import Events
+from tracker.store.proof import Proof
 from tracker.store.register import Register
 from tracker.tokens import KeyRing
 
@@ -28,6 +29,7 @@ class Domain:
         self.policy: Policy = config.consent.policy()
         self.contacts = Contacts(database, ring)
         self.register = Register(database, ring)
+        self.proof = Proof(database, ring)
         self.deliveries = Deliveries(database, ring)
         self.events = Events(database)
         self.erasure = Erasure(database, ring)

@@ -32,7 +32,8 @@ from tracker.consent import Consent, DoNotTrack
 from tracker.domain import Domain
 from tracker.errors import CandorError
 from tracker.reports.message import report_message
-from tracker.store.register import Source, Statement
+from tracker.statements import Statement
+from tracker.store.register import Source
 from tracker.verdict import TOO_SOON
 
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"

@@ -40,7 +40,9 @@ def inspected(file: MailFile, preview: Preview, address: str | None) -> dict[str
             "reason": decision.reason,
             "opens": decision.opens,
             "clicks": decision.clicks,
+            "rule": preview.rule,
         },
+        "asks_for_override": preview.controls.override,
         "untouched": plan.untouched,
         "untouched_explanation": EXPLANATIONS[plan.untouched] if plan.untouched else None,
         "size": {"before": len(preview.data), "after": len(preview.copy)},
@@ -163,6 +165,12 @@ def show_inspected(found: dict[str, Any]) -> None:
     decision = found["decision"]
     whose = found["as"] or "somebody who agreed to everything"
     click.echo(printable(f"the copy of {whose}: {decision['mode']} ({decision['reason']})"))
+    if decision["rule"] and decision["reason"].startswith("unknown"):
+        click.echo(printable(f"of what they never said, {decision['rule']} decides"))
+    if found["asks_for_override"]:
+        click.echo(
+            "it asks to pass over consent; who may is decided when it is sent, and here it is not granted"
+        )
     if found["untouched"]:
         click.echo(f"left as it came: {found['untouched']}. {found['untouched_explanation']}")
     changed, size = found["changed"], found["size"]

@@ -11,10 +11,9 @@ from relay.cli.inspection import differences, inspected, show_differences, show_
 from relay.cli.mailfiles import MailFile, read_mail, write_mail
 from relay.cli.proof import prove, show_tally
 from relay.config import Config, load
-from relay.preview import Preview, Previewer
+from relay.preview import Preview, Previewer, Somebody
 from tracker.address import normalize
 from tracker.cli.common import CommandError, config_option, json_option, printable, show_json, with_domain
-from tracker.consent import Contact, Reading
 from tracker.domain import Domain
 from tracker.errors import CandorError, InvalidValue
 
@@ -202,11 +201,11 @@ def _preview(file: Path, address: str | None, config_file: Path | None) -> tuple
     normal = normalize(address)
     mail = read_mail(file)
 
-    async def ask(domain: Domain) -> tuple[Contact, Reading]:
-        return (await domain.contacts.ask((normal,)))[normal], domain.policy.reading()
+    async def ask(domain: Domain) -> Somebody:
+        contact = (await domain.contacts.ask((normal,)))[normal]
+        return Somebody(address=normal, contact=contact, policy=domain.policy)
 
-    contact, reading = with_domain(config_file, ask)
-    return mail, previewer.preview(mail.data, contact, reading)
+    return mail, previewer.preview(mail.data, with_domain(config_file, ask))
 
 
 def _end_badly(preview: Preview) -> None:

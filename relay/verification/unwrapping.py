@@ -7,11 +7,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from enum import StrEnum
-from html import unescape
-from html.entities import html5
 from typing import NamedTuple
 
 from relay.verification.dissection import Leaf
+from relay.verification.markup import as_browsers_read, link_value, tag_starts, why_no_tag
 from tracker.errors import TokenError
 from tracker.tokens import KeyRing, Kind, read
 
@@ -85,7 +84,7 @@ _MARK = r"data-candor-no-track(?:[ \t\r\n\f]*=[ \t\r\n\f]*(?:\"[^\"]*\"|'[^']*'|
 _REMOVABLE = re.compile(
     r"(?P<pixel>\{\{[ \t]*open_pixel[ \t]*\}\})|(?P<page>\{\{[ \t]*tracking_preferences_url[ \t]*\}\}"
     r"|%7B%7Btracking_preferences_url%7D%7D)|(?P<scheme>(?<=http|ttps)(?:\+|&#43;|&#x2b;|&plus;)notrack)(?=://)"
-    rf"|(?P<mark>[ \t\r\n\f]*{_MARK}(?=[ \t\r\n\f>])|{_MARK})",
+    rf"|(?P<mark>(?<![ \t\r\n\f])[ \t\r\n\f]*+{_MARK}(?=[ \t\r\n\f>])|{_MARK})",
     re.IGNORECASE,
 )
 
@@ -99,6 +98,7 @@ class Walk:
         self._ours = ours
         self._at = self._at_copy = 0
         self._removable = list(_REMOVABLE.finditer(old))
+        self._tags: list[int] = []
         self._next = 0
 
     def run(self) -> tuple[int, str] | None:
@@ -182,7 +182,9 @@ class Walk:
                 shown = self.old[self._at :][:SHOWN]
                 raise _Trouble(self._at, f"{shown!r} was made to lead to {destination!r}")
             return destination
-        value = _value(self.old, self._at)
+        if not self._tags:
+            self._tags = list(tag_starts(self.old))
+        value = link_value(self.old, self._at, self._tags)
         if value is None:
             raise _Trouble(
                 self._at, f"a link was put where no link stood, before {self.old[self._at :][:20]!r}"
@@ -208,63 +210,11 @@ class Walk:
         return _Trouble(at, f"{shown[0]!r} became {shown[1]!r}")
 
 
-_TAG = re.compile(
-    r"<(?:a|area|v:[a-z]+)[ \t\r\n\f/](?:[^\"'<>]|\"[^\"]*\"|'[^']*')*?href[ \t\r\n\f]*=[ \t\r\n\f]*[\"']?",
-    re.IGNORECASE,
-)
-
-
-def _value(text: str, at: int) -> str | None:
-    """The value of a link's `href` that begins at `at`; None where none does."""
-    tag = at
-    for _ in range(50):
-        tag = text.rfind("<", 0, tag)
-        if tag < 0:
-            return None
-        if _TAG.fullmatch(text, tag, at):
-            ends = {'"': '"', "'": "'"}.get(text[at - 1], " \t\r\n\f>")
-            match = re.compile(f"[^{ends}]*").match(text, at)
-            return match[0] if match else None
-    return None
-
-
-_REFERENCE = re.compile(r"&(?:#[0-9]+;?|#[xX][0-9a-fA-F]+;?|[A-Za-z][A-Za-z0-9]*;?)=?")
-_STRIPPED = "".join(map(chr, range(0x21)))
-
-
-def as_browsers_read(value: str) -> str:
-    """An attribute's value as a URL: references decoded as in attributes, ends stripped, line ends and tabs out."""
-    return re.sub(r"[\t\r\n]", "", _REFERENCE.sub(_dereferenced, value).strip(_STRIPPED))
-
-
-def _dereferenced(match: re.Match[str]) -> str:
-    text = match[0]
-    if text[1] == "#":
-        return unescape(text.removesuffix("=")) + ("=" if text.endswith("=") else "")
-    name = text[1:].removesuffix("=")
-    if name.endswith(";") and name in html5:
-        return html5[name] + ("=" if text.endswith("=") else "")
-    # without its semicolon a name is decoded in attributes only where neither a letter nor `=` follows
-    return html5[name] if name in html5 and not text.endswith("=") else text
-
-
-_SWALLOWING = re.compile(
-    r"<!--(?:-?>|[\s\S]*?(?:--!?>|\Z))"
-    r"|<(?P<raw>script|style|textarea|title|xmp|iframe|noembed|noframes)\b(?:[^>\"']|\"[^\"]*\"|'[^']*')*>"
-    r"[\s\S]*?(?:</(?P=raw)|\Z)"
-    r"|<[a-z/!?](?:[^>\"']|\"[^\"]*\"|'[^']*')*>",
-    re.IGNORECASE,
-)
+_BLANK = "[ \\t\\r\\n\\f]"
 
 
 def not_seen(walk: Walk) -> tuple[int, str] | None:
     """A pixel inside a tag, a comment or raw text would be no image."""
     pixel = next((change for change in walk.changes if change.what is What.PIXEL), None)
-    if pixel is None:
-        return None
-    for match in _SWALLOWING.finditer(walk.new):
-        if match.start() >= pixel.copied:
-            return None if match.start() == pixel.copied else (pixel.start, "the pixel is no tag of its own")
-        if match.end() > pixel.copied:
-            return pixel.start, f"the pixel stands inside {match[0][:SHOWN]!r}"
-    return pixel.start, "the pixel is no tag of its own"
+    why = why_no_tag(walk.new, pixel.copied) if pixel is not None else None
+    return (pixel.start, f"the pixel {why}") if pixel is not None and why else None

@@ -20,8 +20,9 @@ from pathlib import Path
 from tracker.config import Config, StoreTable, TokensTable
 from tracker.consent import Consent, Decision, Mode
 from tracker.domain import Domain
+from tracker.statements import Statement
 from tracker.store import deliveries
-from tracker.store.register import Source, Statement
+from tracker.store.register import Source
 from tracker.tokens import Kind, Token, mailing_id, seal
 
 ROUNDS, HITS, CONNECTIONS = 3, 6000, 50

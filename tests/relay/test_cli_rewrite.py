@@ -16,7 +16,8 @@ from relay.rewrite import Rules
 from relay.verification import leaves
 from tracker.consent import Consent, DoNotTrack
 from tracker.domain import Domain
-from tracker.store.register import Source, Statement
+from tracker.statements import Statement
+from tracker.store.register import Source
 
 HTML = (
     '<body><p>Grüße <a href="https://shop.example/apples?a=1&amp;b=2">Apples</a>\r\n'
@@ -151,7 +152,8 @@ def test_programs_are_told_every_link_and_part(mail: Path) -> None:
         "{{tracking_preferences_url}}",
         "",
     ][:2]
-    assert found["decision"] == {"mode": "identified", "reason": "granted", "opens": True, "clicks": True}
+    decided = {"mode": "identified", "reason": "granted", "opens": True, "clicks": True, "rule": None}
+    assert (found["decision"], found["asks_for_override"]) == (decided, False)
     changed = found["changed"]
     assert 0 < changed["bytes"] < changed["of_bytes"] == found["size"]["before"]
     assert 0 < changed["lines"] < changed["of_lines"]
@@ -197,6 +199,16 @@ def test_a_message_that_is_left_says_why(data: bytes, reason: str, tmp_path: Pat
     assert {one["reason"] for one in found["links"] if one["number"]} <= {reason}
 
 
+def test_nobody_permits_an_override_here(candor: Installation, mail: Path) -> None:
+    candor.prepare(told)
+    mail.write_bytes(b"X-Candor-Override: yes\r\n" + message(HTML))
+    found = candor.call("rewrite", "show", mail, "--as", "dan@x.example", "--json").json
+    assert (found["decision"]["reason"], found["asks_for_override"]) == ("denied", True)
+    text = candor.call("rewrite", "show", mail, "--as", "uma@x.example").out
+    assert "it asks to pass over consent" in text
+    assert '[consent] unknown = "track" decides' in text
+
+
 def test_a_link_whose_line_would_grow_too_long_says_so(tmp_path: Path) -> None:
     file = tmp_path / "mail.eml"
     file.write_bytes(message("<body>" + "x" * 950 + "<a href='https://x.example/'>a</a>\r\n</body>"))
@@ -230,6 +242,20 @@ def test_a_certain_person_s_copy_is_shown_as_theirs_would_be(candor: Installatio
         written = candor.call("rewrite", mail, "--as", address).out
         assert (f"{PUBLIC}/c/" in written) == wrapped
         assert f"{PUBLIC}/p/" in written
+
+
+def test_the_policy_is_asked_for_this_message(candor: Installation, mail: Path) -> None:
+    with candor.config.open("a") as config:
+        config.write(
+            '[[consent.rule]]\nsenders = ["@sender.example"]\nclasses = ["transactional"]\nunknown = "deny"\n'
+        )
+    for header, reason in (
+        ("", "unknown-identified"),
+        ("X-Candor-Class: transactional\r\n", "unknown-untracked"),
+    ):
+        mail.write_bytes(header.encode() + message(HTML))
+        found = candor.call("rewrite", "show", mail, "--as", "uma@x.example", "--json").json
+        assert found["decision"]["reason"] == reason
 
 
 def test_the_diff_shows_lines_as_transferred_and_decoded(mail: Path) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import pytest
 from pydantic import BaseModel
 
-from relay.config import Config, OverrideTable, RelayTable, UserTable, doubts, load, within
+from relay.config import Config, OverrideTable, RelayTable, doubts, load, within
 from tracker.config import RELAY_TABLES
 from tracker.config import Config as TrackerConfig
 from tracker.errors import ConfigError
@@ -53,12 +53,20 @@ def _compare(name: str, kind: type[BaseModel], keys: dict[str, Any], defaults: d
     for key, field in kind.model_fields.items():
         if key not in keys:
             found.append(f"{name} {key}: missing")
-        elif (name, key) == ("[relay]", "user"):
-            (user,) = keys["user"]
-            found += _compare("[[relay.user]]", UserTable, user, {"track": "full"})
+        elif (entry := _entry(field.annotation)) is not None:
+            (example,) = keys[key]  # one entry shows them all; its values are nobody's defaults
+            heading = f"[[{name.strip('[]')}.{key}]]"
+            found += [f"{heading} {one}: missing" for one in entry.model_fields if one not in example]
+            found += [f"{heading} {one}: no such key" for one in example if one not in entry.model_fields]
         elif not field.is_required() and keys[key] != defaults[key]:
             found.append(f"{name} {key}: the example says {keys[key]!r}, the default is {defaults[key]!r}")
     return found + [f"{name} {key}: no such key" for key in keys if key not in kind.model_fields]
+
+
+def _entry(annotation: Any) -> type[BaseModel] | None:
+    """The table whose entries `[[…]]` lists; None for any other kind of option."""
+    inner = get_args(annotation)[0] if get_origin(annotation) is tuple else None
+    return inner if isinstance(inner, type) and issubclass(inner, BaseModel) else None
 
 
 def test_the_example_names_every_option_with_its_default() -> None:

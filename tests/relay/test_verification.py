@@ -12,7 +12,7 @@ from support.mail import corpus, crlf, message, multipart, part
 from relay.preview import Preview, Previewer, throwaway_ring
 from relay.rewrite import Rules
 from relay.verification import Verification, What, leaves, verify
-from relay.verification.unwrapping import as_browsers_read
+from relay.verification.markup import as_browsers_read
 
 URL = "https://t.candor.example"
 ENCODINGS = ["8bit", "quoted-printable", "quoted-printable-binary", "base64"]
@@ -221,6 +221,29 @@ def test_leaves_are_in_order_and_lie_apart(pieces: list[bytes]) -> None:
 )
 def test_values_are_read_as_browsers_read_them(value: str, url: str) -> None:
     assert as_browsers_read(value) == url
+
+
+HOSTILE = {
+    "tags without an end": "<a " * 70_000,
+    "quotes without an end": "<a href='" * 30_000,
+    "comments without an end": "<!-- " * 50_000,
+    "styles without an end": "<style " * 40_000,
+    "blanks": " " * 300_000 + "data-candor-no-track",
+    "placeholders": "{{open_pixel" * 30_000,
+    "links": '<a href="https://x.example/">x</a>' * 1_000,
+    "brackets in attributes": "<a title='" + "<" * 100_000 + "' href='https://x.example/'>x</a>",
+    "references": "<a href='https://x.example/" + "&a" * 900 + "'>x</a>",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("encoding", ["quoted-printable", "base64"])
+def test_hostile_sizes_are_proved_in_linear_time(name: str, encoding: str) -> None:
+    # Quadratic work would take minutes here; there is no clock.
+    html = f"<body><p><a href='https://x.example/'>x</a></p>\r\n{HOSTILE[name]}\r\n</body>\r\n"
+    preview = previewer.preview(message(html, encoding=encoding))
+    assert preview.verification.problems == []
+    assert preview.wrapped
 
 
 # --- real mail ---

@@ -25,7 +25,8 @@ from yarl import URL
 
 from tracker.consent import Consent, DoNotTrack
 from tracker.domain import Domain
-from tracker.store.register import Recorded, Source, Statement
+from tracker.statements import Statement
+from tracker.store.register import Recorded, Source
 from tracker.store.schema import deliveries
 
 SENDER = "news@shop.example"

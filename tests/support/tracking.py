@@ -16,9 +16,10 @@ from sqlalchemy import Connection, select
 from tracker.config import AdminTable, Config, StoreTable, TokensTable, TrackerTable
 from tracker.consent import Consent, Decision, DoNotTrack, Mode
 from tracker.domain import Domain
+from tracker.statements import Statement
 from tracker.store import deliveries
 from tracker.store.deliveries import Attempt, Delivery, Mailing, Message
-from tracker.store.register import Source, Statement
+from tracker.store.register import Source
 from tracker.store.schema import metadata
 from tracker.tokens import Kind, Token, mailing_id, seal
 
@@ -106,6 +107,7 @@ class Mail:
     subject: str = "Apples are here"
     sender: str = SENDER
     campaign: str = "apples"
+    message_class: str | None = None
     tags: tuple[str, ...] = ("autumn",)
     groups: Mapping[str, str] = field(default_factory=dict)
     urls: tuple[str, ...] = URLS
@@ -128,6 +130,7 @@ async def send(domain: Domain, mail: Mail) -> dict[str, Copy]:
         from_header=f"The Shop <{mail.sender}>",
         subject=mail.subject,
         tags=mail.tags,
+        message_class=mail.message_class,
         size=1234,
         links=tuple((number, url, "see") for number, url in enumerate(mail.urls, 1)),
     )

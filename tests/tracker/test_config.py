@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tracker.config import RELAY_TABLES, Config, load, parse_listen
 from tracker.consent import Mode
 from tracker.errors import ConfigError
+from tracker.policy import Circumstances
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def test_nothing_at_all_is_a_configuration() -> None:
     assert config == Config()
     assert config.tracker.answer_within == 0.05
     assert config.store.ask_within == 1.0
-    assert config.consent.policy().reading().unknown is Mode.IDENTIFIED
+    assert config.consent.policy().reading(Circumstances()).unknown is Mode.IDENTIFIED
 
 
 def test_what_the_file_says_holds(file: Path) -> None:
@@ -53,8 +54,8 @@ def test_what_the_file_says_holds(file: Path) -> None:
     )
     assert config.tracker.public_url == "https://t.example.com"
     assert (config.tracker.answer_within, config.store.write_within) == (1.5, 120.0)
-    assert config.consent.policy().reading().unknown is Mode.HYGIENE
-    assert config.consent.policy().reading().do_not_track_unset
+    assert config.consent.policy().reading(Circumstances()).unknown is Mode.HYGIENE
+    assert config.consent.policy().reading(Circumstances()).do_not_track_unset
     assert config.anonymity.min_group == 7
     assert config.admin.listen == ""
 

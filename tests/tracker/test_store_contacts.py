@@ -10,10 +10,11 @@ from sqlalchemy import update
 
 from tracker.consent import Consent, Contact, DoNotTrack
 from tracker.errors import InvalidAddress, NotFound
+from tracker.statements import Statement
 from tracker.store.contacts import Contacts, knowing
 from tracker.store.database import Database
 from tracker.store.erasure import Erasure
-from tracker.store.register import Register, Source, Statement
+from tracker.store.register import Register, Source
 from tracker.store.schema import contacts
 from tracker.tokens import KeyRing
 

@@ -13,12 +13,13 @@ from support.stores import Stores, dump
 
 from tracker.consent import Mode
 from tracker.events import EventKind
+from tracker.statements import Statement
 from tracker.store.contacts import Contacts
 from tracker.store.counts import counting_aggregate, counting_anonymous, month_of, noting_hygiene, totals
 from tracker.store.database import Database
 from tracker.store.deliveries import Deliveries, Sent, settling
 from tracker.store.erasure import Erasure
-from tracker.store.register import Register, Source, Statement
+from tracker.store.register import Register, Source
 from tracker.tokens import KeyRing
 
 LEAST = 5

@@ -24,11 +24,12 @@ from support.stores import dump, slow
 
 from tracker.consent import Consent, Contact, Mode
 from tracker.errors import InvalidValue, NotFound
+from tracker.statements import Statement
 from tracker.store.contacts import Contacts
 from tracker.store.database import Database, execute
 from tracker.store.deliveries import Deliveries, Kept, queueing, recording, settling
 from tracker.store.erasure import Erasure
-from tracker.store.register import Register, Source, Statement
+from tracker.store.register import Register, Source
 from tracker.store.schema import contacts, deliveries, messages
 from tracker.tokens import KeyRing
 

@@ -15,12 +15,13 @@ from support.stores import dump
 from tracker.address import erased_key
 from tracker.consent import Consent, DoNotTrack
 from tracker.errors import InvalidAddress, StoreUnavailable
+from tracker.statements import Statement
 from tracker.store.contacts import Contacts
 from tracker.store.database import Database
 from tracker.store.deliveries import settling
 from tracker.store.erasure import Erasure
 from tracker.store.events import recording
-from tracker.store.register import Register, Source, Statement
+from tracker.store.register import Register, Source
 from tracker.tokens import KeyRing
 
 PEOPLE = [f"person.{number:03}@example.org" for number in range(120)]

@@ -16,19 +16,11 @@ from support.stores import dump
 
 from tracker.consent import Consent, DoNotTrack, Mode
 from tracker.errors import InvalidAddress, InvalidValue
+from tracker.statements import Statement, parse_statement
 from tracker.store.contacts import Contacts, Person
 from tracker.store.database import Database
 from tracker.store.erasure import Erasure
-from tracker.store.register import (
-    MOST_CHANGES,
-    Effect,
-    Recorded,
-    Register,
-    Source,
-    Statement,
-    overriding,
-    parse_statement,
-)
+from tracker.store.register import MOST_CHANGES, Effect, Recorded, Register, Source, overriding
 from tracker.store.schema import consent_ledger
 from tracker.tokens import KeyRing
 

@@ -231,3 +231,38 @@ async def test_of_those_who_declined_nothing_is_logged_and_of_others_nobody_is_n
     assert "joe" not in f"{said}{caplog.text}"
     assert copy.delivery.hex() not in f"{said}{caplog.text}"
     assert {one["event"] for one in said} <= {"consent-changed"}
+
+
+# --- rules ---
+
+
+async def test_rules_go_by_the_kind_of_mail_the_sender_and_the_country_of_the_person(
+    domain: Domain, client: Client
+) -> None:
+    domain.policy = Policy(presets=("fr-2026", "it-2026"))
+    await say(domain, JOE, consent="unknown", country="FR")
+    asked_for = await to_joe(domain, message_class="requested", campaign="asked for")
+    advert = await to_joe(domain, message_class="marketing", campaign="advert")
+    before = await dump(domain)
+    await client.ask(advert.pixel)
+    assert not changed(before, await dump(domain))
+    await client.ask(asked_for.pixel)
+    assert set(changed(before, await dump(domain))) == {"contacts"}  # hygiene: one day, and nothing else
+    await say(domain, JOE, country="IT")
+    before = await dump(domain)
+    await client.ask(advert.pixel)
+    assert "events" not in changed(before, await dump(domain))
+
+
+@pytest.mark.parametrize(("country", "kept"), [("IT", ""), ("FR", "Firefox")])
+async def test_no_device_is_kept_where_the_policy_says_so(
+    domain: Domain, client: Client, country: str, kept: str
+) -> None:
+    domain.policy = Policy(presets=("it-2026",))
+    await say(domain, JOE, consent="granted", country=country)
+    copy = await to_joe(domain)
+    agent = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+    await client.ask(copy.pixel, headers={"User-Agent": agent})
+    (event,) = await domain.events.list()
+    assert (event["client"], bool(event["device"]), bool(event["system"])) == (kept, bool(kept), bool(kept))
+    assert event["verdict"] == "person"

@@ -128,14 +128,3 @@ def printable(cell: object) -> str:
     """Text without control characters: a subject must not steer the reader's terminal."""
     text = "" if cell is None else str(cell)
     return "".join(character if character.isprintable() else "·" for character in text)
-
-
-def id_argument(text: str, what: str) -> bytes:
-    """16 octets from their hex form. Raises CommandError."""
-    try:
-        octets = bytes.fromhex(text)
-    except ValueError:
-        octets = b""
-    if len(octets) != 16:
-        raise CommandError(InvalidValue(f"{text!r} is not the id of a {what}: expected 32 hex digits"))
-    return octets

@@ -1,4 +1,4 @@
-"""`candor contact …` and `candor explain`: who is known, what they said, and what follows from it."""
+"""`candor contact …`: who is known, and what they said."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-from tracker.address import normalize
 from tracker.cli.common import (
     CommandError,
     config_option,
@@ -20,13 +19,14 @@ from tracker.cli.common import (
     show_table,
     with_domain,
 )
-from tracker.consent import Consent, DoNotTrack, Question, Step, steps
+from tracker.consent import Consent, DoNotTrack
 from tracker.contactfile import Refused, read_contacts
 from tracker.domain import Domain
 from tracker.errors import CandorError, InvalidValue
 from tracker.moments import isoformat
+from tracker.statements import Statement, parse_statement
 from tracker.store.contacts import Person
-from tracker.store.register import MOST_CHANGES, Effect, Recorded, Source, Statement, parse_statement
+from tracker.store.register import MOST_CHANGES, Effect, Recorded, Source
 
 
 @click.group()
@@ -139,41 +139,6 @@ def import_(file: Path, dry_run: bool, as_json: bool, config_file: Path | None) 
             click.echo(f"… and {len(refused) - 50} more; --json lists all", err=True)
     if refused or result["not_effective"]:
         raise SystemExit(1)
-
-
-@click.command()
-@click.argument("address")
-@json_option
-@config_option
-def explain(address: str, as_json: bool, config_file: Path | None) -> None:
-    """Show, step by step, what would be measured of a mail to ADDRESS today."""
-
-    async def work(domain: Domain) -> list[Step]:
-        normal = normalize(address)
-        contact = (await domain.contacts.ask((normal,)))[normal]
-        return list(steps(Question(contact=contact, reading=domain.policy.reading())))
-
-    found = with_domain(config_file, work)
-    decision = found[-1].decision
-    assert decision is not None  # noqa: S101 - the last step carries it
-    if as_json:
-        walked = [{"asked": step.asked, "found": step.found} for step in found]
-        show_json(
-            {
-                "mode": decision.mode,
-                "reason": decision.reason,
-                "opens": decision.opens,
-                "clicks": decision.clicks,
-                "steps": walked,
-            }
-        )
-        return
-    rows = [
-        (n, step.asked, step.found, step.decision.mode if step.decision else "")
-        for n, step in enumerate(found, 1)
-    ]
-    show_table(("", "asked", "found", "mode"), rows)
-    click.echo(f"{decision.mode}: {decision.reason}")
 
 
 async def _import(domain: Domain, file: Path, dry_run: bool) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Text, bindparam, case, exists, insert, null, 
 
 from tracker.address import domain_of, erased_key
 from tracker.consent import Contact, Decision, Mode, untracked
+from tracker.policy import Circumstances, circumstances
 from tracker.store.audience import joining
 from tracker.store.contacts import contact_of, erased_among, knowing
 from tracker.store.database import Database, Statement
@@ -97,12 +98,19 @@ class Sent:
     message_id: bytes
     mailing_id: bytes
     sender: str
+    message_class: str | None
     recipient: str | None
     group: str | None
     decision: Decision
     accepted_at: datetime | None
     contact: Contact
     """Today's; erased where the delivery no longer names anybody."""
+
+    def circumstances(self) -> Circumstances:
+        """What the policy of today looks at."""
+        return circumstances(
+            self.contact, address=self.recipient, sender=self.sender, message_class=self.message_class
+        )
 
 
 _INSERT_MAILING = text(
@@ -163,6 +171,7 @@ _SENT = (
         deliveries.c.accepted_at,
         messages.c.mailing_id,
         messages.c.sender,
+        messages.c["class"].label("message_class"),
         contacts.c.id,
         contacts.c.tracking_consent,
         contacts.c.do_not_track,
@@ -347,6 +356,7 @@ def _fetch_sent(connection: Connection, ids: list[bytes], ring: KeyRing) -> dict
             message_id=bytes(row.message_id),
             mailing_id=bytes(row.mailing_id),
             sender=row.sender,
+            message_class=row.message_class,
             recipient=row.recipient,
             group=row.sent_grp,
             decision=decision_of(row),

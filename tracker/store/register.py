@@ -8,31 +8,27 @@ the chain still verifies. (GDPR art. 7(1): the controller must be able to demons
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from difflib import get_close_matches
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from enum import StrEnum
-from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
 
 from tracker.address import erased_key, normalize
-from tracker.consent import Consent, DoNotTrack
+from tracker.consent import Consent, Contact, DoNotTrack
 from tracker.errors import InvalidValue
-from tracker.store.contacts import knowing
+from tracker.statements import Statement, checked
+from tracker.store.contacts import contact_of, find, knowing
 from tracker.store.database import Database, execute
 from tracker.store.ledger import Chain, end_of_chain, write_chain
-from tracker.store.schema import contacts
+from tracker.store.schema import consent_ledger, contacts
 from tracker.tokens import KeyRing
-
-W = TypeVar("W", bound=StrEnum)
 
 MOST_CHANGES = 5000
 """People in one transaction: longer ones would keep mail waiting for the writer."""
-_TOLERANCE = timedelta(minutes=5)
 _PERSONAL = "preference-page"
 
 
@@ -45,21 +41,6 @@ class Source(StrEnum):
     HEADER = "header"
     CLI = "cli"
     LOOKUP = "lookup"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Statement:
-    """What is said of one person. None leaves a value alone."""
-
-    address: str
-    consent: Consent | None = None
-    do_not_track: DoNotTrack | None = None
-    country: str | None = None
-    group: str | None = None
-    attributes: Mapping[str, str] = field(default_factory=dict)
-    as_of: datetime | None = None
-    """When the person said it; None: now."""
-    evidence: Mapping[str, str] = field(default_factory=dict)
 
 
 class Effect(StrEnum):
@@ -100,75 +81,34 @@ class Register:
             within=max(self._database.write_within, 30.0),
         )
 
+    async def held_at(self, address: str, at: datetime) -> Contact:
+        """The contact as the register knew it at that time: consent and `do_not_track` from the ledger, country
+        and group, of which it keeps no history, as they are today. `address` in normal form. Raises
+        StoreUnavailable."""
+        return await self._database.read(lambda connection: _held_at(connection, address, at, self._ring))
 
-def parse_statement(address: str, fields: Mapping[str, str], *, evidence: Mapping[str, str]) -> Statement:
-    """A statement from words, exactly as sent: `tracking_consent`, `do_not_track`, `country`, `group`, `as_of`,
-    and free attributes under any other name.
 
-    Raises InvalidAddress, and InvalidValue that names key, value and what is allowed."""
-    rest = dict(fields)
-    consent, do_not_track = rest.pop("tracking_consent", None), rest.pop("do_not_track", None)
-    as_of = rest.pop("as_of", None)
-    return Statement(
-        address=normalize(address),
-        consent=_word(Consent, "tracking_consent", consent) if consent is not None else None,
-        do_not_track=_word(DoNotTrack, "do_not_track", do_not_track) if do_not_track is not None else None,
-        country=_country(rest.pop("country", None)),
-        group=rest.pop("group", None),
-        as_of=_moment(as_of) if as_of is not None else None,
-        attributes={attribute_name(name): value for name, value in rest.items()},
-        evidence=dict(evidence),
+def _held_at(connection: Connection, address: str, at: datetime, ring: KeyRing) -> Contact:
+    row = find(connection, address, ring)
+    if row is None:
+        return Contact()
+    held = replace(contact_of(row), consent=Consent.UNKNOWN, do_not_track=DoNotTrack.UNSET)
+    rows = connection.execute(
+        select(consent_ledger.c.content)
+        .where(consent_ledger.c.contact_id == row.id)
+        .where(consent_ledger.c.recorded_at <= at)
+        .where(consent_ledger.c.content.is_not(None))
+        .order_by(consent_ledger.c.seq)
     )
-
-
-KEYS = ("tracking_consent", "do_not_track", "country", "group", "as_of", "evidence")
-_MEANT = {
-    "consent": "tracking_consent",
-    "tracking": "tracking_consent",
-    "optin": "tracking_consent",
-    "opt_in": "tracking_consent",
-    "optout": "tracking_consent",
-    "opt_out": "tracking_consent",
-    "dnt": "do_not_track",
-    "donottrack": "do_not_track",
-}
-
-
-@lru_cache(maxsize=1024)
-def attribute_name(name: str) -> str:
-    """The name of an attribute of one's own. Raises InvalidValue for one that was surely meant as one of ours:
-    a withdrawal must not be filed as a remark."""
-    plain = re.sub(r"[\s-]+", "_", name.strip().lower())
-    meant = _MEANT.get(plain) or next(iter(get_close_matches(plain, KEYS, n=1, cutoff=0.8)), None)
-    if meant is not None:
-        raise InvalidValue(f"{name!r} is no name for an attribute of your own: did you mean {meant}?")
-    return name
-
-
-def _word(words: type[W], key: str, value: str) -> W:
-    try:
-        return words(value)
-    except ValueError:
-        raise InvalidValue(f"{key}: {value!r} is not one of {', '.join(words)}") from None
-
-
-def _country(value: str | None) -> str | None:
-    if value is None or value == "":
-        return value
-    if len(value) != 2 or not value.isascii() or not value.isalpha():
-        raise InvalidValue(f"country: {value!r} is no country code of two letters (ISO 3166), such as FR")
-    return value.upper()
-
-
-def _moment(value: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(value)
-        in_utc = moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise InvalidValue(f"as_of: {value!r} is no time; write 2026-05-01T12:00:00Z") from None
-    if moment.tzinfo is None:
-        raise InvalidValue(f"as_of: {value!r} has no time zone; write 2026-05-01T12:00:00Z")
-    return in_utc
+    for one in rows:
+        said = json.loads(one.content)
+        if not said.get("effective"):
+            continue
+        if said["attribute"] == "tracking_consent":
+            held = replace(held, consent=Consent(said["new"]))
+        elif said["attribute"] == "do_not_track":
+            held = replace(held, do_not_track=DoNotTrack(said["new"]))
+    return held
 
 
 def overriding(
@@ -184,19 +124,6 @@ def overriding(
         write_chain(connection, link)
 
     return note
-
-
-def checked(statement: Statement, now: datetime) -> Statement:
-    """The statement, when it could be true. Raises InvalidValue for a time that has not come yet: nobody could
-    ever withdraw what was said tomorrow."""
-    if statement.as_of is not None:
-        if statement.as_of.tzinfo is None:
-            raise InvalidValue(
-                f"as_of {statement.as_of.isoformat()} has no time zone; write 2026-05-01T12:00:00Z"
-            )
-        if statement.as_of > now + _TOLERANCE:
-            raise InvalidValue(f"as_of {statement.as_of.isoformat()} lies in the future")
-    return statement
 
 
 def _record(

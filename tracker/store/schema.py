@@ -94,6 +94,17 @@ consent_ledger = Table(
     Index(None, "contact_id"),
 )
 
+ledger_heads = Table(
+    "ledger_heads",
+    metadata,
+    _key("seq", BigId),
+    Column("hash", LargeBinary(32), nullable=False),
+    Column("signed_at", Text, nullable=False),  # exactly as it was signed
+    Column("key_id", LargeBinary(3), nullable=False),
+    Column("public_key", LargeBinary(32), nullable=False),
+    Column("signature", LargeBinary(64), nullable=False),
+)
+
 ring_keys = Table(
     "ring_keys",
     metadata,

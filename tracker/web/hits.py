@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from aiohttp import web
 
 from tracker import log
-from tracker.consent import Decision, Mode, Question, decide, narrow, untracked
+from tracker.consent import Decision, Mode, Question, Reading, decide, narrow, untracked
 from tracker.device import device_of
 from tracker.domain import Domain
 from tracker.errors import StoreError, StoreUnavailable, TokenError
-from tracker.events import Event, EventKind
+from tracker.events import Device, Event, EventKind
 from tracker.store import counts, events
 from tracker.store.deliveries import Sent
 from tracker.tokens import Kind, Token, read
@@ -29,6 +30,13 @@ PIXEL = bytes.fromhex(
 )
 """A transparent GIF of one pixel, 43 octets."""
 _EVENTS = {Kind.OPEN: EventKind.OPENED, Kind.CLICK: EventKind.CLICKED}
+
+
+class _Heard(NamedTuple):
+    """What the request said of itself, and what of it the policy lets an event keep."""
+
+    user_agent: str
+    device_may_be_kept: bool
 
 
 class Hits:
@@ -103,8 +111,9 @@ class Hits:
             sent = await self._domain.deliveries.sent(token.subject)
             if sent is None:
                 return untracked("no-such-delivery")
-            decision = self._decide(sent, token.kind)
-            await self._keep(decision, sent, token, user_agent, now)
+            reading = self._domain.policy.reading(sent.circumstances())
+            decision = _decide(sent, token.kind, reading)
+            await self._keep(decision, sent, token, _Heard(user_agent, reading.device), now)
         except StoreError as error:
             return self._lose("away" if isinstance(error, StoreUnavailable) else "refused")
         except Exception as error:  # noqa: BLE001 - the answer is fixed already: nothing may change it now
@@ -116,26 +125,10 @@ class Hits:
         self._trouble.lost(reason)
         return untracked("store-unavailable")
 
-    def _decide(self, sent: Sent, kind: Kind) -> Decision:
-        """What today's consent leaves of what the copy was sent under, for this kind of hit."""
-        today = decide(
-            Question(
-                contact=sent.contact,
-                reading=self._domain.policy.reading(),
-                opens=sent.decision.opens,
-                clicks=sent.decision.clicks,
-                override=sent.decision.override,
-            )
-        )
-        allowed = narrow(sent.decision, today)
-        measured = allowed.opens if kind is Kind.OPEN else allowed.clicks
-        return allowed if measured else untracked(allowed.reason)
-
-    async def _keep(
-        self, decision: Decision, sent: Sent, token: Token, user_agent: str, now: datetime
-    ) -> None:
+    async def _keep(self, decision: Decision, sent: Sent, token: Token, heard: _Heard, now: datetime) -> None:
         """Writes what the mode leaves behind, and nothing else."""
         database, kind = self._domain.database, _EVENTS[token.kind]
+        user_agent = heard.user_agent
         if decision.mode is Mode.IDENTIFIED:
             event = Event(
                 kind=kind,
@@ -144,7 +137,7 @@ class Hits:
                 delivery=sent.delivery_id,
                 link=token.link or None,
                 verdict=classify(Hit(kind=kind, user_agent=user_agent, since_accepted=_since(sent, now))),
-                device=device_of(user_agent),
+                device=device_of(user_agent) if heard.device_may_be_kept else Device(),
             )
             await database.write(events.recording(event))
         elif decision.mode is Mode.ANONYMOUS:
@@ -164,6 +157,22 @@ class Hits:
         await domain.database.change(
             counts.counting_aggregate(mailing, now, domain.ring, domain.config.anonymity.min_group)
         )
+
+
+def _decide(sent: Sent, kind: Kind, reading: Reading) -> Decision:
+    """What today's consent leaves of what the copy was sent under, for this kind of hit."""
+    today = decide(
+        Question(
+            contact=sent.contact,
+            reading=reading,
+            opens=sent.decision.opens,
+            clicks=sent.decision.clicks,
+            override=sent.decision.override,
+        )
+    )
+    allowed = narrow(sent.decision, today)
+    measured = allowed.opens if kind is Kind.OPEN else allowed.clicks
+    return allowed if measured else untracked(allowed.reason)
 
 
 def with_suffix(token: Token) -> str:

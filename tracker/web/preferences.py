@@ -18,8 +18,9 @@ from aiohttp import web
 from tracker.consent import Consent, Contact, DoNotTrack, Mode, Question, decide
 from tracker.domain import Domain
 from tracker.errors import StoreError, TokenError
+from tracker.statements import Statement
 from tracker.store.deliveries import Sent
-from tracker.store.register import Effect, Source, Statement
+from tracker.store.register import Effect, Source
 from tracker.tokens import Kind, read
 
 TEXT_VERSION = "2026-11"
@@ -83,7 +84,7 @@ class Preferences:
         return sent
 
     def _page(self, request: web.Request, sent: Sent, contact: Contact, *, note: str = "") -> web.Response:
-        state = self._state(contact)
+        state = self._state(sent, contact)
         context: dict[str, Any] = {
             "address": masked(sent.recipient),
             "sender": sent.sender,
@@ -95,9 +96,10 @@ class Preferences:
         }
         return aiohttp_jinja2.render_template("preferences.html", request, context)
 
-    def _state(self, contact: Contact) -> Mode:
-        """What a mail sent to this person today would measure."""
-        return decide(Question(contact=contact, reading=self._domain.policy.reading())).mode
+    def _state(self, sent: Sent, contact: Contact) -> Mode:
+        """What a mail like this one, sent to this person today, would measure."""
+        reading = self._domain.policy.reading(replace(sent, contact=contact).circumstances())
+        return decide(Question(contact=contact, reading=reading)).mode
 
 
 async def _choice(request: web.Request) -> str:

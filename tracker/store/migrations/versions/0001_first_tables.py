@@ -134,6 +134,16 @@ def upgrade() -> None:
     op.create_index(op.f("ix_events_delivery_id_at"), "events", ["delivery_id", "at"], unique=False)
     op.create_index(op.f("ix_events_message_id"), "events", ["message_id"], unique=False)
     op.create_table(
+        "ledger_heads",
+        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("hash", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("signed_at", sa.Text(), nullable=False),
+        sa.Column("key_id", sa.LargeBinary(length=3), nullable=False),
+        sa.Column("public_key", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("signature", sa.LargeBinary(length=64), nullable=False),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_ledger_heads")),
+    )
+    op.create_table(
         "links",
         sa.Column("message_id", sa.LargeBinary(length=16), nullable=False),
         sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
