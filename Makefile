@@ -40,6 +40,7 @@ soak: venv       ## kill the relay under load, again and again, at full size
 
 bench: venv      ## measure what a message costs, as ratios within one run
 	$(BIN)/python tests/bench/rewriting.py
+	$(BIN)/python tests/bench/signing.py
 	$(BIN)/python tests/bench/relaying.py
 	$(BIN)/python tests/bench/hits.py
 

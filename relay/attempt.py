@@ -6,12 +6,13 @@ The client's first try and the queue's later ones are this same code.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from relay import log
 from relay.outcome import Outcome
 from relay.personalize import Copy
+from relay.signers import NotSignedError
 from relay.submission import Submission
 from relay.upstream import Transaction, Upstream
 from tracker.consent import Mode
@@ -57,14 +58,16 @@ class Attempt:
         *,
         unanimous: bool,
         budget: Budget,
+        settled: Mapping[bytes, Outcome] | None = None,
     ) -> None:
+        """`settled`: outcomes of those who need no try."""
         self._upstream = upstream
         self._submission = submission
         self._copies = copies
         self._unanimous = unanimous
         self._budget = budget
         self._task: asyncio.Task[None] | None = None
-        self.outcomes: dict[bytes, Outcome] = {}
+        self.outcomes: dict[bytes, Outcome] = dict(settled or {})
         """By delivery id."""
         self.plain: set[bytes] = set()
         """Delivery ids of tracked copies that could not be made, so that the plain one went."""
@@ -103,21 +106,27 @@ class Attempt:
     async def _send(self, copy: Copy) -> None:
         """The copy is made when there is room for it, and gone when the room is given back."""
         async with self._budget.held(len(self._submission.data)):
-            outcomes = await self._upstream.send(self._transaction(copy))
+            if copy.is_slow:
+                content = await asyncio.to_thread(self._content, copy)
+            else:
+                content = self._content(copy)
+            outcomes = await self._upstream.send(self._transaction(copy, content))
         for one, outcome in zip(copy.addressed, outcomes, strict=True):
             self.outcomes[one.delivery_id] = outcome
 
-    def _transaction(self, copy: Copy) -> Transaction:
+    def _transaction(self, copy: Copy, content: tuple[bytes, ...]) -> Transaction:
         submission = self._submission
         return Transaction(
-            sender=submission.sender,
+            sender=submission.sender if copy.return_path is None else copy.return_path,
             recipients=tuple(one.recipient for one in copy.addressed),
-            content=self._content(copy),
+            content=content,
             smtputf8=submission.smtputf8,
             eight_bit=submission.eight_bit,
             envid=submission.envid,
             ret=submission.ret,
             unanimous=self._unanimous,
+            client_sender=submission.sender,
+            user=submission.client.user,
         )
 
     def _content(self, copy: Copy) -> tuple[bytes, ...]:
@@ -125,7 +134,8 @@ class Attempt:
         try:
             return copy.content()
         except Exception as error:  # noqa: BLE001 - doubt never tracks, doubt never loses mail
-            log.copy_failed(self._submission.id.hex(), error=error)
+            failed = log.not_signed if isinstance(error, NotSignedError) else log.copy_failed
+            failed(self._submission.id.hex(), error=error)
             self.plain.update(
                 one.delivery_id for one in copy.addressed if one.decision.mode is not Mode.UNTRACKED
             )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parseaddr
 
 from relay import log
 from relay.controls import Controls, read_block, read_own
 from relay.mime import read_header
 from relay.rewrite import Plan, Reason, Rules, compile_message
+from relay.signers import UNSIGNED, Signatures, Signers
 from relay.submission import Recipient, Submission
 from tracker.address import normalize
 from tracker.consent import Ceiling, Contact
@@ -32,6 +33,7 @@ class Compiled:
     plan: Plan
     mailing: Mailing
     ceiling: Ceiling
+    signatures: Signatures = UNSIGNED
 
     @property
     def untouchable(self) -> str | None:
@@ -55,8 +57,16 @@ class Compiled:
 class Compiler:
     """Compiles submissions by one set of rules."""
 
-    def __init__(self, rules: Rules, ring: KeyRing, ceilings: Mapping[str, Ceiling]) -> None:
-        self._rules = rules
+    def __init__(
+        self,
+        rules: Rules,
+        ring: KeyRing,
+        ceilings: Mapping[str, Ceiling],
+        signers: Signers | None = None,
+    ) -> None:
+        self._rules = replace(rules, track_signed=False)
+        self._rules_for_replaceable = replace(rules, track_signed=True)
+        self._signers = signers or Signers()
         self._ring = ring
         self._ceilings = ceilings
 
@@ -71,14 +81,21 @@ class Compiler:
         try:
             header = read_header(submission.data)
             controls = read_block(header)
-            plan = compile_message(submission.data, self._rules, header=header, controls=controls)
+            signatures = self._signers.examine(header, cut=controls.ranges, is_signed=controls.is_signed)
+            rules = self._rules if signatures.stand_in_the_way else self._rules_for_replaceable
+            plan = compile_message(submission.data, rules, header=header, controls=controls)
             mailing = self._mailing(submission, controls)
         except Exception as error:  # noqa: BLE001 - mail that we fail on is passed on as it came
             log.not_compiled(submission.id.hex(), error=error)
             controls = read_own(submission.data)
             plan = Plan(data=submission.data, untouched=Reason.INTERNAL_ERROR, _ranges=controls.ranges)
             mailing = self._nobodys_mailing(submission)
-        user = submission.client.user
+            signatures = UNSIGNED
+        user, tags = submission.client.user, submission.client.tags
+        if tags:
+            options = controls.options
+            mine = tuple(dict.fromkeys((*tags, *options.tags)))
+            controls = replace(controls, options=replace(options, tags=mine))
         return Compiled(
             submission=submission,
             controls=controls,
@@ -86,6 +103,7 @@ class Compiler:
             mailing=mailing,
             # A user whom the configuration no longer names has nobody who answers for the tracking.
             ceiling=Ceiling.FULL if user is None else self._ceilings.get(user, Ceiling.NONE),
+            signatures=signatures,
         )
 
     def _mailing(self, submission: Submission, controls: Controls) -> Mailing:

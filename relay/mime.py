@@ -354,3 +354,37 @@ def _leaf(node: _Node, body: int, kind: _Type, reason: Reason | None) -> Part:
         delsp=parameters.get("delsp", "").lower() == "yes",
         reason=reason,
     )
+
+
+class Section(NamedTuple):
+    """A message or one of its parts, seen for itself: for those who read what `parts` leaves closed."""
+
+    data: bytes
+    header: Header
+    kind: str
+    """Content type in lower case, `""` where it cannot be read."""
+    parameters: dict[str, str]
+    encoding: str
+    body: int
+    end: int
+    """`data[body:end]` is its content as transferred."""
+
+
+def section(data: bytes, start: int = 0, end: int | None = None) -> Section:
+    """The message in `data`, or the part between the two places."""
+    stop = len(data) if end is None else end
+    header = read_header(data, start, stop)
+    kind = _content_type(header) or _Type("", {})
+    body = stop if header.body is None else header.body
+    return Section(data, header, kind.kind, kind.parameters, _encoding(header), body, stop)
+
+
+def sections(whole: Section) -> list[Section]:
+    """The parts of a multipart, whatever its subtype; none where it is no multipart or not a sound one.
+
+    Raises TooManyPartsError."""
+    boundary = whole.parameters.get("boundary", "")
+    if not whole.kind.startswith("multipart/") or not boundary:
+        return []
+    ranges = _split(whole.data, whole.body, whole.end, boundary.encode("latin-1"))
+    return [section(whole.data, start, end) for start, end in ranges]

@@ -1,22 +1,27 @@
 """Decisions become copies: who shares the original, who gets their own, and what stands in it. Pure.
 
-Untracked recipients share one copy, which is the message as it came behind one `Received:` line. A copy's bytes
-are made when they are needed, so that a thousand tracked recipients never lie in memory together.
+Untracked recipients share one copy, which is the message as it came behind one `Received:` line and, where we hold
+a key, our signature. A copy's bytes are made when they are needed, so that a thousand tracked recipients never lie
+in memory together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import cache
 
 from relay.rewrite import Link, Plan
+from relay.signers import UNSIGNED, Signatures, Treatment
 from relay.submission import Recipient, Submission
+from relay.verp import ReturnPaths
 from tracker.consent import Decision, Mode
 from tracker.tokens import KeyRing, Kind, Token, seal
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LARGE = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +45,11 @@ class Copy:
     content: Callable[[], tuple[bytes, ...]]
     """The pieces in order; made anew at each call."""
     plain: Callable[[], tuple[bytes, ...]]
-    """The same without pixel and wrapped links, should those fail to be made."""
+    """The same without pixel, wrapped links and signature of ours, should those fail to be made."""
+    is_slow: bool = False
+    """`content` is better called in a thread."""
+    return_path: str | None = None
+    """The envelope sender where it is this recipient's own; None where it is the submission's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,44 +90,98 @@ class Tracking:
         return self.url("p", self.token(Kind.PREFERENCES, one))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Front:
+    """What stands in front of each copy of a message."""
+
+    received: bytes
+    signatures: Signatures
+    signed_at: int
+    """Unix time."""
+
+    def plain(self, data: bytes) -> tuple[bytes, ...]:
+        return self.received, data
+
+    def signed(self, treatment: Treatment, data: bytes) -> tuple[bytes, ...]:
+        signed = self.signatures.of(treatment, data, at=self.signed_at)
+        return (signed, self.received, data) if signed else (self.received, data)
+
+
 def copies(
-    plan: Plan, addressed: Sequence[Addressed], tracking: Tracking, received: bytes, *, recorded: bool
+    plan: Plan,
+    addressed: Sequence[Addressed],
+    tracking: Tracking,
+    received: bytes,
+    *,
+    recorded: bool,
+    return_paths: ReturnPaths | None = None,
+    signatures: Signatures = UNSIGNED,
+    signed_at: datetime = _EPOCH,
 ) -> list[Copy]:
-    """The copies of one message. With `recorded` false (the store is away) links to a person's page would lead
+    """The copies of one message. With `return_paths` each recipient has a copy with an envelope sender of its own, and
+    the untracked share the bytes. With `recorded` false (the store is away) links to a person's page would lead
     nowhere, so everybody's placeholder becomes the tracker's own address and all share one copy."""
-    made = []
+    front = _Front(received=received, signatures=signatures, signed_at=int(signed_at.timestamp()))
+    made: list[Copy] = []
     personal = plan.has_preferences_placeholder and recorded
     shared = [one for one in addressed if one.decision.mode is Mode.UNTRACKED and not personal]
     if shared:
         anybody = tracking.public_url + "/p" if plan.has_preferences_placeholder else None
+        together = _untracked(plan, tuple(shared), front, anybody)
+        made.extend([together] if return_paths is None else _apart(together))
+    for one in addressed:
+        if one.decision.mode is not Mode.UNTRACKED:
+            made.append(_tracked(plan, one, tracking, front))
+        elif personal:
+            made.append(_untracked(plan, (one,), front, tracking.preferences(one)))
+    if return_paths is None:
+        return made
+    return [replace(copy, return_path=return_paths.of(copy.addressed[0].delivery_id)) for copy in made]
 
-        def base() -> tuple[bytes, ...]:
-            return received, plan.base(preferences_url=anybody)
 
-        made.append(Copy(addressed=tuple(shared), content=base, plain=base))
-    made.extend(
-        _own(plan, one, tracking, received)
-        for one in addressed
-        if one.decision.mode is not Mode.UNTRACKED or personal
-    )
-    return made
+def _apart(copy: Copy) -> list[Copy]:
+    """One for each recipient; the bytes are made once."""
+    content, plain = cache(copy.content), cache(copy.plain)
+    return [replace(copy, addressed=(one,), content=content, plain=plain) for one in copy.addressed]
 
 
-def _own(plan: Plan, one: Addressed, tracking: Tracking, received: bytes) -> Copy:
-    preferences = tracking.preferences(one) if plan.has_preferences_placeholder else None
+def _untracked(plan: Plan, addressed: tuple[Addressed, ...], front: _Front, preferences: str | None) -> Copy:
+    signatures = front.signatures
+    treatment = signatures.changed if plan.alters_base else signatures.unchanged
+    to_sign = plan.without(treatment.cut)
 
     def plain() -> tuple[bytes, ...]:
-        return received, plan.base(preferences_url=preferences)
+        return front.plain(plan.base(preferences_url=preferences))
 
-    def tracked() -> tuple[bytes, ...]:
-        return received, plan.render(
+    def content() -> tuple[bytes, ...]:
+        return front.signed(treatment, to_sign.base(preferences_url=preferences))
+
+    return Copy(addressed=addressed, content=content, plain=plain, is_slow=_is_slow(plan, treatment))
+
+
+def _tracked(plan: Plan, one: Addressed, tracking: Tracking, front: _Front) -> Copy:
+    preferences = tracking.preferences(one) if plan.has_preferences_placeholder else None
+    treatment = front.signatures.changed
+    to_sign = plan.without(treatment.cut)
+
+    def plain() -> tuple[bytes, ...]:
+        return front.plain(plan.base(preferences_url=preferences))
+
+    def content() -> tuple[bytes, ...]:
+        data = to_sign.render(
             link_url=tracking.link(one) if one.decision.clicks else None,
             pixel_url=tracking.pixel(one) if one.decision.opens else None,
             preferences_url=preferences,
         )
+        return front.signed(treatment, data)
 
-    untracked = one.decision.mode is Mode.UNTRACKED
-    return Copy(addressed=(one,), content=plain if untracked else tracked, plain=plain)
+    return Copy(addressed=(one,), content=content, plain=plain, is_slow=_is_slow(plan, treatment))
+
+
+def _is_slow(plan: Plan, treatment: Treatment) -> bool:
+    """Signing with RSA takes ten times what handing it to a thread does, and reading a large body as long."""
+    keys = treatment.keys
+    return bool(keys) and (len(plan.data) > _LARGE or any(key.is_slow for key in keys))
 
 
 def received_line(submission: Submission, hostname: str) -> bytes:

@@ -7,18 +7,19 @@ forgotten, so that no tracker ever believes them.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from relay.compiled import author_of
-from relay.controls import Controls, read_block
-from relay.mime import read_header
+from relay.compiled import Compiled, Compiler
+from relay.controls import Controls
 from relay.personalize import Addressed, Tracking, copies
-from relay.rewrite import PixelPlace, Plan, Rules, compile_message
-from relay.submission import Recipient
+from relay.rewrite import Link, PixelPlace, Plan, Rules
+from relay.signers import Signers
+from relay.submission import MESSAGE_ID_OCTETS, Client, Recipient, Submission
 from relay.verification import Verification, What, verify
 from tracker.consent import Consent, Contact, Decision, Mode, Question, Reading, decide
-from tracker.policy import Policy, circumstances
+from tracker.policy import Policy
 from tracker.tokens import Key, KeyRing
 
 ANYBODY = "somebody@example.org"
@@ -35,15 +36,9 @@ class Somebody:
     contact: Contact
     policy: Policy
 
-    def reading(self, controls: Controls) -> Reading:
-        """What the policy says of them for a message with these headers."""
-        about = circumstances(
-            self.contact,
-            address=self.address,
-            sender=author_of(controls, ""),
-            message_class=controls.options.message_class,
-        )
-        return self.policy.reading(about)
+    def reading(self, message: Compiled) -> Reading:
+        """What the policy says of them for this message."""
+        return self.policy.reading(message.circumstances(self.contact, self.address))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +54,8 @@ class Preview:
     """What answered for what the person never said; None where nobody in particular was asked about."""
     pixel: PixelPlace | None
     """Where the pixel of a tracked copy would stand; None where there is no place."""
+    signatures: str
+    """What becomes of DKIM signatures when such a copy is sent: kept, added, replaced or removed."""
     verification: Verification
 
     @property
@@ -72,57 +69,82 @@ class Preview:
 
 
 class Previewer:
-    """Previews by one set of rules. `public_url` stands in the copies' links, as it would."""
+    """Previews by one set of rules. `public_url` stands in the copies' links, as it would; `signers` say which
+    signatures stand in the way."""
 
-    def __init__(self, rules: Rules, public_url: str) -> None:
-        self._rules = rules
+    def __init__(self, rules: Rules, public_url: str, signers: Signers | None = None) -> None:
         self._public_url = public_url
         self._ring = throwaway_ring()
+        self._compiler = Compiler(rules, self._ring, {}, signers)
 
     def preview(self, data: bytes, somebody: Somebody | None = None) -> Preview:
         """The copy of a person, or of one who agreed to everything; `data` has CRLF line ends. The message's own
         wishes hold, except that nobody is there to permit an override."""
-        header = read_header(data)
-        controls = read_block(header)
-        plan = compile_message(data, self._rules, header=header, controls=controls)
-        options = controls.options
-        reading = somebody.reading(controls) if somebody else Reading()
+        message = self._compiler.compile(_submission(data, somebody.address if somebody else ANYBODY))
+        plan, options = message.plan, message.controls.options
+        reading = somebody.reading(message) if somebody else Reading()
         decision = decide(
             Question(
                 contact=somebody.contact if somebody else WILLING,
                 reading=reading,
-                untouchable=plan.untouched,
+                untouchable=message.untouchable,
                 opens=options.opens and plan.has_pixel_place,
                 clicks=options.clicks and bool(plan.links),
                 refused=options.refused,
             )
         )
+        copy, links = self._copy(message, decision)
+        return Preview(
+            data=data,
+            copy=copy,
+            controls=message.controls,
+            plan=plan,
+            decision=decision,
+            rule=reading.source if somebody else None,
+            pixel=plan.pixel_place(links),
+            signatures=_signatures(message, decision),
+            verification=verify(data, copy, public_url=self._public_url, ring=self._ring),
+        )
+
+    def _copy(self, message: Compiled, decision: Decision) -> tuple[bytes, Callable[[Link], str] | None]:
+        """The copy without the fields that are put in front, and what its links lead to."""
+        (recipient,) = message.submission.recipients
         one = Addressed(
             delivery_id=secrets.token_bytes(16),
             position=0,
-            recipient=Recipient(address=ANYBODY),
+            recipient=recipient,
             normal=None,
             decision=decision,
         )
         tracking = Tracking(
             public_url=self._public_url,
             ring=self._ring,
-            mailing=secrets.token_bytes(16),
-            sent_at=datetime.now(UTC),
+            mailing=message.mailing.id,
+            sent_at=message.submission.received_at,
         )
-        (made,) = copies(plan, [one], tracking, b"", recorded=True)
-        copy = b"".join(made.content())
-        links = tracking.link(one) if decision.clicks or decision.mode is Mode.UNTRACKED else None
-        return Preview(
-            data=data,
-            copy=copy,
-            controls=controls,
-            plan=plan,
-            decision=decision,
-            rule=reading.source if somebody else None,
-            pixel=plan.pixel_place(links),
-            verification=verify(data, copy, public_url=self._public_url, ring=self._ring),
-        )
+        (made,) = copies(message.plan, [one], tracking, b"", recorded=True)
+        return b"".join(made.content()), tracking.link(one) if decision.clicks else None
+
+
+def _submission(data: bytes, address: str) -> Submission:
+    """The message as if a client had sent it that needs no login."""
+    return Submission(
+        id=secrets.token_bytes(MESSAGE_ID_OCTETS),
+        sender=ANYBODY,
+        recipients=(Recipient(address=address),),
+        data=data,
+        received_at=datetime.now(UTC),
+        client=Client(address=""),
+    )
+
+
+def _signatures(message: Compiled, decision: Decision) -> str:
+    """What becomes of DKIM signatures when the copy is sent; the preview shows them as they came."""
+    changed = decision.mode is not Mode.UNTRACKED or message.plan.alters_base
+    treatment = message.signatures.changed if changed else message.signatures.unchanged
+    if treatment.keys:
+        return "replaced" if treatment.cut else "added"
+    return "removed" if treatment.cut else "kept"
 
 
 def throwaway_ring() -> KeyRing:

@@ -1,8 +1,7 @@
 """Why something stayed as it was: every reason the rewriter has, with its sentence, an example, and the option that
 changes it.
 
-The strings are stored with messages and shown by commands, so a published one is never renamed. Commands and
-`docs/rewriting.md` print the table of this module, and tests hold its examples true. Pure.
+The strings are stored with messages, so a published one is never renamed. Tests hold the examples true. Pure.
 """
 
 from __future__ import annotations
@@ -126,9 +125,9 @@ TABLE: Mapping[Reason, Row] = MappingProxyType(
         ),
         Reason.SIGNED_DKIM: Row(
             Scope.MESSAGE,
-            "The message carries a DKIM or ARC signature that a change would break.",
+            "The message carries a DKIM or ARC signature that a change would break and we cannot make anew.",
             "`DKIM-Signature: v=1; …`",
-            "track_signed",
+            "[dkim] foreign_signatures",
         ),
         Reason.MALFORMED_HEADER: Row(
             Scope.MESSAGE,
@@ -396,7 +395,4 @@ TABLE: Mapping[Reason, Row] = MappingProxyType(
 )
 """Every reason has exactly one row, in the order in which they are shown."""
 
-EXPLANATIONS: Mapping[Reason, str] = MappingProxyType(
-    {reason: row.explanation for reason, row in TABLE.items()}
-)
-"""Every reason's sentence."""
+EXPLANATIONS: Mapping[Reason, str] = {reason: row.explanation for reason, row in TABLE.items()}

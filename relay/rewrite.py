@@ -8,7 +8,7 @@ Pure.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from typing import NamedTuple
 
@@ -95,6 +95,17 @@ class Plan:
     _ranges: tuple[tuple[int, int], ...] = ()
     _bodies: tuple[_Body, ...] = field(default=(), repr=False)
 
+    @property
+    def alters_base(self) -> bool:
+        """Is the body of an untracked copy other than the one that came?"""
+        return any(edit.effect in _IN_BASE for body in self._bodies for edit in body.edits)
+
+    def without(self, ranges: Sequence[tuple[int, int]]) -> Plan:
+        """The same plan with these fields of the header block taken out too."""
+        if not ranges:
+            return self
+        return replace(self, _ranges=tuple(sorted({*self._ranges, *ranges})))
+
     def base(self, *, preferences_url: str | None = None) -> bytes:
         """The untracked copy: control headers, marks and `notrack` prefixes gone, placeholders resolved.
         Where nothing has to go it is `data` itself, the same object. Without a preferences URL its
@@ -163,6 +174,10 @@ class Plan:
         # only the pixel has no number
         has_pixel = self.has_pixel_place and pixel_url is not None and 0 not in unwrapped
         return Rendered(b"".join(out), tuple(sorted(unwrapped - {0})), has_pixel)
+
+
+_IN_BASE = frozenset({Effect.REMOVE, Effect.PREFERENCES, Effect.PIXEL})
+"""What an untracked copy has instead of the author's placeholder or mark."""
 
 
 def _values(

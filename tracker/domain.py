@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tracker import keyring
+from tracker import keyring, log
 from tracker.config import Config
+from tracker.errors import StoreUnavailable
 from tracker.policy import Policy
 from tracker.store import ringkeys
 from tracker.store.contacts import Contacts
@@ -17,6 +19,9 @@ from tracker.store.events import Events
 from tracker.store.proof import Proof
 from tracker.store.register import Register
 from tracker.tokens import KeyRing
+
+_TRY_AGAIN = 2.0
+"""Seconds between two tries to open the store."""
 
 
 class Domain:
@@ -53,6 +58,27 @@ class Domain:
             await database.close()
             raise
         return cls(config, database, ring)
+
+    def reconfigure(self, config: Config) -> None:
+        """From now on these rules hold. Store and key ring stay: they change with a restart only."""
+        self.policy = config.consent.policy()
+        self.config = config
+
+    @classmethod
+    async def open_patiently(cls, config: Config) -> Domain:
+        """As `open`, for a program that may start before its PostgreSQL does: tries for `[store] wait_at_start`. A
+        file is there or not."""
+        clock = asyncio.get_running_loop().time
+        ends_at = clock() + config.store.wait_at_start
+        while True:
+            try:
+                return await cls.open(config)
+            except StoreUnavailable as error:
+                left = ends_at - clock()
+                if left <= 0 or config.store.url.startswith("sqlite"):
+                    raise
+                log.store_awaited(str(error), seconds=left)
+                await asyncio.sleep(min(_TRY_AGAIN, left))
 
     async def close(self) -> None:
         await self.database.close()

@@ -21,6 +21,11 @@ _PLACES = {
     Effect.PIXEL_AT_END: ("end", "at the end of the body"),
     Effect.PIXEL_AT_START: ("start", "at the start of the body, since mail programs clip one this long"),
 }
+_SIGNATURES = {
+    "added": "when it is sent, our DKIM signature is put in front",
+    "replaced": "when it is sent, our DKIM signature takes the place of those that it breaks",
+    "removed": "when it is sent, DKIM signatures that it breaks are taken out",
+}
 _CONTEXT = 30
 _LONGEST = 1000
 
@@ -42,6 +47,7 @@ def inspected(file: MailFile, preview: Preview, address: str | None) -> dict[str
             "clicks": decision.clicks,
             "rule": preview.rule,
         },
+        "signatures": preview.signatures,
         "asks_for_override": preview.controls.override,
         "untouched": plan.untouched,
         "untouched_explanation": EXPLANATIONS[plan.untouched] if plan.untouched else None,
@@ -167,6 +173,8 @@ def show_inspected(found: dict[str, Any]) -> None:
     click.echo(printable(f"the copy of {whose}: {decision['mode']} ({decision['reason']})"))
     if decision["rule"] and decision["reason"].startswith("unknown"):
         click.echo(printable(f"of what they never said, {decision['rule']} decides"))
+    if found["signatures"] != "kept":
+        click.echo(_SIGNATURES[found["signatures"]])
     if found["asks_for_override"]:
         click.echo(
             "it asks to pass over consent; who may is decided when it is sent, and here it is not granted"

@@ -56,7 +56,7 @@ def rewrite() -> None:
     one) to standard output; FILE may be - for standard input. Nothing is sent or stored, and no delivery comes of
     it: its pixel and links are sealed with a key that is made for this call and forgotten. They look like real ones,
     but the tracker answers them as it answers links that were damaged, with a page that says so, and counts nothing.
-    The `Received:` line of a real copy is missing.
+    The `Received:` line of a real copy is missing, and DKIM signatures are as they came.
 
     With --verify each FILE, or each message in a folder, is rewritten, unwrapped again and compared octet by octet.
 
@@ -189,7 +189,9 @@ def _verify(
 
 
 def _previewer(config: Config) -> Previewer:
-    return Previewer(config.rewrite.rules(config.tracker.public_url), config.tracker.public_url)
+    """Raises ConfigError."""
+    public_url = config.tracker.public_url
+    return Previewer(config.rewrite.rules(public_url), public_url, config.dkim.signers())
 
 
 def _preview(file: Path, address: str | None, config_file: Path | None) -> tuple[MailFile, Preview]:

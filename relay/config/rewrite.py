@@ -37,7 +37,6 @@ class RewriteTable(Table):
     wrap_plain_text: bool = _RULES.wrap_plain_text
     protocol_relative: bool = _RULES.protocol_relative
     max_links: int = Field(default=_RULES.max_links, ge=0, le=10_000)
-    track_signed: bool = _RULES.track_signed
 
     def rules(self, public_url: str) -> Rules:
         """The rules of rewriting for links that will point at `public_url`."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 
+import pytest
 from structlog.testing import capture_logs
 from support.submissions import HTML, NOW, TRACKED, addressed, outcome, submission
 
 from relay.attempt import Attempt, Budget
 from relay.outcome import Outcome, Status
 from relay.personalize import Addressed, Copy
+from relay.submission import Client
 from relay.upstream import Transaction
 
 
@@ -102,3 +105,46 @@ async def test_who_was_sent_the_plain_copy_for_want_of_a_tracked_one_is_known() 
     assert attempt.plain == {unlucky.delivery_id}
     assert upstream.taken == [HTML] * 3
     assert all(one.at == NOW for one in attempt.outcomes.values())
+
+
+class Listener(Memory):
+    """Keeps what it was handed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.transactions: list[Transaction] = []
+
+    async def send(self, transaction: Transaction) -> tuple[Outcome, ...]:
+        self.transactions.append(transaction)
+        return await super().send(transaction)
+
+
+async def test_routes_are_told_who_handed_the_message_in_and_for_whom() -> None:
+    upstream = Listener()
+    one = addressed("a@example.org")
+    message = submission(
+        "a@example.org", sender="news@shop.example", client=Client(address="127.0.0.1", user="crm")
+    )
+    copy = Copy(addressed=(one,), content=lambda: (HTML,), plain=lambda: (HTML,))
+    attempt = Attempt(upstream, message, [copy], unanimous=False, budget=Budget())
+    attempt.start()
+    await attempt.wait()
+    (transaction,) = upstream.transactions
+    assert (transaction.user, transaction.client_sender) == ("crm", "news@shop.example")
+
+
+@pytest.mark.parametrize("is_slow", [True, False])
+async def test_a_copy_that_takes_long_is_made_beside_the_loop(is_slow: bool) -> None:
+    made_in: list[threading.Thread] = []
+
+    def content() -> tuple[bytes, ...]:
+        made_in.append(threading.current_thread())
+        return (b"x",)
+
+    one = addressed("a@example.org", TRACKED)
+    copy = Copy(addressed=(one,), content=content, plain=content, is_slow=is_slow)
+    attempt = Attempt(Memory(), submission(one.recipient), [copy], unanimous=False, budget=Budget())
+    attempt.start()
+    await attempt.wait()
+    assert (made_in[0] is threading.current_thread()) == (not is_slow)
+    assert len(made_in) == len(attempt.outcomes) == 1

@@ -13,6 +13,7 @@ from support.mail import corpus, message, multipart, part
 from relay.preview import Previewer
 from relay.reasons import EXPLANATIONS, Reason
 from relay.rewrite import Rules
+from relay.signers import Signers
 from relay.verification import leaves
 from tracker.consent import Consent, DoNotTrack
 from tracker.domain import Domain
@@ -199,6 +200,25 @@ def test_a_message_that_is_left_says_why(data: bytes, reason: str, tmp_path: Pat
     assert {one["reason"] for one in found["links"] if one["number"]} <= {reason}
 
 
+@pytest.mark.parametrize(
+    ("configured", "mode", "signatures"),
+    [("", "untracked", "kept"), ('[dkim]\nforeign_signatures = "remove"\n', "identified", "removed")],
+)
+def test_what_becomes_of_signatures_is_told(
+    configured: str, mode: str, signatures: str, tmp_path: Path
+) -> None:
+    file, config = tmp_path / "mail.eml", tmp_path / "candor.toml"
+    config.write_text(configured)
+    header = "DKIM-Signature: v=1; a=rsa-sha256; d=other.example; s=x; h=From; bh=eA==; b=eA==\r\n"
+    file.write_bytes(message(HTML, header=header))
+    found = call("rewrite", "show", file, "--json", "--config", config).json
+    assert (found["decision"]["mode"], found["signatures"]) == (mode, signatures)
+    assert ("are taken out" in call("rewrite", "show", file, "--config", config).out) == (
+        signatures == "removed"
+    )
+    assert "DKIM-Signature" in call("rewrite", file, "--config", config).out
+
+
 def test_nobody_permits_an_override_here(candor: Installation, mail: Path) -> None:
     candor.prepare(told)
     mail.write_bytes(b"X-Candor-Override: yes\r\n" + message(HTML))
@@ -294,7 +314,7 @@ def test_of_all_real_mail_everything_is_told(tmp_path: Path) -> None:
     from relay.cli.inspection import differences, inspected
     from relay.cli.mailfiles import read_mail
 
-    previewer = Previewer(Rules(own_hosts=("127.0.0.1",), track_signed=True), PUBLIC)
+    previewer = Previewer(Rules(own_hosts=("127.0.0.1",)), PUBLIC, Signers(remove_foreign=True))
     for file in corpus("eml"):
         mail = read_mail(file)
         preview = previewer.preview(mail.data)

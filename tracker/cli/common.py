@@ -58,11 +58,21 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     return uvloop.run(main)
 
 
-def with_domain(config_file: Path | None, work: Callable[[Domain], Awaitable[T]]) -> T:
-    """Opens the tracking domain, does the work, closes it. Errors are shown, not raised."""
+def _own_tables(config_file: Path | None) -> Config:
+    return load(config_file, Config, foreign=RELAY_TABLES)
+
+
+def with_domain(
+    config_file: Path | None,
+    work: Callable[[Domain], Awaitable[T]],
+    *,
+    reading: Callable[[Path | None], Config] = _own_tables,
+) -> T:
+    """Opens the tracking domain with the configuration as `reading` reads it, does the work, closes it. Errors are
+    shown, not raised."""
 
     async def main() -> T:
-        config = load(config_file, Config, foreign=RELAY_TABLES)
+        config = reading(config_file)
         log.configure(config.log.format, "warning", lasting=False)  # standard output is the command's own
         file = Path(config.store.url.removeprefix("sqlite:///"))
         fresh = config.store.url.startswith("sqlite:///") and not file.exists()  # noqa: ASYNC240 - a command

@@ -121,7 +121,7 @@ def show_message(found: dict[str, Any], words: Mapping[str, str]) -> None:
     rows = []
     for one in found["deliveries"]:
         last = one["attempts"][-1] if one["attempts"] else None
-        answer = f"{last['code']} {last['enhanced']} {last['text']}" if last else ""
+        answer = " ".join(str(last[key]) for key in ("code", "enhanced", "text") if last[key]) if last else ""
         rows.append(
             (one["recipient"] or "(erased)", one["mode"], one["reason"], one["status"], answer, one["id"])
         )

@@ -20,6 +20,8 @@ from tracker.store.counts import totals
 from tracker.store.schema import deliveries, events, links, mailings, messages
 from tracker.verdict import MACHINES
 
+DELIVERED = ("accepted", "complained")
+"""States of what arrived: who complains has read it."""
 HUMAN = (VerdictKind.PERSON.value, VerdictKind.PROXY.value)
 """Verdicts that count; the others stand beside them."""
 
@@ -114,7 +116,7 @@ def _report(connection: Connection, message_id: bytes) -> MessageReport:
         subject=message.subject,
         mailing=message.name,
         statuses=statuses,
-        delivered=statuses.get("accepted", 0),
+        delivered=sum(statuses.get(status, 0) for status in DELIVERED),
         trackable_delivered=trackable,
         not_trackable=not_trackable,
         identified={kind: _engagement(connection, message_id, kind) for kind in EventKind},
@@ -149,7 +151,7 @@ def _deliveries(connection: Connection, message_id: bytes) -> tuple[dict[str, in
     for row in connection.execute(grouped):
         statuses[row.status] = statuses.get(row.status, 0) + row.n
         if row.mode == Mode.IDENTIFIED:
-            trackable += row.n if row.status == "accepted" else 0
+            trackable += row.n if row.status in DELIVERED else 0
         else:
             reason = row.reason if row.mode == Mode.UNTRACKED else f"{row.mode}: {row.reason}"
             not_trackable[reason] = not_trackable.get(reason, 0) + row.n
@@ -161,7 +163,7 @@ def _engagement(connection: Connection, message_id: bytes, kind: EventKind) -> E
     human = events.c.verdict.in_(HUMAN)
     delivered = select(deliveries.c.id).where(
         deliveries.c.message_id == message_id,
-        deliveries.c.status == "accepted",
+        deliveries.c.status.in_(DELIVERED),
         deliveries.c.mode == Mode.IDENTIFIED.value,
     )
     counted = select(

@@ -140,11 +140,16 @@ _INSERT_ATTEMPTS = insert(attempts).values(
     # Upstream likes to quote the address, and of an erased person there is none to be kept.
     text=case((_IS_ERASED, ""), else_=bindparam("b_text", type_=Text))
 )
+_CAME_BACK = (deliveries.c.status == "bounced") | (deliveries.c.status == "complained")
+_STATUS = bindparam("b_status", type_=Text)
 _SETTLE = (
     update(deliveries)
     .where(deliveries.c.id == bindparam("b_id"))
     .values(
-        status=bindparam("b_status"), accepted_at=bindparam("b_accepted_at"), updated_at=bindparam("b_at")
+        # A report may be quicker than our own note that upstream took the mail: it is the later word.
+        status=case((_CAME_BACK & (_STATUS == "accepted"), deliveries.c.status), else_=_STATUS),
+        accepted_at=bindparam("b_accepted_at"),
+        updated_at=bindparam("b_at"),
     )
 )
 _NARROW = (
@@ -228,6 +233,22 @@ def _decision_row(decision: Decision, *, prefix: str = "") -> dict[str, Any]:
 def settling(tries: Iterable[Attempt]) -> tuple[Statement, ...]:
     """The statements that write down what became of deliveries: the attempt and the delivery's new state."""
     tries = list(tries)
+    states = [
+        {
+            "b_id": one.delivery_id,
+            "b_status": one.status,
+            "b_accepted_at": one.at if one.status == "accepted" else None,
+            "b_at": one.at,
+        }
+        for one in tries
+    ]
+    accepted = [one.delivery_id for one in tries if one.status == "accepted"]
+    # The delivery first: that waits for an erasure under way, and the attempt's text is judged after it.
+    return (_SETTLE, states), noting(tries), joining(accepted)
+
+
+def noting(tries: Iterable[Attempt]) -> Statement:
+    """The statement that writes down attempts, and what was reported of deliveries later, without changing a state."""
     rows = [
         {
             "delivery_id": one.delivery_id,
@@ -242,18 +263,7 @@ def settling(tries: Iterable[Attempt]) -> tuple[Statement, ...]:
         }
         for one in tries
     ]
-    states = [
-        {
-            "b_id": one.delivery_id,
-            "b_status": one.status,
-            "b_accepted_at": one.at if one.status == "accepted" else None,
-            "b_at": one.at,
-        }
-        for one in tries
-    ]
-    accepted = [one.delivery_id for one in tries if one.status == "accepted"]
-    # The delivery first: that waits for an erasure under way, and the attempt's text is judged after it.
-    return (_SETTLE, states), (_INSERT_ATTEMPTS, rows), joining(accepted)
+    return _INSERT_ATTEMPTS, rows
 
 
 def narrowing(decisions: Iterable[tuple[bytes, Decision]]) -> Statement:

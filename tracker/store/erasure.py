@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, null, update
+from sqlalchemy import Connection, bindparam, delete, insert, null, text, update
 
 from tracker.address import erased_key, normalize
 from tracker.consent import Consent, DoNotTrack
@@ -14,8 +14,18 @@ from tracker.store.contacts import find
 from tracker.store.database import Database
 from tracker.store.engines import hold_writers
 from tracker.store.ledger import end_of_chain, write_chain
-from tracker.store.schema import attempts, consent_ledger, contacts, deliveries, events
+from tracker.store.schema import Id, attempts, consent_ledger, contacts, deliveries, events
 from tracker.tokens import KeyRing
+
+_ELSEWHERE = tuple(
+    text(statement).bindparams(bindparam("key", type_=Id))
+    for statement in (
+        "UPDATE suppressions SET address = NULL, note = '' WHERE person_key = :key",
+        "DELETE FROM return_paths WHERE sender_key = :key",
+    )
+)
+"""Mail's own tables that outlast a delivery, by name only: the tracker knows nothing of mail, and one chain of
+migrations makes the tables of both. An address that takes no mail stays suppressed, by its keyed hash."""
 
 
 class Erasure:
@@ -72,6 +82,8 @@ def _erase(connection: Connection, address: str, actor: str, now: datetime, ring
     link.add(now, contact_id, {"attribute": "status", "new": "erased", "actor": actor})
     write_chain(connection, link)
     leaving(connection, address)
+    for statement in _ELSEWHERE:
+        connection.execute(statement, {"key": blank["erased_key"]})
     return _erase_deliveries(connection, address)
 
 

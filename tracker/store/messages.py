@@ -113,7 +113,7 @@ def _tries(connection: Connection, message_id: bytes) -> dict[bytes, list[dict[s
     joined = select(attempts).join(deliveries, deliveries.c.id == attempts.c.delivery_id)
     tries: dict[bytes, list[dict[str, Any]]] = {}
     for row in connection.execute(
-        joined.where(deliveries.c.message_id == message_id).order_by(attempts.c.id)
+        joined.where(deliveries.c.message_id == message_id).order_by(attempts.c.at, attempts.c.id)
     ):
         tries.setdefault(bytes(row.delivery_id), []).append(
             {
