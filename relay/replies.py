@@ -143,6 +143,7 @@ MAIL_FIRST = Reply(code=503, detail="5.1", text="Send MAIL first")
 NO_RECIPIENTS = Reply(code=554, detail="5.1", text="No valid recipients")
 TOO_MANY_RECIPIENTS = Reply(code=452, detail="5.3", text="Too many recipients, send the rest separately")
 NO_ROOM = Reply(code=452, detail="3.1", text="No room for this message at the moment, try again later")
+DISK_NEARLY_FULL = Reply(code=452, detail="3.1", text="Not enough disk space, try again later")
 
 
 def bad_parameter(name: str) -> Reply:

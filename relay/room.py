@@ -17,11 +17,12 @@ _AGAIN = 1.0
 
 
 class Room:
-    """`check` is the intake's question: 452 while less than `least` octets are free in `folder`, else None."""
+    """`check` is the intake's question: 452 while less than `least` octets are free in `folder`, else None. With a
+    `least` of 0 there is always room."""
 
     def __init__(self, folder: Path | None, least: int) -> None:
         self._folder = folder
-        self._least = least
+        self.least = least
         self._looked_at = 0.0
         self._looking: asyncio.Task[None] | None = None
         self._full = False
@@ -36,7 +37,7 @@ class Room:
             and time.monotonic() - self._looked_at >= _AGAIN
         ):
             self._looking = asyncio.create_task(self._look())
-        return replies.NO_ROOM if self._full else None
+        return replies.DISK_NEARLY_FULL if self._full else None
 
     async def _look(self) -> None:
         try:
@@ -50,13 +51,13 @@ class Room:
         try:
             found = os.statvfs(self._folder)
         except OSError:
-            return self._least
+            return self.least
         return found.f_bavail * found.f_frsize
 
     def _note(self, free: int) -> None:
         self._looked_at = time.monotonic()
-        was, self._full = self._full, free < self._least
+        was, self._full = self._full, free < self.least
         if self._full and not was:
-            log.disk_nearly_full(free=free, least=self._least)
+            log.disk_nearly_full(free=free, least=self.least)
         elif was and not self._full:
             log.disk_has_room(free=free)

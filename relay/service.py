@@ -44,14 +44,14 @@ class Relay:
         self.generation = Generation(config, domain, self._queue, processes=processes)
         self._retiring: dict[asyncio.Task[None], Generation] = {}
         store = domain.database.file
-        room = Room(store.parent if store else None, config.queue.min_free)
+        self._room = Room(store.parent if store else None, config.queue.min_free)
         self._intake = Intake(
             intake_settings(config),
             self._deliver,
             users=_users(config),
             tls=server_tls(config),
             has_mailbox=lambda address: self.generation.has_mailbox(address),
-            check=room.check,
+            check=self._room.check,
         )
         self.addresses: list[tuple[str, int]] = []
 
@@ -88,6 +88,7 @@ class Relay:
         new = Generation(config, self._domain, self._queue, processes=self._processes, before=old)
         self._domain.reconfigure(config)
         self._queue.settings = config.queue
+        self._room.least = config.queue.min_free
         self._intake.reconfigure(settings, tls, users=_users(config))
         self.generation = new
         new.worker.start()
@@ -135,6 +136,7 @@ def checked(config: Config) -> None:
     upstream_settings(config)
     server_tls(config)
     intake_settings(config)
+    config.dkim.signers()
 
 
 def intake_settings(config: Config) -> Settings:

@@ -70,6 +70,7 @@ class Parent:
         self._all = [_Worker(number=number) for number in range(workers)]
         self._stopping_until: float | None = None
         self._served = False
+        self._terminal = Terminal()
         self._failed = 0
         self._woken, self._wake = os.pipe()
         self._ready_read, self._ready_write = os.pipe()
@@ -96,7 +97,8 @@ class Parent:
 
     def _hear(self, numbers: bytes) -> None:
         self._bury()
-        if _STOP.intersection(numbers):
+        hung_up = signal.SIGHUP in numbers and self._terminal.is_gone
+        if hung_up or _STOP.intersection(numbers):
             self._stop()
         if signal.SIGHUP in numbers and self._stopping_until is None and self._reload():
             self._tell(signal.SIGHUP)
@@ -190,6 +192,23 @@ class Parent:
 
     def _say_ready(self, number: int) -> None:
         os.write(self._ready_write, bytes([number]))
+
+
+class Terminal:
+    """The one the program was started on, if any. SIGHUP is also what it says when its window is closed."""
+
+    def __init__(self) -> None:
+        self._was_there = sys.stdin is not None and sys.stdin.isatty()
+
+    @property
+    def is_gone(self) -> bool:
+        if not self._was_there:
+            return False
+        try:
+            os.tcgetpgrp(sys.stdin.fileno())
+        except (OSError, ValueError):
+            return True
+        return False
 
 
 def claim(host: str, port: int) -> None:

@@ -55,8 +55,8 @@ CHANGES = {
     "upstream": frozenset({ALL}),
     "queue": frozenset({ALL}),
     "rewrite": frozenset({ALL}),
-    "override": frozenset({ALL}),
     "dkim": frozenset({ALL}),
+    "override": frozenset({ALL}),
     "bounces": frozenset({ALL}),
     "suppression": frozenset({ALL}),
 }

@@ -10,13 +10,13 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Protocol
 
 from relay import log as words
 from relay import replies
 from relay.intake.authentication import MAX_LINE, MECHANISMS, Login
+from relay.intake.connection import Connection
 from relay.intake.content import Chunks, Content
-from relay.intake.permission import Peer, Permission
+from relay.intake.permission import Permission
 from relay.intake.reception import Reception
 from relay.intake.services import Services
 from relay.intake.settings import Settings
@@ -42,18 +42,6 @@ class Goodbye(Exception):
     def __init__(self, reply: Reply) -> None:
         super().__init__(str(reply))
         self.reply = reply
-
-
-class Connection(Peer, Protocol):
-    """What a dialogue asks of the connection that carries it."""
-
-    @property
-    def is_open(self) -> bool: ...
-    def deadline(self, seconds: float | None) -> None:
-        """Cut the session off with 421 unless called again in time; None for no deadline."""
-
-    async def start_tls(self) -> None:
-        """Answer 220 and come back under TLS. Raises ClientGone when it fails."""
 
 
 class Dialogue:

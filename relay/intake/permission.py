@@ -7,37 +7,16 @@ which is asked each time, so that a new configuration holds at once for those wh
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
 
 from relay import log as words
 from relay import replies
 from relay.intake.authentication import Login
+from relay.intake.connection import Peer
 from relay.intake.services import Services
-from relay.intake.settings import Address, Settings, is_within
+from relay.intake.settings import Settings, is_within
 from relay.rates import Rate
 from relay.replies import Reply
 from relay.users import User
-
-
-class Peer(Protocol):
-    """What is to be known of a connection here."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def key(self) -> str:
-        """What its client's limits are counted under."""
-
-    @property
-    def alias(self) -> str:
-        """What the log calls its client."""
-
-    @property
-    def address(self) -> Address | None: ...
-    @property
-    def tls_version(self) -> str | None: ...
-    @property
-    def can_start_tls(self) -> bool: ...
 
 
 class Permission:

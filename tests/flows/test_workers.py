@@ -219,3 +219,32 @@ sys.exit(parent.run())
 """
     ended = python(program)
     assert (ended.returncode, ended.stdout.split("\n")[:-1]) == (0, ["asked False", "asked True", "heard"])
+
+
+WINDOW = """
+import os, pty, sys, time
+pid, window = pty.fork()
+if pid == 0:
+    os.execv(sys.executable, [sys.executable, "-c", "from relay.cli import main; main()", *sys.argv[1:]])
+said = b""
+while b'"listening"' not in said:
+    said += os.read(window, 4096)
+os.close(window)
+for _ in range(800):
+    if os.waitpid(pid, os.WNOHANG)[0]:
+        sys.exit(0)
+    time.sleep(0.05)
+os.kill(pid, 9)
+sys.exit("it is still there")
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("--workers", "2")])
+def test_a_program_ends_when_the_window_it_was_started_in_is_closed(
+    options: tuple[str, ...], tmp_path: Path
+) -> None:
+    """SIGHUP reads the configuration again, unless it is the terminal's last word."""
+    where = capturing(tmp_path, f"sqlite:///{tmp_path / 'candor.db'}")
+    ended = python(WINDOW, "relay", *options, "--config", str(where.config_file))
+    assert ended.returncode == 0, ended.stderr
+    assert not takes_mail(where)

@@ -41,7 +41,14 @@ def test_one_kind_of_result_is_the_clients_answer(
 
 @pytest.mark.parametrize(
     ("outcomes", "owed"),
-    [([], 1), ([ACCEPTED], 2), ([ACCEPTED, DEFERRED], 2), ([ACCEPTED, BOUNCED], 2), ([DEFERRED, BOUNCED], 2), ([SKIPPED], 2)],
+    [
+        ([], 1),
+        ([ACCEPTED], 2),
+        ([ACCEPTED, DEFERRED], 2),
+        ([ACCEPTED, BOUNCED], 2),
+        ([DEFERRED, BOUNCED], 2),
+        ([SKIPPED], 2),
+    ],
 )
 def test_mixed_or_missing_results_are_no_answer(outcomes: list[Outcome], owed: int) -> None:
     assert answer(outcomes, owed, OURS) is None

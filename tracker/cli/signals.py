@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import sys
 from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
 from tracker import log
 from tracker.config import Config
 from tracker.errors import CandorError
-from tracker.processes import Ties
+from tracker.processes import Terminal, Ties
 from tracker.reload import renewed
 
 C = TypeVar("C", bound=Config)
@@ -24,7 +22,7 @@ class Signals:
     def __init__(self, ties: Ties | None = None) -> None:
         self._stopped = asyncio.Event()
         self._reload = asyncio.Event()
-        self._on_terminal = sys.stdin is not None and sys.stdin.isatty()
+        self._terminal = Terminal()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopped.set)
@@ -49,7 +47,7 @@ class Signals:
 
     def _hang_up(self) -> None:
         """SIGHUP is also what a terminal says when its window is closed."""
-        if self._on_terminal and _terminal_is_gone():
+        if self._terminal.is_gone:
             self._stopped.set()
         else:
             self._reload.set()
@@ -57,14 +55,6 @@ class Signals:
     def _parent_died(self, lifeline: int) -> None:
         asyncio.get_running_loop().remove_reader(lifeline)
         self._stopped.set()
-
-
-def _terminal_is_gone() -> bool:
-    try:
-        os.tcgetpgrp(sys.stdin.fileno())
-    except (OSError, ValueError):
-        return True
-    return False
 
 
 class Reloading(Generic[C]):
