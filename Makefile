@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
-.PHONY: help venv demo test check bench bench-rewrite soak fuzz clean
+.PHONY: help venv demo test check docs bench bench-rewrite soak fuzz clean
 
 help:            ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -31,6 +31,9 @@ check: venv      ## lint, types, import contracts, example configuration
 	$(BIN)/lint-imports
 	$(BIN)/candor config check --config config.example.toml
 	$(BIN)/python -m pytest tests/relay/test_config.py
+
+docs: venv       ## make the tables of the documentation anew
+	$(BIN)/candor rewrite rules --page docs/rewriting.md
 
 soak: venv       ## kill the relay under load, again and again, at full size
 	CANDOR_CRASH_MESSAGES=20000 CANDOR_CRASH_ROUNDS=20 $(BIN)/python -m pytest tests/flows/test_crash.py

@@ -50,6 +50,32 @@ class _Body(NamedTuple):
     """The indexes of the edits that are no links."""
 
 
+class Looked(NamedTuple):
+    """A leaf part, for people: where it lies and what was found in it."""
+
+    number: str
+    """IMAP's numbering: `1`, `1.2`, …"""
+    content_type: str
+    encoding: str
+    start: int
+    end: int
+    """`data[start:end]` is its content as transferred."""
+    reason: Reason | None
+    """Why all of it stays; None where it was looked into."""
+    links: range
+    """Those of `Plan.links` that were met here first."""
+    kept: range
+    """Those of `Plan.kept` that stand here."""
+
+
+class PixelPlace(NamedTuple):
+    """Where a copy has its pixel."""
+
+    part: str
+    effect: Effect
+    """`PIXEL`, `PIXEL_AT_END` or `PIXEL_AT_START`."""
+
+
 class Rendered(NamedTuple):
     """A copy of a message and what could not be done in it."""
 
@@ -70,6 +96,8 @@ class Plan:
     kept: tuple[Kept, ...] = ()
     has_pixel_place: bool = False
     has_preferences_placeholder: bool = False
+    parts: tuple[Looked, ...] = ()
+    """The leaves in order; none where the message as a whole was not looked into."""
     _ranges: tuple[tuple[int, int], ...] = ()
     _bodies: tuple[_Body, ...] = field(default=(), repr=False)
 
@@ -113,6 +141,18 @@ class Plan:
         urls = {} if link_url is None else {link.number: link_url(link).encode() for link in self.links}
         _refuse_odd([*urls.values(), (pixel_url or "/").encode()])
         return self._assemble(urls, pixel_url, preferences_url)
+
+    def pixel_place(self, link_url: Callable[[Link], str] | None) -> PixelPlace | None:
+        """Where the pixel of a copy with these links stands; None where there is no place for one."""
+        urls = {} if link_url is None else {link.number: link_url(link).encode() for link in self.links}
+        for body in self._bodies:
+            effects = {edit.effect for edit in body.edits} & _PIXELS
+            if effects:
+                effect = Effect.PIXEL if Effect.PIXEL in effects else _pixel_effect(body, urls)
+                return PixelPlace(
+                    next(part.number for part in self.parts if part.start == body.start), effect
+                )
+        return None
 
     def _assemble(
         self, urls: Mapping[int, bytes], pixel_url: str | None, preferences_url: str | None
@@ -226,8 +266,11 @@ def _compile(data: bytes, header: Header, controls: Controls, book: Rulebook) ->
     findings = Findings(book=book, list_unsubscribe=controls.list_unsubscribe_urls)
     bodies: list[_Body] = []
     seen: list[tuple[Part, Reason | None]] = []
+    looked: list[Looked] = []
     for part in parts(data, header):
+        links, kept = len(findings.links), len(findings.kept)
         result = _compile_part(data, part, findings)
+        looked.append(_looked(part, result, findings, links, kept))
         if isinstance(result, Reason):
             findings.kept.append(Kept(what=f"part {part.number}, {part.content_type}", reason=result))
             seen.append((part, result))
@@ -242,9 +285,21 @@ def _compile(data: bytes, header: Header, controls: Controls, book: Rulebook) ->
         kept=tuple(findings.kept),
         has_pixel_place=findings.has_pixel_place,
         has_preferences_placeholder=findings.has_preferences,
+        parts=tuple(looked),
         _ranges=controls.ranges,
         _bodies=tuple(bodies),
     )
+
+
+def _looked(part: Part, result: object, findings: Findings, links: int, kept: int) -> Looked:
+    """What is said of a part; before it there were so many `links` and `kept`."""
+    reason = result if isinstance(result, Reason) else part.reason
+    if reason is None and part.content_type not in ("text/html", "text/plain"):
+        reason = Reason.OTHER_TYPE
+    elif reason is None and part.content_type == "text/plain" and not findings.book.rules.wrap_plain_text:
+        reason = Reason.PLAIN_TEXT if result is None else None
+    where = (part.number, part.content_type, part.encoding, part.body, part.end)
+    return Looked(*where, reason, range(links, len(findings.links)), range(kept, len(findings.kept)))
 
 
 _TELLING = frozenset(

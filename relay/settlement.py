@@ -17,6 +17,7 @@ from relay import log, replies
 from relay.bounces import concerns_mailbox
 from relay.compiled import Compiled, Compiler
 from relay.config import OverrideTable
+from relay.kept import kept
 from relay.outcome import Outcome, Status
 from relay.personalize import Addressed
 from relay.queue import Queue
@@ -370,6 +371,7 @@ def recording(
         message_class=options.message_class,
         size=len(submission.data),
         untouched=message.untouchable,
+        kept=kept(message.plan),
         links=tuple((link.number, _storable(link.url), _storable(link.text)) for link in message.plan.links),
     )
     sent = [

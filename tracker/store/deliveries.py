@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Text, bindparam, case, exists, insert, null, select, text, update
 
@@ -16,7 +16,7 @@ from tracker.store.audience import joining
 from tracker.store.contacts import contact_of, erased_among, knowing
 from tracker.store.database import Database, Statement
 from tracker.store.engines import BeforeErasures
-from tracker.store.messages import latest, story
+from tracker.store.messages import identified, latest, story
 from tracker.store.schema import Id, attempts, contacts, deliveries, links, messages
 from tracker.tokens import KeyRing, person_key
 
@@ -30,6 +30,17 @@ class Mailing:
     """`campaign`, `sender-day` or `sender-month`."""
     name: str
     sender: str
+
+
+class Kept(NamedTuple):
+    """What stayed as it was in a message, and why. Nothing here may name a person: it outlives their erasure."""
+
+    part: str
+    reason: str
+    """Empty in a last one that stands for all the others."""
+    where: str
+    """Where a link leads, in general: its host or scheme; a part's type."""
+    times: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +60,7 @@ class Message:
     untouched: str | None = None
     links: tuple[tuple[int, str, str], ...] = ()
     """(number, destination, visible text)."""
+    kept: tuple[Kept, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -281,6 +293,11 @@ class Deliveries:
         """The latest messages with the number of their deliveries by status."""
         return await self._database.read(lambda connection: latest(connection, limit))
 
+    async def find(self, prefix: str) -> bytes:
+        """The id of the one message whose hex form begins with `prefix`. Raises NotFound, InvalidValue where there
+        are several, StoreUnavailable."""
+        return await self._database.read(lambda connection: identified(connection, prefix))
+
     async def show(self, message_id: bytes) -> dict[str, Any]:
         """One message with deliveries, attempts and links, ready for JSON. Raises NotFound, StoreUnavailable."""
         return await self._database.read(lambda connection: story(connection, message_id), within=10.0)
@@ -299,6 +316,7 @@ def _message_row(message: Message) -> Mapping[str, Any]:
         "class": message.message_class,
         "size": message.size,
         "untouched": message.untouched,
+        "kept": list(map(list, message.kept)) or None,
     }
 
 

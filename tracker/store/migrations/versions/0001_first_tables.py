@@ -172,6 +172,7 @@ def upgrade() -> None:
         sa.Column("class", sa.Text(), nullable=True),
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("untouched", sa.Text(), nullable=True),
+        sa.Column("kept", sa.JSON(none_as_null=True), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_messages")),
     )
     op.create_index(op.f("ix_messages_mailing_id"), "messages", ["mailing_id"], unique=False)
