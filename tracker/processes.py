@@ -172,14 +172,18 @@ class Parent:
     def _fork(self, work: Work, number: int) -> int:
         sys.stdout.flush()
         sys.stderr.flush()
+        # A signal before the child has its own handlers would be taken for the parent's, and be lost.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
         pid = os.fork()
         if pid:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
             return pid
         code = 1
         try:
             signal.set_wakeup_fd(-1)
             for heard in _HEARD:
                 signal.signal(heard, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
             for end in (self._woken, self._wake, self._ready_read, self._lifeline_end):
                 os.close(end)
             code = work(Ties(number=number, lifeline=self._lifeline, ready=lambda: self._say_ready(number)))

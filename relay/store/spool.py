@@ -228,7 +228,7 @@ def submission_of(row: Any, waiting: Sequence[Waiting]) -> Submission:
         recipients=tuple(one.recipient for one in waiting),
         data=bytes(row.data),
         received_at=row.received_at,
-        client=Client(**client),
+        client=Client(**client | {"tags": tuple(client.get("tags", ()))}),  # JSON knows lists only
         **row.envelope,
     )
 

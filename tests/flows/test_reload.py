@@ -177,7 +177,7 @@ async def test_what_an_old_configuration_began_holds_up_no_stop(
             assert (await send(where.smtp_port, newsletter(), TO))[0] == 250
             table = config.upstream.model_copy(update={"url": new.url})
             relay.reload(config.model_copy(update={"upstream": table}))
-            assert relay.generation.settings.name in new.url
+            assert relay.generation.routing.name in new.url
         finally:
             await asyncio.wait_for(relay.stop(), timeout=15)
             await domain.close()

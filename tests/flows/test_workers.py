@@ -248,3 +248,31 @@ def test_a_program_ends_when_the_window_it_was_started_in_is_closed(
     ended = python(WINDOW, "relay", *options, "--config", str(where.config_file))
     assert ended.returncode == 0, ended.stderr
     assert not takes_mail(where)
+
+
+STOPPED_AT_ONCE = """
+import os, signal, sys, time
+from tracker.processes import Parent
+def work(ties):
+    ties.ready()
+    time.sleep(20)
+    return 0
+parent = Parent(work, workers=40, prepare=lambda: 0, reload=lambda: True)
+fork = parent._fork
+def fork_and_stop(life, number):
+    pid = fork(life, number)
+    if life is work:
+        os.kill(pid, signal.SIGTERM)
+    if number == 39:
+        parent._stopping_until = time.monotonic() + 60  # and nobody is told twice
+    return pid
+parent._fork = fork_and_stop
+began = time.monotonic()
+parent.run()
+sys.exit(time.monotonic() - began > 15)
+"""
+
+
+def test_a_worker_told_to_stop_before_it_has_begun_hears_it() -> None:
+    ended = python(STOPPED_AT_ONCE)
+    assert ended.returncode == 0, ended.stderr
