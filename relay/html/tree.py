@@ -106,8 +106,9 @@ _MARKUP = "<>"
 _CONDITION = re.compile(r"\[if\b([^\]]*+)\]>", re.IGNORECASE)
 _CONDITION_END = re.compile(r"<!\[endif\]--!?>\Z", re.IGNORECASE)
 _FOR_OUTLOOK = re.compile(r"(?<!!)(?<!!\()(?:\b[gl]te?\s+)?\bmso\b", re.IGNORECASE)
-_SCRIPT_IN_SCRIPT = re.compile(r"<!--[\s\S]*<script", re.IGNORECASE)
-_TAG = re.compile(r"<!--[\s\S]*?-->|<(/?[a-zA-Z]|[!?/])[^>]*>")
+_SCRIPT = re.compile(r"<script", re.IGNORECASE)
+# What is cut off matches to its end: else each `<!--` of a thousand would be followed to there in vain.
+_TAG = re.compile(r"<!--(?:-?>|[\s\S]*?(?:--!?>|\Z))|<(?:/?[a-zA-Z]|[!?/])[^>]*+(?:>|\Z)")
 _LINE_BREAK = re.compile(r"<br\b", re.IGNORECASE)
 _VOID_NAMES = "area base br col embed hr img input link meta param source track wbr"
 _VOID = frozenset(_VOID_NAMES.split())
@@ -232,9 +233,11 @@ class _Reader:
             self._take_comment(token)
         elif token.kind is Kind.OPEN:
             self._never_closed = True
-        elif token.name == "script" and _SCRIPT_IN_SCRIPT.search(self._text, token.attributes, token.end):
-            # HTML 13.2.5.26: what closes such a script depends on how deep it is escaped
-            self._disagree(token.end)
+        elif token.name == "script":
+            # HTML 13.2.5.26: what closes a script with a script in a comment depends on how deep it is escaped
+            comment = self._text.find("<!--", token.attributes, token.end)
+            if comment >= 0 and _SCRIPT.search(self._text, comment, token.end):
+                self._disagree(token.end)
 
     def _disagree(self, at: int) -> None:
         """From here on programs differ; what one of them shows, another may swallow."""
