@@ -170,7 +170,7 @@ class Plan:
                 continue
             out.append(view_of_data[at : body.start])
             left = body.content.write(body.slots, values, out)
-            unwrapped.update(body.edits[index].number for index in left)
+            unwrapped.update(body.edits[i].number for i in left if body.edits[i].effect is not Effect.PREFERENCES)
             at = body.end
         if at == 0:
             return Rendered(self.data, (), has_pixel=False)
@@ -430,7 +430,7 @@ def _slots(text: Text, edits: Sequence[Edit]) -> tuple[Slot, ...]:
 
 _LINK = Effect.LINK
 _MANNER: Mapping[Effect, tuple[bool, bytes | None, bool]] = {
-    effect: (effect in _PIXELS, b"" if effect is Effect.PIXEL else None, effect in _PIXELS)
+    effect: (effect is not Effect.REMOVE, b"" if effect is Effect.PIXEL else None, effect in _PIXELS)
     for effect in Effect
 }
 """Whether a slot of the effect is optional, its fallback, and whether a line may end before it."""

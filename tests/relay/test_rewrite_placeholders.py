@@ -13,7 +13,7 @@ from support.proof import (
     reasons,
     tracked,
 )
-from support.verifier import PIXEL, verify
+from support.verifier import PIXEL, PIXEL_URL, verify
 
 from relay.reasons import Reason
 from relay.rewrite import compile_message
@@ -45,6 +45,19 @@ def test_the_base_lacks_what_was_meant_for_us(html: str, expected: str, encoding
     data = message(around.replace("{}", html), encoding=encoding)
     wanted = around.replace("{}", expected)
     assert decoded(base(compile_message(data)), encoding) == wanted
+    prove(data)
+
+
+@pytest.mark.parametrize("subtype", ["html", "plain"])
+def test_a_placeholder_stays_where_its_line_would_grow_too_long(subtype: str) -> None:
+    long = "x" * 970 + "{{tracking_preferences_url}}"
+    data = message(f"{{{{tracking_preferences_url}}}}\r\n{long}\r\n", subtype=subtype)
+    plan = compile_message(data)
+    for copy in (base(plan), tracked(plan)):
+        assert f"\r\n{PREFERENCES}\r\n{long}\r\n".encode() in copy
+        assert max(map(len, copy.split(b"\r\n"))) <= 998
+    rendered = plan.rendered(link_url=None, pixel_url=PIXEL_URL, preferences_url=PREFERENCES)
+    assert (rendered.has_pixel, rendered.unwrapped) == (subtype == "html", ())
     prove(data)
 
 
