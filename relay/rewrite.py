@@ -170,7 +170,9 @@ class Plan:
                 continue
             out.append(view_of_data[at : body.start])
             left = body.content.write(body.slots, values, out)
-            unwrapped.update(body.edits[i].number for i in left if body.edits[i].effect is not Effect.PREFERENCES)
+            unwrapped.update(
+                body.edits[i].number for i in left if body.edits[i].effect is not Effect.PREFERENCES
+            )
             at = body.end
         if at == 0:
             return Rendered(self.data, (), has_pixel=False)
