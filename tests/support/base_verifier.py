@@ -53,7 +53,13 @@ def verify_base(data: bytes, base: bytes, preferences: str) -> list[str]:
             problems += _compare(old, new, data, base, preferences)
     if data[at_data:] != base[at_base:]:
         problems.append("bytes behind the last content differ")
+    if _longest(base) > max(998, _longest(data)):
+        problems.append(f"a line has {_longest(base)} octets")
     return problems
+
+
+def _longest(octets: bytes) -> int:
+    return max(map(len, re.split(rb"\r?\n", octets)))
 
 
 def _without_own(head: bytes) -> bytes:
