@@ -13,6 +13,7 @@ from relay.config import Config, doubts
 from relay.delivery import Delivery
 from relay.intake import Intake, Settings
 from relay.queue import Queue
+from relay.store.holdings import Holdings
 from relay.upstream import UpstreamSettings, open_upstream
 from relay.users import User, Users
 from relay.worker import Worker
@@ -29,6 +30,7 @@ class Relay:
 
     def __init__(self, config: Config, domain: Domain) -> None:
         self._config = config
+        domain.holders.append(Holdings())
         settings = upstream_settings(config)
         self._upstream_name = settings.name
         self._upstream = open_upstream(settings)

@@ -14,8 +14,12 @@ from tracker.store.database import Database
 from tracker.store.deliveries import Deliveries
 from tracker.store.erasure import Erasure
 from tracker.store.events import Events
+from tracker.store.holders import Holder
 from tracker.store.proof import Proof
+from tracker.store.purge import Purge
 from tracker.store.register import Register
+from tracker.store.requests import Requests
+from tracker.store.rights import Rights
 from tracker.tokens import KeyRing
 
 
@@ -32,7 +36,13 @@ class Domain:
         self.proof = Proof(database, ring)
         self.deliveries = Deliveries(database, ring)
         self.events = Events(database)
-        self.erasure = Erasure(database, ring)
+        self.holders: list[Holder] = []
+        """Others who keep something of people in this store; they join when they start."""
+        min_group = config.anonymity.min_group
+        self.erasure = Erasure(database, ring, self.holders, min_group=min_group)
+        self.rights = Rights(database, ring, self.holders, min_group=min_group)
+        self.requests = Requests(database, ring)
+        self.purge = Purge(database, ring, config.retention, self.holders, min_group=min_group)
 
     @classmethod
     async def open(cls, config: Config) -> Domain:

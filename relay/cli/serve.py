@@ -15,6 +15,7 @@ from tracker.cli.common import CommandError, config_option, run
 from tracker.cli.serve import Faces, until_stopped
 from tracker.domain import Domain
 from tracker.errors import CandorError
+from tracker.jobs import nightly
 
 
 @click.command()
@@ -49,13 +50,15 @@ def _run(config_file: Path | None, program: Any) -> None:
 
 async def _up(config: Config) -> None:
     domain = await Domain.open(config)
-    faces, service = Faces(domain), None
+    faces, jobs, service = Faces(domain), nightly(domain), None
     try:
         service = Relay(config, domain)
         await faces.start()
         await service.start()
+        jobs.start()
         await until_stopped()
     finally:
+        await jobs.stop()
         if service is not None:
             await service.stop()
         await faces.stop()
@@ -64,12 +67,14 @@ async def _up(config: Config) -> None:
 
 async def _relay(config: Config) -> None:
     domain = await Domain.open(config)
-    service = None
+    jobs, service = nightly(domain), None
     try:
         service = Relay(config, domain)
         await service.start()
+        jobs.start()
         await until_stopped()
     finally:
+        await jobs.stop()
         if service is not None:
             await service.stop()
         await domain.close()

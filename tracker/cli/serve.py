@@ -10,10 +10,11 @@ import click
 
 from tracker import log
 from tracker.admin.app import AdminFace
-from tracker.cli.common import CommandError, config_option, run
+from tracker.cli.common import CommandError, config_option, holders_beside, run
 from tracker.config import RELAY_TABLES, Config, load
 from tracker.domain import Domain
 from tracker.errors import CandorError
+from tracker.jobs import nightly
 from tracker.web.app import PublicFace
 
 
@@ -33,11 +34,14 @@ def tracker(config_file: Path | None) -> None:
 
 async def _serve(config: Config) -> None:
     domain = await Domain.open(config)
-    faces = Faces(domain)
+    domain.holders.extend(holders_beside())
+    faces, jobs = Faces(domain), nightly(domain)
     try:
         await faces.start()
+        jobs.start()
         await until_stopped()
     finally:
+        await jobs.stop()
         await faces.stop()
         await domain.close()
 
