@@ -44,8 +44,8 @@ class Job:
         return today if today > now else today + timedelta(days=1)
 
 
-def nightly(domain: Domain) -> Jobs:
-    """The jobs of every program."""
+def nightly(domain: Domain, *, first_look: float = _FIRST_LOOK) -> Jobs:
+    """The jobs of every program; the first look at them is about so many seconds after the start."""
 
     async def purge(now: datetime) -> str:
         return str(await domain.purge.run(now.date()))
@@ -54,10 +54,8 @@ def nightly(domain: Domain) -> Jobs:
         head = await domain.proof.head(now)
         return "the ledger is empty" if head is None else f"row {head.seq}"
 
-    return Jobs(
-        domain.database,
-        (Job(name="purge", at=time(2, 30), work=purge), Job(name="sign-head", at=time(0, 5), work=sign)),
-    )
+    jobs = (Job(name="purge", at=time(2, 30), work=purge), Job(name="sign-head", at=time(0, 5), work=sign))
+    return Jobs(domain.database, jobs, first_look=first_look)
 
 
 class Jobs:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, bindparam, delete, func, select, text
+from sqlalchemy import Connection, bindparam, delete, distinct, func, select, text
 from sqlalchemy.sql.elements import ColumnElement
 
 from tracker.consent import Mode
@@ -40,6 +40,8 @@ _ADD_DELIVERIES = text(
     " VALUES (:subject_id, :status, :mode, :reason, :n)"
     " ON CONFLICT (subject_id, status, mode, reason) DO UPDATE SET n = carried_deliveries.n + excluded.n"
 ).bindparams(bindparam("subject_id", type_=Id))
+_PERSON = func.coalesce(deliveries.c.person_key, deliveries.c.id)
+_BY_NAME = deliveries.c.mode == Mode.IDENTIFIED.value
 _OF_MESSAGE = (
     messages.c.id,
     messages.c.mailing_id,
@@ -76,6 +78,11 @@ class Places:
         self._ring = ring
         self._least = min_group
         self._found: dict[tuple[bytes, bool], Place] = {}
+        self._large: dict[tuple[bytes, bool], bool] = {}
+        """Mailings that were asked about."""
+        self._sizes: dict[tuple[bytes, bool], int] = {}
+        """Of messages that `prepare` asked about: persons, or those measured by name."""
+        self._messages: dict[bytes, Any] = {}
 
     def of_hits(self, message_id: bytes) -> Place:
         return self._of(message_id, True)
@@ -89,30 +96,60 @@ class Places:
             self._found[key] = self._find(message_id, by_name)
         return self._found[key]
 
+    def prepare(self, ids: Sequence[bytes]) -> None:
+        """Asks once for many messages that have few deliveries each, instead of for each when it comes up."""
+        rows = self._connection.execute(select(*_OF_MESSAGE).where(messages.c.id.in_(ids)))
+        self._messages = {bytes(row.id): row for row in rows}
+        person = func.count(distinct(_PERSON)).label("n")
+        counted = select(deliveries.c.message_id, person).where(deliveries.c.message_id.in_(ids))
+        for by_name, query in ((False, counted), (True, counted.where(_BY_NAME))):
+            self._sizes.update({(one, by_name): 0 for one in ids})
+            sizes = self._connection.execute(query.group_by(deliveries.c.message_id))
+            self._sizes.update({(bytes(row.message_id), by_name): row.n for row in sizes})
+        gone = select(carried_deliveries.c.subject_id).where(carried_deliveries.c.subject_id.in_(ids))
+        begun = {bytes(row.subject_id) for row in self._connection.execute(gone)}
+        self._sizes = {key: n for key, n in self._sizes.items() if key[0] not in begun}
+
     def _find(self, message_id: bytes, by_name: bool) -> Place:
-        if self._reaches(message_id, deliveries.c.message_id == message_id, by_name):
+        if self._is_large(message_id, by_name):
             return Place(subject=message_id)
-        message = self._connection.execute(
-            select(*_OF_MESSAGE).where(messages.c.id == message_id)
-        ).one_or_none()
+        message = self._message(message_id)
         if message is None:  # nobody knows whose it was: not even the month may be told
             return Place(subject=bytes(16), month="")
         mailing = bytes(message.mailing_id)
-        theirs = select(messages.c.id).where(messages.c.mailing_id == mailing)
-        if self._reaches(mailing, deliveries.c.message_id.in_(theirs), by_name):
+        if (mailing, by_name) not in self._large:
+            theirs = select(messages.c.id).where(messages.c.mailing_id == mailing)
+            self._large[mailing, by_name] = self._reaches(
+                mailing, deliveries.c.message_id.in_(theirs), by_name
+            )
+        if self._large[mailing, by_name]:
             return Place(subject=mailing)
         month = month_of(message.sender, message.received_at, self._ring)
         return Place(subject=month.id, month=f"{message.received_at:%Y-%m}", mailing=month)
 
+    def _message(self, message_id: bytes) -> Any:
+        if message_id not in self._messages:
+            query = select(*_OF_MESSAGE).where(messages.c.id == message_id)
+            self._messages[message_id] = self._connection.execute(query).one_or_none()
+        return self._messages[message_id]
+
+    def _is_large(self, message_id: bytes, by_name: bool) -> bool:
+        size = self._sizes.get((message_id, by_name))
+        if size is not None:
+            return size >= self._least
+        return self._reaches(message_id, deliveries.c.message_id == message_id, by_name)
+
     def _reaches(self, subject: bytes, theirs: ColumnElement[bool], by_name: bool) -> bool:
         """Whether so many are, or were before the purge took some of them, among these deliveries."""
-        person = func.coalesce(deliveries.c.person_key, deliveries.c.id)
-        living = select(person).distinct().where(theirs)
+        living = select(_PERSON).distinct().where(theirs)
+        if by_name:
+            living = living.where(_BY_NAME)
+        number = len(self._connection.execute(living.limit(self._least)).all())
+        if number >= self._least:
+            return True
         gone = select(func.sum(carried_deliveries.c.n)).where(carried_deliveries.c.subject_id == subject)
         if by_name:
-            living = living.where(deliveries.c.mode == Mode.IDENTIFIED.value)
             gone = gone.where(carried_deliveries.c.mode == Mode.IDENTIFIED.value)
-        number = len(self._connection.execute(living.limit(self._least)).all())
         return number + int(self._connection.execute(gone).scalar_one() or 0) >= self._least
 
 

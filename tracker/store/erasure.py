@@ -28,7 +28,7 @@ from tracker.store.requests import settling_erased
 from tracker.store.schema import attempts, consent_ledger, contacts, deliveries, events, links, messages
 from tracker.tokens import KeyRing
 
-_AT_ONCE = 100
+_AT_ONCE = 50
 """Deliveries in one transaction: mail does not wait for longer."""
 _WITHIN = 60.0
 

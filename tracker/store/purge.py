@@ -146,6 +146,8 @@ class Purge:
         rows = connection.execute(some.order_by(deliveries.c.id).limit(_AT_ONCE).with_for_update()).all()
         held = [bytes(row.id) for row in rows]
         places = Places(connection, self._ring, self._min_group)
+        if len(ids) > 1:
+            places.prepare(ids)
         own = {id_ for id_ in ids if places.of_deliveries(id_).subject == id_}
         removed = carry_events(connection, events.c.delivery_id.in_(held), held, places)
         carry_deliveries(connection, rows, places)
