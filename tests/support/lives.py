@@ -17,7 +17,9 @@ PEOPLE = tuple(f"p{number}@people.example" for number in range(6))
 """One more than the smallest group."""
 
 
-async def newsletter(domain: Domain, at: datetime, people: Iterable[str] = PEOPLE, **mail: Any) -> Mapping[str, Copy]:
+async def newsletter(
+    domain: Domain, at: datetime, people: Iterable[str] = PEOPLE, **mail: Any
+) -> Mapping[str, Copy]:
     """A message by name to all of them."""
     return await send(domain, Mail(to=dict.fromkeys(people, IDENTIFIED), received_at=at, **mail))
 

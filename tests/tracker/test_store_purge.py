@@ -147,7 +147,9 @@ async def test_too_few_in_a_mailing_leave_only_a_total_of_the_sender_s_month(dom
 async def test_many_recipients_of_whom_few_were_measured_keep_their_heading_and_hide_the_few(
     domain: Domain,
 ) -> None:
-    to = {f"d{number}@people.example": UNTRACKED for number in range(150)} | {"only@people.example": IDENTIFIED}
+    to = {f"d{number}@people.example": UNTRACKED for number in range(150)} | {
+        "only@people.example": IDENTIFIED
+    }
     copies = await send(domain, Mail(to=to, received_at=EXPIRED))
     await hit(domain, copies["only@people.example"], EXPIRED)
     before = await numbers(domain, copies)
@@ -197,7 +199,9 @@ async def test_purges_and_erasures_at_once_lose_and_double_nothing(store_url: st
     people = [f"q{number}@people.example" for number in range(30)]
     async with opened(config) as left, opened(config) as right:
         copies = await newsletter(left, EXPIRED, people)
-        await asyncio.gather(*(hit(left, copy, EXPIRED, link=1) for copy in copies.values() for _ in range(8)))
+        await asyncio.gather(
+            *(hit(left, copy, EXPIRED, link=1) for copy in copies.values() for _ in range(8))
+        )
         readers = people[20:]
         await asyncio.gather(
             left.purge.run(TODAY),

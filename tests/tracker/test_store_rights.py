@@ -45,8 +45,18 @@ async def anonymize(domain: Domain, address: str = JOE) -> tuple[int, int]:
 
 
 async def test_an_export_holds_everything(domain: Domain) -> None:
-    await say(domain, JOE, "granted", group="sales", country="FR", attributes={"size": "44"}, evidence={"form": "f1"})
-    copies = await send(domain, Mail(to={JOE: IDENTIFIED, "ann@people.example": IDENTIFIED}, groups={JOE: "sales"}))
+    await say(
+        domain,
+        JOE,
+        "granted",
+        group="sales",
+        country="FR",
+        attributes={"size": "44"},
+        evidence={"form": "f1"},
+    )
+    copies = await send(
+        domain, Mail(to={JOE: IDENTIFIED, "ann@people.example": IDENTIFIED}, groups={JOE: "sales"})
+    )
     await hit(domain, copies[JOE], NOW)
     await hit(domain, copies[JOE], NOW, link=2)
     await hit(domain, copies["ann@people.example"], NOW, link=1)
@@ -106,7 +116,9 @@ async def test_of_whom_nothing_is_kept_nothing_is_exported(domain: Domain) -> No
         await domain.rights.export("nobody", NOW)
 
 
-async def test_who_comes_back_with_fresh_evidence_has_a_new_life_and_nothing_of_the_old(domain: Domain) -> None:
+async def test_who_comes_back_with_fresh_evidence_has_a_new_life_and_nothing_of_the_old(
+    domain: Domain,
+) -> None:
     await say(domain, JOE, "granted", group="sales", evidence={"form": "old"})
     await hit(domain, await to_joe(domain), NOW)
     await erase(domain, JOE)
@@ -143,7 +155,10 @@ async def test_erasure_changes_no_number_of_a_message_to_many(domain: Domain) ->
 async def test_what_was_written_for_one_person_goes_with_them(domain: Domain) -> None:
     mine = await to_joe(domain, subject="Dear Joe", urls=("https://shop.example/?customer=joe",))
     both = await send(
-        domain, Mail(to={JOE: IDENTIFIED, "ann@people.example": IDENTIFIED}, subject="Dear all", urls=("https://all",))
+        domain,
+        Mail(
+            to={JOE: IDENTIFIED, "ann@people.example": IDENTIFIED}, subject="Dear all", urls=("https://all",)
+        ),
     )
     await hit(domain, mine, NOW, link=1)
     await erase(domain, JOE)
@@ -152,7 +167,11 @@ async def test_what_was_written_for_one_person_goes_with_them(domain: Domain) ->
     assert "Dear all" in left
     assert "https://all" in left
     shown = await domain.deliveries.show(mine.message)
-    assert (shown["subject"], shown["from"], shown["deliveries"][0]["recipient"]) == ("", "news@shop.example", None)
+    assert (shown["subject"], shown["from"], shown["deliveries"][0]["recipient"]) == (
+        "",
+        "news@shop.example",
+        None,
+    )
     await erase(domain, "ann@people.example")
     assert "Dear all" not in str(await dump(domain))
     assert (await domain.deliveries.show(both[JOE].message))["deliveries"][0]["status"] == "accepted"
@@ -167,7 +186,11 @@ async def test_a_single_person_s_hits_are_carried_where_they_point_to_nobody(dom
 
 async def test_who_has_more_mail_than_one_transaction_takes_is_erased_whole(domain: Domain) -> None:
     await say(domain, JOE, "granted")
-    copies = [await to_joe(domain, decision, campaign=f"c{n % 3}") for n in range(60) for decision in (IDENTIFIED, ANONYMOUS)]
+    copies = [
+        await to_joe(domain, decision, campaign=f"c{n % 3}")
+        for n in range(60)
+        for decision in (IDENTIFIED, ANONYMOUS)
+    ]
     await asyncio.gather(*(hit(domain, copy, NOW) for copy in copies[::2]))
     assert await domain.erasure.erase(JOE, actor="test", now=NOW) == 60
     left = await dump(domain)
