@@ -4,10 +4,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
-.PHONY: help venv demo test check bench soak clean
+.PHONY: help venv demo test check docs bench bench-rewrite soak fuzz clean
 
 help:            ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
 
 venv: $(STAMP)   ## .venv with the project and its development tools
 
@@ -32,11 +32,19 @@ check: venv      ## lint, types, import contracts, example configuration
 	$(BIN)/candor config check --config config.example.toml
 	$(BIN)/python -m pytest tests/relay/test_config.py
 
+docs: venv       ## make the tables of the documentation anew
+	$(BIN)/candor rewrite rules --page docs/rewriting.md
+
 soak: venv       ## kill the relay under load, again and again, at full size
 	CANDOR_CRASH_MESSAGES=20000 CANDOR_CRASH_ROUNDS=20 $(BIN)/python -m pytest tests/flows/test_crash.py
 
-bench: venv      ## measure what a message costs, as ratios within one run
-	$(BIN)/python tests/bench/rewriting.py
+fuzz: venv       ## invent hostile mail for FUZZ_SECONDS (an hour) and put it to the proof; FUZZ_SEED repeats a run
+	PYTHONPATH=tests $(BIN)/python -m fuzz.run
+
+bench-rewrite: venv  ## measure what rewriting costs beside other ways to rewrite HTML mail
+	PYTHONPATH=tests $(BIN)/python tests/bench/rewriting.py
+
+bench: bench-rewrite ## measure what a message costs, as ratios within one run
 	$(BIN)/python tests/bench/signing.py
 	$(BIN)/python tests/bench/relaying.py
 	$(BIN)/python tests/bench/hits.py

@@ -6,7 +6,7 @@ The client's first try and the queue's later ones are this same code.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from relay import log
@@ -58,14 +58,16 @@ class Attempt:
         *,
         unanimous: bool,
         budget: Budget,
+        settled: Mapping[bytes, Outcome] | None = None,
     ) -> None:
+        """`settled`: outcomes of those who need no try."""
         self._upstream = upstream
         self._submission = submission
         self._copies = copies
         self._unanimous = unanimous
         self._budget = budget
         self._task: asyncio.Task[None] | None = None
-        self.outcomes: dict[bytes, Outcome] = {}
+        self.outcomes: dict[bytes, Outcome] = dict(settled or {})
         """By delivery id."""
         self.plain: set[bytes] = set()
         """Delivery ids of tracked copies that could not be made, so that the plain one went."""
@@ -104,10 +106,7 @@ class Attempt:
     async def _send(self, copy: Copy) -> None:
         """The copy is made when there is room for it, and gone when the room is given back."""
         async with self._budget.held(len(self._submission.data)):
-            if copy.is_slow:
-                content = await asyncio.to_thread(self._content, copy)
-            else:
-                content = self._content(copy)
+            content = await self._content_beside(copy) if copy.is_slow else self._content(copy)
             outcomes = await self._upstream.send(self._transaction(copy, content))
         for one, outcome in zip(copy.addressed, outcomes, strict=True):
             self.outcomes[one.delivery_id] = outcome
@@ -115,7 +114,7 @@ class Attempt:
     def _transaction(self, copy: Copy, content: tuple[bytes, ...]) -> Transaction:
         submission = self._submission
         return Transaction(
-            sender=submission.sender,
+            sender=submission.sender if copy.return_path is None else copy.return_path,
             recipients=tuple(one.recipient for one in copy.addressed),
             content=content,
             smtputf8=submission.smtputf8,
@@ -123,7 +122,19 @@ class Attempt:
             envid=submission.envid,
             ret=submission.ret,
             unanimous=self._unanimous,
+            client_sender=submission.sender,
+            user=submission.client.user,
         )
+
+    async def _content_beside(self, copy: Copy) -> tuple[bytes, ...]:
+        """The same in a thread. A thread cannot be broken off: until it is done its copy lies in memory, so whoever
+        ends the attempt waits that long and the room is given back afterwards."""
+        making = asyncio.ensure_future(asyncio.to_thread(self._content, copy))
+        try:
+            return await asyncio.shield(making)
+        except asyncio.CancelledError:
+            await asyncio.gather(making, return_exceptions=True)
+            raise
 
     def _content(self, copy: Copy) -> tuple[bytes, ...]:
         """The copy's bytes; whatever keeps a tracked copy from being made must not keep the mail."""

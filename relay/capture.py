@@ -24,7 +24,7 @@ import structlog
 from relay import log, replies
 from relay.outcome import Outcome, Status
 from relay.replies import Reply
-from relay.upstream.transaction import Transaction
+from relay.upstream.transaction import Offered, ServerState, Transaction
 
 LOG: Final[log.Log] = structlog.get_logger("relay.capture")
 UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -39,8 +39,16 @@ class Capture:
     """An upstream that accepts everything. `path` and its parents are made when first needed, for our eyes
     only: captured mail is somebody's mail."""
 
-    def __init__(self, path: str | Path, *, clock: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        clock: Callable[[], datetime] = _utc_now,
+        name: str = "default",
+        priority: int = 0,
+    ) -> None:
         self._path = Path(path)
+        self._name, self._priority = name, priority
         self._clock = clock
         self._names = _Names()
         self._writing: set[asyncio.Future[Reply]] = set()
@@ -58,6 +66,27 @@ class Capture:
             at=self._clock(),
         )
         return (outcome,) * len(transaction.recipients)
+
+    async def offer(self, transaction: Transaction) -> Offered:
+        """A full disk is no reason to send to anybody what was to be captured: its answer is the last."""
+        return Offered(outcomes=await self.send(transaction))
+
+    async def probed(self) -> bool:
+        return False
+
+    @property
+    def trouble(self) -> Reply:
+        return replies.NOT_KEPT
+
+    def state(self) -> ServerState:
+        return ServerState(name=self._name, host=f"capture:{self._path}", priority=self._priority)
+
+    def pause(self) -> float:
+        return 0.0
+
+    async def retire(self) -> None:
+        if self._writing:
+            await asyncio.wait(self._writing)
 
     async def close(self, *, grace: float) -> None:
         if self._writing:

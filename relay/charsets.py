@@ -51,6 +51,7 @@ _NOT_OCTETWISE = (b"\x00", b"\x0e", b"\x0f", b"\x1b")
 # A run from an escape or shift that leaves ASCII to the one that comes back; JIS-Roman differs from ASCII
 # only in characters that markup does not use.
 _RUN = re.compile(r"\x1b\$\)C|\x1b(?!\([BJ])[\s\S]*?(?:\x1b\([BJ]|\Z)|\x0e[\s\S]*?(?:\x0f|\Z)")
+_ASCII = re.compile("[\x01-\x7f]")
 _DESIGNATION = "\x1b$)C"
 """Of ISO-2022-KR: says what the shifts mean, and shifts nothing itself (RFC 1557)."""
 
@@ -70,16 +71,12 @@ class Text:
     def read(self, start: int, end: int) -> str:
         """The characters of a range, for people and for comparison."""
         piece = self.shown[start:end]
-        if self.wide:
+        if self.wide or (piece.isascii() and self.charset not in _ESCAPED):
             return piece
         if self.charset in _ESCAPED:
             designation = b"\x1b$)C" if self.charset == "iso2022_kr" else b""
             return (designation + piece.encode("ascii")).decode(self.charset, "replace")
-        return piece if piece.isascii() else piece.encode("latin-1").decode(self.charset, "replace")
-
-    def encode(self, text: str) -> bytes:
-        """ASCII text in this charset."""
-        return text.encode(self.charset) if self.wide else text.encode("ascii")
+        return piece.encode("latin-1").decode(self.charset, "replace")
 
     def offsets(self, positions: Iterable[int]) -> list[int]:
         """Octet offsets of ascending positions in `scan`."""
@@ -117,7 +114,10 @@ def view(octets: bytes, label: str) -> Text | Reason:
         if name != "" or not octets.isascii():
             return Reason.UNSUPPORTED_CHARSET
         name = "ascii"
-    if any(sign in octets for sign in _NOT_OCTETWISE) or octets.startswith((b"\xff\xfe", b"\xfe\xff")):
+    for sign in _NOT_OCTETWISE:
+        if sign in octets:
+            return Reason.CHARSET_MISMATCH
+    if octets.startswith((b"\xff\xfe", b"\xfe\xff")):
         return Reason.CHARSET_MISMATCH
     text = octets.decode("latin-1")
     return Text(scan=text, shown=text, charset=name)
@@ -174,7 +174,8 @@ def _wide(octets: bytes, name: str) -> Text | Reason:
         same = text.encode(codec) == octets[origin:]
     except UnicodeError:
         return Reason.CHARSET_MISMATCH
-    if not same or "\x00" in text:
+    # without one ASCII character it holds no markup: the label or the byte order is another one
+    if not same or "\x00" in text or _ASCII.search(text) is None:
         return Reason.CHARSET_MISMATCH
     return Text(scan=text, shown=text, charset=codec, wide=True, origin=origin)
 

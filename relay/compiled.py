@@ -91,7 +91,11 @@ class Compiler:
             plan = Plan(data=submission.data, untouched=Reason.INTERNAL_ERROR, _ranges=controls.ranges)
             mailing = self._nobodys_mailing(submission)
             signatures = UNSIGNED
-        user = submission.client.user
+        user, tags = submission.client.user, submission.client.tags
+        if tags:
+            options = controls.options
+            mine = tuple(dict.fromkeys((*tags, *options.tags)))
+            controls = replace(controls, options=replace(options, tags=mine))
         return Compiled(
             submission=submission,
             controls=controls,
@@ -105,7 +109,7 @@ class Compiler:
     def _mailing(self, submission: Submission, controls: Controls) -> Mailing:
         """The campaign, else author and day. The author is the `From:` address and not the envelope's sender,
         which list software makes unique to each recipient: a mailing of one would be a person."""
-        author = author_of(submission, controls)
+        author = author_of(controls, submission.sender)
         if controls.options.campaign:
             name, kind = controls.options.campaign, "campaign"
         else:
@@ -120,9 +124,9 @@ class Compiler:
         )
 
 
-def author_of(submission: Submission, controls: Controls) -> str:
+def author_of(controls: Controls, sender: str) -> str:
     """The address in `From:`, in normal form where it has one; the envelope's sender where there is none."""
-    address = parseaddr(controls.from_header)[1] or submission.sender
+    address = parseaddr(controls.from_header)[1] or sender
     try:
         return normalize(address)
     except InvalidAddress:

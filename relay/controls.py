@@ -210,8 +210,9 @@ def for_people(raw: bytes) -> str:
         text = raw.decode("latin-1")
     if "=?" in text:
         text = _decode_words(text)
-    text = _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
-    return " ".join(_CONTROL.sub(" ", text).split())[:MAX_SHOWN]
+    if not text.isprintable():  # controls and surrogates are not
+        text = _CONTROL.sub(" ", _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text))
+    return " ".join(text.split())[:MAX_SHOWN]
 
 
 def _decode_words(text: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -17,14 +17,19 @@ from relay import log, replies
 from relay.attempt import Attempt, Budget
 from relay.compiled import Compiled, Compiler, normal_form
 from relay.config import Config
-from relay.outcome import Outcome, answer
+from relay.outcome import Outcome, Status, answer
 from relay.personalize import Addressed, Tracking, copies, received_line
 from relay.queue import Queue
+from relay.ready import Ready, Work
 from relay.replies import Reply
 from relay.rewrite import Rules
 from relay.settlement import Settlement
+from relay.store.recipients import NOBODY, Known, Recipients
+from relay.store.spool import Waiting
+from relay.store.suppression import Suppressing
 from relay.submission import MESSAGE_ID_OCTETS, Recipient, Submission
 from relay.upstream import Upstream
+from relay.verp import ReturnPaths
 from tracker.consent import Contact, Decision, Question, decide, untracked
 from tracker.domain import Domain
 from tracker.errors import StoreError
@@ -52,45 +57,104 @@ class Delivery:
         ceilings = {user.name: user.track for user in config.relay.user}
         self.compiler = Compiler(rules, domain.ring, ceilings, config.dkim.signers())
         hostname = config.relay.name
-        self.settlement = Settlement(
-            domain, queue, self.compiler, config.override, hostname=hostname, clock=clock
+        self.suppressing = Suppressing(
+            ring=domain.ring,
+            after=config.suppression.after if config.suppression.hard_bounces else None,
+            complaints=config.suppression.complaints,
         )
+        self.settlement = Settlement(
+            domain,
+            queue,
+            self.compiler,
+            config.override,
+            hostname=hostname,
+            clock=clock,
+            suppressing=self.suppressing,
+        )
+        domain_name = config.bounces.domain
+        self.return_paths = ReturnPaths(domain=domain_name, ring=domain.ring) if domain_name else None
+        self._recipients = Recipients(domain)
         self._hostname = hostname
         self._clock = clock
         self._budget = Budget()
         self._background: set[asyncio.Task[None]] = set()
+        self.ready = Ready(4 * config.queue.at_once)
+        """What goes on from memory; the worker takes it."""
         self.wake: Callable[[], None] = lambda: None
-        """Called when the queue may hold something due; the worker sets it."""
+        """Called when there may be something to do; the worker sets it."""
+        self.heard: Callable[[Collection[Outcome]], None] = lambda outcomes: None
+        """Called with what each try led to; the worker sets it."""
 
     async def deliver(self, submission: Submission) -> Reply:
         """The flow; the reply is decided last."""
         message = await self.compiler.compiled(submission)
         if refusal := self._refusal(message):
             return refusal
-        contacts = await self.ask(submission.recipients)
-        addressed = self._decide(message, contacts)
-        recorded = contacts is not None and await self.settlement.record(message, addressed)
+        known = await self.ask(submission)
+        addressed = self._decide(message, known)
+        paths = self.paths(submission, known)
+        patience = self.config.relay.wait_for_upstream
+        if patience == 0:
+            return await self._queue(message, addressed, known, paths)
+        recorded = known is not None and await self.settlement.record(message, addressed, paths is not None)
         if not recorded:
             log.store_away(message.id)
             addressed = [replace(one, decision=untracked("store-unavailable")) for one in addressed]
-        patience = self.config.relay.wait_for_upstream
-        if patience == 0:
-            return await self._queue(message, addressed, recorded=recorded)
-        attempt = self.attempt(message, addressed, recorded=recorded)
+        skipped = self.skipped(addressed, known) if recorded else {}
+        attempt = self.attempt(message, addressed, skipped, recorded=recorded, paths=paths)
         finished = await attempt.wait(patience if recorded else None)
         if not recorded:
             return self._answer(message, addressed, attempt.outcomes) or replies.put_off(message.id)
         return await self._conclude(message, addressed, attempt, finished=finished)
 
-    async def ask(self, recipients: Sequence[Recipient]) -> dict[str, Contact] | None:
-        """Everybody's contact in one question; None when the store does not answer in time."""
-        addresses = {normal for one in recipients if (normal := normal_form(one)) is not None}
+    async def ask(self, submission: Submission) -> dict[str, Known] | None:
+        """All of whom anything is known, in one question, by address in normal form; None when the store does not
+        answer in time."""
+        people = submission.recipients
+        if self._takes_reports_for(submission):
+            people = (*people, Recipient(address=submission.sender))
+        addresses = {normal for one in people if (normal := normal_form(one)) is not None}
         try:
-            return await self.domain.contacts.ask(addresses)
+            return await self._recipients.ask(addresses)
         except StoreError:
             return None
 
-    def attempt(self, message: Compiled, addressed: Sequence[Addressed], *, recorded: bool) -> Attempt:
+    def paths(self, submission: Submission, known: Mapping[str, Known] | None) -> ReturnPaths | None:
+        """Where reports on this message's deliveries come back to, when that is us. An erased sender is not to be
+        kept, so reports go to them directly."""
+        if known is None or not self._takes_reports_for(submission):
+            return None
+        sender = normal_form(Recipient(address=submission.sender)) or ""
+        return None if known.get(sender, NOBODY).contact.erased else self.return_paths
+
+    def _takes_reports_for(self, submission: Submission) -> bool:
+        """Never for reports, whose sender is null, nor for what has a return path of ours already."""
+        paths, sender = self.return_paths, submission.sender
+        return paths is not None and sender != "" and not paths.holds(sender.rpartition("@")[2])
+
+    def skipped(
+        self, addressed: Sequence[Addressed], known: Mapping[str, Known] | None
+    ) -> dict[bytes, Outcome]:
+        """Those whose mail is skipped on purpose, each with the reason."""
+        return {
+            one.delivery_id: Outcome(
+                status=Status.SKIPPED, reply=replies.suppressed(str(why)), at=self._clock()
+            )
+            for one in addressed
+            if known is not None
+            and (normal := normal_form(one.recipient)) is not None
+            and (why := known.get(normal, NOBODY).suppressed) is not None
+        }
+
+    def attempt(
+        self,
+        message: Compiled,
+        addressed: Sequence[Addressed],
+        skipped: Mapping[bytes, Outcome],
+        *,
+        recorded: bool,
+        paths: ReturnPaths | None,
+    ) -> Attempt:
         """Starts one try for these recipients."""
         tracking = Tracking(
             public_url=self.config.tracker.public_url,
@@ -99,17 +163,24 @@ class Delivery:
             sent_at=message.submission.received_at,
         )
         received = received_line(message.submission, self._hostname)
+        owed = [one for one in addressed if one.delivery_id not in skipped]
         made = copies(
             message.plan,
-            addressed,
+            owed,
             tracking,
             received,
             recorded=recorded,
+            return_paths=paths if recorded else None,
             signatures=message.signatures,
             signed_at=self._clock(),
         )
         attempt = Attempt(
-            self.upstream, message.submission, made, unanimous=not recorded, budget=self._budget
+            self.upstream,
+            message.submission,
+            made,
+            unanimous=not recorded,
+            budget=self._budget,
+            settled=skipped,
         )
         attempt.start()
         return attempt
@@ -120,8 +191,9 @@ class Delivery:
         addressed: Sequence[Addressed],
         attempt: Attempt,
         *,
-        tries: Mapping[bytes, int],
+        waited: Mapping[bytes, Waiting],
         expired: frozenset[bytes] = frozenset(),
+        sender_kept: bool = False,
     ) -> None:
         """Waits for a try under the queue's ownership and writes what it led to. When cancelled it is broken off,
         and whoever has an outcome by then is not tried again."""
@@ -130,14 +202,17 @@ class Delivery:
             is_over = await attempt.wait()
         finally:
             attempt.cancel()
+            if is_over:
+                self.heard(attempt.outcomes.values())
             await self.settlement.finish(
                 submission,
                 addressed,
                 attempt.outcomes,
-                tries=tries,
+                waited=waited,
                 # Who was not heard of since we are stopping may still be, after the start.
                 expired=expired if is_over else expired & attempt.outcomes.keys(),
                 plain=attempt.plain,
+                sender_kept=sender_kept,
             )
 
     async def close(self, *, grace: float) -> None:
@@ -160,12 +235,12 @@ class Delivery:
             return replies.OVERRIDE_REFUSED
         return None
 
-    def _decide(self, message: Compiled, contacts: dict[str, Contact] | None) -> list[Addressed]:
+    def _decide(self, message: Compiled, known: dict[str, Known] | None) -> list[Addressed]:
         """One decision per recipient."""
         addressed = []
         for position, recipient in enumerate(message.submission.recipients):
             normal = normal_form(recipient)
-            contact = contacts.get(normal) if contacts is not None and normal is not None else None
+            contact = known.get(normal, NOBODY).contact if known is not None and normal is not None else None
             erased = contact is not None and contact.erased
             addressed.append(
                 Addressed(
@@ -195,21 +270,50 @@ class Delivery:
         )
         return decide(question)
 
-    async def _queue(self, message: Compiled, addressed: Sequence[Addressed], *, recorded: bool) -> Reply:
-        """`wait_for_upstream = "0s"`: commit, 250, deliver later."""
-        if not recorded:
+    async def _queue(
+        self,
+        message: Compiled,
+        addressed: Sequence[Addressed],
+        known: Mapping[str, Known] | None,
+        paths: ReturnPaths | None,
+    ) -> Reply:
+        """`wait_for_upstream = "0s"`: commit, 250, deliver then; from memory where there is room for it."""
+        if known is None:
             return replies.store_unavailable(message.id)
+        skipped = self.skipped(addressed, known)
+        owed = [one for one in addressed if one.delivery_id not in skipped]
+        octets = len(message.submission.data)
+        mine = bool(owed) and self.ready.reserve(octets)
         try:
-            await self.settlement.queue_all(message, addressed)
-        except StoreError:
+            waiting = await self.settlement.accept(
+                message, addressed, skipped, mine=mine, sender_kept=paths is not None
+            )
+        except BaseException as error:
+            if mine:
+                self.ready.give_back(octets)
+            if not isinstance(error, StoreError):
+                raise
+            log.not_recorded(message.id, error=error)
             return replies.store_unavailable(message.id)
-        self.wake()
+        if mine:
+            work = Work(
+                submission=message.submission,
+                waiting=tuple(replace(one, sent=to.decision) for one, to in zip(waiting, owed, strict=True)),
+                message=message,
+                addressed=tuple(owed),
+                paths=paths,
+            )
+            self.ready.add(work, reserved=True)
+        else:
+            self.wake()
         return replies.accepted(message.id)
 
     async def _conclude(
         self, message: Compiled, addressed: Sequence[Addressed], attempt: Attempt, *, finished: bool
     ) -> Reply:
         """One kind of result is the client's answer; anything else is on disk before the 250."""
+        if finished:
+            self.heard(attempt.outcomes.values())
         reply = self._answer(message, addressed, attempt.outcomes) if finished else None
         if reply is not None:
             await self.settlement.settle(
@@ -244,7 +348,7 @@ class Delivery:
         """The running attempt belongs to the queue now: the lease is ours, the outcomes are written at the end."""
 
         async def finish() -> None:
-            await self.see_through(message.submission, owed, attempt, tries={})
+            await self.see_through(message.submission, owed, attempt, waited={})
             self.wake()
 
         task = asyncio.create_task(finish())

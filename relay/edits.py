@@ -12,6 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import islice
+from operator import itemgetter
 from typing import NamedTuple
 
 from relay import html, plain
@@ -34,6 +35,9 @@ class Effect(Enum):
     PIXEL = "the pixel, where the sender asked for it"
     PIXEL_AT_END = "the pixel, at the end of the body"
     PIXEL_AT_START = "the pixel, at the start of a long body"
+
+
+_LINK = Effect.LINK
 
 
 class Edit(NamedTuple):
@@ -97,14 +101,19 @@ _PLACEHOLDER = re.compile(
     r"\{\{[ \t]*(open_pixel|tracking_preferences_url)[ \t]*\}\}|%7B%7B(tracking_preferences_url)%7D%7D",
     re.IGNORECASE,
 )
-_SOURCE = re.compile(r"src=[\"']?https?://([^/\"'\s>:]+)")
+# The engine looks for plain text at an expression's beginning faster than `in` looks for it, and much faster than
+# anything in lower case: these say quickly that there is nothing.
+_BRACES = re.compile(r"\{\{")
+_QUOTED_BRACES = re.compile(r"%7(?:B%7B|b%7b)")
+_MAYBE_MARK = re.compile(r"-[nN][oO]-[tT]")
+_SOURCE = re.compile(r"=(?<=[sS][rR][cC]=)(?=[\"']?[hH][tT][tT][pP][sS]?://([^/\"'\s>:]+))")
 
 
 def html_edits(text: Text, findings: Findings) -> list[Edit]:
     """The edits of an HTML body, in order and disjoint."""
     scan = text.scan
-    placeholders = _placeholders(text, findings)
-    closely = bool(placeholders) or MARK in scan.lower()
+    placeholders = _outside_tag_names(scan, _placeholders(text, findings), findings)
+    closely = bool(placeholders) or (_MAYBE_MARK.search(scan) is not None and MARK in scan.lower())
     document = html.read(scan, text.read, limit=findings.book.rules.max_links, closely=closely)
     edits = [Edit(start, end, Effect.REMOVE) for start, end in document.marks[:MAX_MARKS]]
     if document.more_tags:
@@ -132,6 +141,21 @@ def text_edits(text: Text, findings: Findings, *, flowed: bool, delsp: bool) -> 
     return _disjoint(edits)
 
 
+_TAG_NAME = re.compile(r"<(?:/?[A-Za-z][A-Za-z0-9:-]*|/|!-?|\?)?\Z")
+
+
+def _outside_tag_names(
+    scan: str, placeholders: list[tuple[tuple[int, int], str]], findings: Findings
+) -> list[tuple[tuple[int, int], str]]:
+    """Those that do not stand where a tag begins: what comes of filling them in was never read."""
+    outside = [
+        place for place in placeholders if not _TAG_NAME.search(scan, max(0, place[0][0] - 60), place[0][0])
+    ]
+    if len(outside) < len(placeholders):
+        findings.keep("placeholders", "", Reason.IN_TAG)
+    return outside
+
+
 _NO_TRACK_IN_TEXT = re.compile(r"(?<![A-Za-z0-9+.-])https?(\+notrack)://", re.IGNORECASE)
 
 
@@ -157,7 +181,7 @@ def _plain_links(text: Text, findings: Findings, *, flowed: bool, delsp: bool) -
 
 def _placeholders(text: Text, findings: Findings) -> list[tuple[tuple[int, int], str]]:
     scan = text.scan
-    if "{{" not in scan and "%7B%7B" not in scan and "%7b%7b" not in scan:
+    if not ("{" in scan and _BRACES.search(scan)) and not ("%" in scan and _QUOTED_BRACES.search(scan)):
         return []
     matches = list(islice(_PLACEHOLDER.finditer(scan), MAX_PLACEHOLDERS + 1))
     if len(matches) > MAX_PLACEHOLDERS:
@@ -179,24 +203,25 @@ class _Judged(NamedTuple):
 
 
 def _link_edits(text: Text, document: html.Document, findings: Findings) -> list[Edit]:
-    judged = [_judge(anchor, findings) for anchor in document.anchors]
-    judged = _pair_twins(judged)
+    judged = _pair_twins([_judge(anchor, findings) for anchor in document.anchors])
     edits: list[Edit] = []
     numbers: dict[int, int] = {}
-    for index, one in enumerate(judged):
-        removal = NO_TRACK_SCHEME.match(text.scan, one.anchor.href_start, one.anchor.href_end)
-        if removal is not None:
-            edits.append(Edit(*removal.span(1), Effect.REMOVE))
-        if one.reason is not None:
-            findings.keep(one.url, one.text, one.reason)
-        elif one.twin < 0:
-            link = findings.wrap(one.url, one.text)
+    for index, (anchor, url, link_text, reason, twin) in enumerate(judged):
+        if reason is not None:
+            findings.keep(url, link_text, reason)
+            removal = NO_TRACK_SCHEME.match(text.scan, anchor.href_start, anchor.href_end)
+            if removal is not None:
+                edits.append(Edit(*removal.span(1), Effect.REMOVE))
+        elif twin < 0:
+            link = findings.wrap(url, link_text)
             if link is not None:
                 numbers[index] = link.number
-    for index, one in enumerate(judged):
-        number = numbers.get(index if one.twin < 0 else one.twin)
-        if one.reason is None and number is not None:
-            edits.append(Edit(one.anchor.href_start, one.anchor.href_end, Effect.LINK, number))
+                edits.append(Edit(anchor.href_start, anchor.href_end, _LINK, link.number))
+    edits += [
+        Edit(one.anchor.href_start, one.anchor.href_end, _LINK, numbers[one.twin])
+        for one in judged
+        if one.twin in numbers and one.reason is None
+    ]
     if document.more_anchors:
         findings.keep("further links", "", Reason.TOO_MANY_LINKS)
     return edits
@@ -205,9 +230,11 @@ def _link_edits(text: Text, document: html.Document, findings: Findings) -> list
 def _judge(anchor: Anchor, findings: Findings) -> _Judged:
     text = " ".join(anchor.text.split())
     url, reason = findings.book.judge_tag(anchor.tag, text, findings.list_unsubscribe)
-    if reason is None and anchor.doubtful:
+    if reason is not None:
+        return _Judged(anchor, url, text, reason, -1)
+    if anchor.doubtful:
         reason = Reason.TREE_CONSTRUCTION
-    if reason is None and anchor.outlook:
+    elif anchor.outlook:
         if not findings.book.rules.wrap_outlook:
             reason = Reason.OUTLOOK
         elif not anchor.quoted:
@@ -218,6 +245,8 @@ def _judge(anchor: Anchor, findings: Findings) -> _Judged:
 
 def _pair_twins(judged: list[_Judged]) -> list[_Judged]:
     """What Outlook is shown instead of a visible link shares that link's fate: its number, or its reason."""
+    if not any(one.anchor.outlook for one in judged):
+        return judged
     visible: dict[str, list[int]] = {}
     for index, one in enumerate(judged):
         if not one.anchor.outlook:
@@ -243,7 +272,7 @@ def _pixel_edits(
     """One pixel for the message: in its first body, where the sender asked for it or at the end. Further
     placeholders go."""
     asked = [place for place, name in placeholders if name == "open_pixel"]
-    shown = [place for place in asked if document.is_shown(place[0])]
+    shown = [place for place in asked if document.is_shown(place[0]) and _is_text(text.scan, place[0])]
     wanted = not findings.has_pixel_place
     if wanted and _is_tracked(text.scan, findings.book):
         findings.keep("pixel", "", Reason.ALREADY_TRACKED)
@@ -264,24 +293,21 @@ def _pixel_edits(
     return edits
 
 
+def _is_text(scan: str, position: int) -> bool:
+    """No `<` is open before the position: with what follows it may begin a tag or a comment."""
+    return scan.rfind("<", 0, position) <= scan.rfind(">", 0, position)
+
+
 def _is_tracked(scan: str, book: Rulebook) -> bool:
     """An image of one of our hosts is there already: never a second pixel."""
     if not book.rules.own_hosts:
         return False
-    # Looked for as plain text first: a regular expression without regard to case walks the whole body slowly.
-    lowered = scan.lower()
-    at = lowered.find("src=")
-    while at >= 0:
-        match = _SOURCE.match(lowered, at)
-        if match and book.is_own_host(match[1]):
-            return True
-        at = lowered.find("src=", at + 4)
-    return False
+    return any(book.is_own_host(match[1].lower()) for match in _SOURCE.finditer(scan))
 
 
 def _disjoint(edits: list[Edit]) -> list[Edit]:
     """In order; of two that overlap the first stays."""
-    edits.sort(key=lambda edit: (edit.start, edit.end))
+    edits.sort(key=itemgetter(0, 1))
     result: list[Edit] = []
     last = 0
     for edit in edits:

@@ -6,7 +6,10 @@ only; the default level shows neither. Nothing here formats or routes: that is s
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 import traceback
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -17,6 +20,17 @@ _log = structlog.get_logger("candor.relay")
 
 Log = Any
 """A structlog logger: its type depends on how it is configured."""
+
+
+_ALIASES = secrets.token_bytes(32)
+"""Drawn at each start, kept nowhere: workers that were forked from one parent share it."""
+
+
+@lru_cache(maxsize=4096)
+def alias(client: str) -> str:
+    """The same for the same client until the next start, so that its lines can be seen together; nobody can tell the
+    address from it."""
+    return hashlib.blake2b(client.encode(), key=_ALIASES, digest_size=4).hexdigest()
 
 
 # --- intake ---
@@ -39,41 +53,99 @@ def connections_capped(log: Log, *, configured: int, possible: int) -> None:
     log.warning("connections-capped", configured=configured, possible=possible)
 
 
-def session_opened(log: Log, session: str, *, address: str) -> None:
-    log.debug("session-opened", session=session, address=address)
+def session_opened(log: Log, session: str, *, address: object) -> None:
+    log.debug("session-opened", session=session, address=_Text(address))
 
 
-def session_refused(log: Log, session: str, *, reply: Reply) -> None:
-    log.info("session-refused", session=session, reply=_code(reply))
+class _Text:
+    """Made into text only where the line is written."""
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def __repr__(self) -> str:
+        return str(self._value)
+
+
+def session_refused(log: Log, session: str, *, client: str, reply: Reply) -> None:
+    log.info("session-refused", session=session, client=client, reply=_code(reply))
+
+
+def proxy_header_wrong(log: Log, *, reason: str) -> None:
+    """A load balancer's connection, closed because nobody knows whom it speaks for."""
+    log.warning("proxy-header-wrong", reason=reason)
+
+
+class Refusals:
+    """Commands refused in one session: the first of each kind at once, how many there were at its end. A list of a
+    thousand bad recipients is two lines."""
+
+    __slots__ = ("_client", "_counts", "_log", "_session")
+
+    def __init__(self, log: Log, session: str, *, client: str) -> None:
+        self._log = log
+        self._session = session
+        self._client = client
+        self._counts: dict[tuple[str, str], int] = {}
+
+    def note(self, command: str, reply: Reply) -> None:
+        """`command` is the first four letters of the line; what is no word of SMTP's is not repeated."""
+        kind = (_COMMANDS.get(command, "unknown"), _code(reply))
+        known = self._counts.get(kind, 0)
+        self._counts[kind] = known + 1
+        if not known:
+            self._log.info(
+                "command-refused", session=self._session, client=self._client, command=kind[0], reply=kind[1]
+            )
+
+    def close(self) -> None:
+        for (command, reply), count in self._counts.items():
+            if count > 1:
+                self._log.info(
+                    "commands-refused", session=self._session, command=command, reply=reply, count=count
+                )
+
+
+_COMMANDS = {
+    word[:4]: word
+    for word in (
+        *("EHLO", "HELO", "MAIL", "RCPT", "DATA", "BDAT", "RSET"),
+        *("NOOP", "QUIT", "VRFY", "EXPN", "HELP", "STARTTLS", "AUTH"),
+    )
+}
 
 
 def session_ended(log: Log, session: str, *, reason: str) -> None:
     log.debug("session-ended", session=session, reason=reason)
 
 
-def session_cut_off(log: Log, session: str, *, reply: Reply) -> None:
+def session_cut_off(log: Log, session: str, *, client: str, reply: Reply) -> None:
     """We ended it: too slow, too many errors, shutting down."""
-    log.info("session-cut-off", session=session, reply=_code(reply))
+    log.info("session-cut-off", session=session, client=client, reply=_code(reply))
 
 
 def session_failed(log: Log, session: str, *, id: str, error: BaseException) -> None:
     log.error("session-failed", session=session, id=id, **_described(error))
 
 
-def tls_failed(log: Log, session: str, *, error: BaseException) -> None:
-    log.info("tls-failed", session=session, error=type(error).__name__)
+def tls_failed(log: Log, session: str, *, client: str, error: BaseException) -> None:
+    log.info("tls-failed", session=session, client=client, error=type(error).__name__)
 
 
 def login_succeeded(log: Log, session: str, *, user: str) -> None:
     log.debug("login-succeeded", session=session, user=user)
 
 
-def login_failed(log: Log, session: str) -> None:
-    log.info("login-failed", session=session)
+def login_failed(log: Log, session: str, *, client: str) -> None:
+    log.info("login-failed", session=session, client=client)
 
 
 def login_error(log: Log, session: str, *, error: BaseException) -> None:
     log.error("login-error", session=session, **_described(error))
+
+
+def rate_exceeded(log: Log, session: str, *, client: str, rate: str) -> None:
+    log.info("rate-exceeded", session=session, client=client, rate=rate)
 
 
 def submission_received(
@@ -146,6 +218,54 @@ def no_report_owed(id: str, *, recipients: int) -> None:
     _log.info("refused-no-report-owed", id=id, recipients=recipients)
 
 
+def came_back(id: str, *, kind: str, deliveries: list[str], fresh: bool) -> None:
+    """A report on deliveries of ours, or what somebody sent to their return path; not `fresh`: it had come before."""
+    _log.info("came-back", id=id, kind=str(kind), deliveries=deliveries, fresh=fresh)
+
+
+def nobody_to_pass_on_to(id: str) -> None:
+    """The original's sender is not on record any more; what came back is recorded and goes no further."""
+    _log.warning("came-back-for-nobody", id=id)
+
+
+def report_not_read(id: str, *, error: BaseException) -> None:
+    """Passed on all the same."""
+    _log.error("report-not-read", id=id, **_described(error))
+
+
+def double_bounce(id: str, *, recipients: int) -> None:
+    """A report of ours, or other mail from nobody, was refused for good: dropped, there is nobody to tell."""
+    _log.warning("double-bounce-dropped", id=id, recipients=recipients)
+
+
+def took_over(*, processes: int, recipients: int) -> None:
+    """Mail that was under way in processes of this machine that are dead."""
+    _log.warning("took-over", processes=processes, recipients=recipients)
+
+
+def disk_nearly_full(*, free: int, least: int) -> None:
+    """New mail is put off with 452 until there is room again."""
+    _log.error("disk-nearly-full", free=free, least=least)
+
+
+def disk_has_room(*, free: int) -> None:
+    _log.warning("disk-has-room", free=free)
+
+
+def upstream_away(*, seconds: float) -> None:
+    """The last tries found no connection: the queue waits so long before it tries a single message again."""
+    _log.error("upstream-away", seconds=round(seconds, 1))
+
+
+def upstream_back() -> None:
+    _log.warning("upstream-back")
+
+
+def presence_failed(*, error: BaseException) -> None:
+    """Should this process die, its mail is taken over only when its leases have run out."""
+    _log.warning("presence-failed", **_described(error))
+
+
 def set_aside(id: str, *, recipients: int) -> None:
     """What the queue holds of this message cannot be read; it is kept for the operator and not tried again."""
     _log.error("queue-row-damaged", id=id, recipients=recipients)
@@ -196,6 +316,20 @@ def upstream_spoken_to_in_clear(log: Log, *, host: str, problem: str) -> None:
 
 def upstream_trouble(log: Log, *, host: str, reply: Reply, recipients: int) -> None:
     log.warning("upstream-trouble", host=host, reply=_code(reply), recipients=recipients)
+
+
+def upstream_down(log: Log, *, upstream: str, host: str, reply: Reply, failures: int) -> None:
+    """Said once; nothing is offered to it for a while, and then again and again one message, until it is up."""
+    log.error("upstream-down", upstream=upstream, host=host, reply=_code(reply), failures=failures)
+
+
+def upstream_up(log: Log, *, upstream: str, host: str) -> None:
+    log.info("upstream-up", upstream=upstream, host=host)
+
+
+def upstream_takes_fewer(log: Log, *, host: str, connections: int) -> None:
+    """It refused one connection more: we keep to fewer for a while."""
+    log.info("upstream-takes-fewer-connections", host=host, connections=connections)
 
 
 def may_be_sent_twice(log: Log, *, host: str, recipients: int) -> None:

@@ -30,8 +30,11 @@ _FOLD = re.compile(r"\r?\n(?=[ \t])")
 _TYPE = re.compile(
     r"[ \t]*([A-Za-z0-9!#$&^_.+-]+)/([A-Za-z0-9!#$&^_.+*-]+)[ \t]*(?:\([^()]*\)[ \t]*)?(?:;|\Z)"
 )
+# One parameter, or what is none up to the next semicolon: no octet is looked at more than twice.
 _PARAMETER = re.compile(
-    r";?[ \t\r\n]*([^\s=;\"]+)[ \t\r\n]*=[ \t\r\n]*(?:\"((?:[^\"\\]|\\.)*+)\"|([^;\s\"]*))", re.DOTALL
+    r"[; \t\r\n]*+(?:([^ \t\r\n=;\"]++)[ \t\r\n]*+=[ \t\r\n]*+(?:\"((?:[^\"\\]|\\.)*+)\"|([^; \t\r\n\"]*+))"
+    r"(?=[ \t\r\n]*+(?:;|\Z))|([^;]++))",
+    re.DOTALL,
 )
 _TOKEN = re.compile(r"[ \t]*([!#-'*+./0-9A-Z^_`a-z{|}~-]*)[ \t]*(?:\([^()]*\)[ \t]*)?(?:;|\Z)")
 
@@ -310,6 +313,11 @@ def _content_type(header: Header) -> _Type | None:
         return None
     parameters: dict[str, str] = {}
     for item in _PARAMETER.finditer(values[0], match.end()):
+        if item[4] is not None:
+            if "=" in item[4] or '"' in item[4]:
+                # a parameter nearly: programs read different values
+                return None
+            continue
         name = item[1].lower()
         value = re.sub(r"\\(.)", r"\1", item[2]) if item[2] is not None else item[3]
         if name.startswith(("boundary*", "charset*", "start*")) or parameters.get(name, value) != value:
@@ -354,3 +362,37 @@ def _leaf(node: _Node, body: int, kind: _Type, reason: Reason | None) -> Part:
         delsp=parameters.get("delsp", "").lower() == "yes",
         reason=reason,
     )
+
+
+class Section(NamedTuple):
+    """A message or one of its parts, seen for itself: for those who read what `parts` leaves closed."""
+
+    data: bytes
+    header: Header
+    kind: str
+    """Content type in lower case, `""` where it cannot be read."""
+    parameters: dict[str, str]
+    encoding: str
+    body: int
+    end: int
+    """`data[body:end]` is its content as transferred."""
+
+
+def section(data: bytes, start: int = 0, end: int | None = None) -> Section:
+    """The message in `data`, or the part between the two places."""
+    stop = len(data) if end is None else end
+    header = read_header(data, start, stop)
+    kind = _content_type(header) or _Type("", {})
+    body = stop if header.body is None else header.body
+    return Section(data, header, kind.kind, kind.parameters, _encoding(header), body, stop)
+
+
+def sections(whole: Section) -> list[Section]:
+    """The parts of a multipart, whatever its subtype; none where it is no multipart or not a sound one.
+
+    Raises TooManyPartsError."""
+    boundary = whole.parameters.get("boundary", "")
+    if not whole.kind.startswith("multipart/") or not boundary:
+        return []
+    ranges = _split(whole.data, whole.body, whole.end, boundary.encode("latin-1"))
+    return [section(whole.data, start, end) for start, end in ranges]

@@ -19,6 +19,8 @@ class Status(StrEnum):
     BOUNCED = "bounced"
     SKIPPED = "skipped"
     RETURNED = "returned"
+    COMPLAINED = "complained"
+    """It arrived, and its recipient called it spam."""
 
 
 SETTLED = frozenset({Status.ACCEPTED, Status.BOUNCED, Status.SKIPPED})
@@ -53,14 +55,16 @@ def answer(outcomes: Sequence[Outcome], owed: int, accepted: Reply) -> Reply | N
     """What the client hears when every one of its `owed` recipients is settled with one kind of result.
 
     A single recipient hears upstream's own words; of several, all taken gives `accepted`, all refused or all
-    put off the first such reply. None when the results are mixed or not all there: then it must be queued."""
+    put off the first such reply. Who is skipped on purpose does not count beside others. None when the results are
+    mixed or not all there: then it must be queued."""
     if len(outcomes) != owed:
         return None
-    kinds = {outcome.status for outcome in outcomes}
-    if len(kinds) != 1:
+    tried = [outcome for outcome in outcomes if outcome.status is not Status.SKIPPED]
+    kinds = {outcome.status for outcome in tried}
+    if len(kinds) > 1:
         return None
-    if owed == 1 or kinds != {Status.ACCEPTED}:
-        return _in_class(outcomes[0])
+    if owed == 1 or kinds - {Status.ACCEPTED}:
+        return _in_class((tried or outcomes)[0])
     return accepted
 
 

@@ -8,18 +8,21 @@ in memory together.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import cache
 
 from relay.rewrite import Link, Plan
 from relay.signers import UNSIGNED, Signatures, Treatment
 from relay.submission import Recipient, Submission
+from relay.verp import ReturnPaths
 from tracker.consent import Decision, Mode
-from tracker.tokens import KeyRing, Kind, Token, seal
+from tracker.tokens import KeyRing, Kind, Token, seal, sealing
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LARGE = 256 * 1024
+"""Octets of a message whose copies are made and signed in a thread; below, a thread costs more than it saves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +49,8 @@ class Copy:
     """The same without pixel, wrapped links and signature of ours, should those fail to be made."""
     is_slow: bool = False
     """`content` is better called in a thread."""
+    return_path: str | None = None
+    """The envelope sender where it is this recipient's own; None where it is the submission's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,15 +65,13 @@ class Tracking:
     def url(self, path: str, token: Token) -> str:
         return f"{self.public_url}/{path}/{seal(token, self.ring)}"
 
-    def token(self, kind: Kind, one: Addressed, link: Link | None = None) -> Token:
+    def token(self, kind: Kind, one: Addressed) -> Token:
         return Token(
             kind=kind,
             mode=one.decision.mode,
             subject=one.delivery_id,
             sent_at=self.sent_at,
             override=one.decision.override,
-            link=link.number if link else 0,
-            destination=link.url if link else "",
         )
 
     def pixel(self, one: Addressed) -> str:
@@ -80,7 +83,9 @@ class Tracking:
         return self.url("o", token) + ".gif"
 
     def link(self, one: Addressed) -> Callable[[Link], str]:
-        return lambda link: self.url("c", self.token(Kind.CLICK, one, link))
+        seal_click = sealing(self.token(Kind.CLICK, one), self.ring)
+        beginning = f"{self.public_url}/c/"
+        return lambda link: beginning + seal_click(link.number, link.url)
 
     def preferences(self, one: Addressed) -> str:
         return self.url("p", self.token(Kind.PREFERENCES, one))
@@ -110,24 +115,35 @@ def copies(
     received: bytes,
     *,
     recorded: bool,
+    return_paths: ReturnPaths | None = None,
     signatures: Signatures = UNSIGNED,
     signed_at: datetime = _EPOCH,
 ) -> list[Copy]:
-    """The copies of one message. With `recorded` false (the store is away) links to a person's page would lead
+    """The copies of one message. With `return_paths` each recipient has a copy with an envelope sender of its own, and
+    the untracked share the bytes. With `recorded` false (the store is away) links to a person's page would lead
     nowhere, so everybody's placeholder becomes the tracker's own address and all share one copy."""
     front = _Front(received=received, signatures=signatures, signed_at=int(signed_at.timestamp()))
-    made = []
+    made: list[Copy] = []
     personal = plan.has_preferences_placeholder and recorded
     shared = [one for one in addressed if one.decision.mode is Mode.UNTRACKED and not personal]
     if shared:
         anybody = tracking.public_url + "/p" if plan.has_preferences_placeholder else None
-        made.append(_untracked(plan, tuple(shared), front, anybody))
+        together = _untracked(plan, tuple(shared), front, anybody)
+        made.extend([together] if return_paths is None else _apart(together))
     for one in addressed:
         if one.decision.mode is not Mode.UNTRACKED:
             made.append(_tracked(plan, one, tracking, front))
         elif personal:
             made.append(_untracked(plan, (one,), front, tracking.preferences(one)))
-    return made
+    if return_paths is None:
+        return made
+    return [replace(copy, return_path=return_paths.of(copy.addressed[0].delivery_id)) for copy in made]
+
+
+def _apart(copy: Copy) -> list[Copy]:
+    """One for each recipient; the bytes are made once."""
+    content, plain = cache(copy.content), cache(copy.plain)
+    return [replace(copy, addressed=(one,), content=content, plain=plain) for one in copy.addressed]
 
 
 def _untracked(plan: Plan, addressed: tuple[Addressed, ...], front: _Front, preferences: str | None) -> Copy:
@@ -164,9 +180,9 @@ def _tracked(plan: Plan, one: Addressed, tracking: Tracking, front: _Front) -> C
 
 
 def _is_slow(plan: Plan, treatment: Treatment) -> bool:
-    """Signing with RSA takes ten times what handing it to a thread does, and reading a large body as long."""
-    keys = treatment.keys
-    return bool(keys) and (len(plan.data) > _LARGE or any(key.is_slow for key in keys))
+    """Signing with RSA takes ten times what handing it to a thread does, and so does making or reading a copy of
+    megabytes: others' mail goes on meanwhile."""
+    return len(plan.data) > _LARGE or any(key.is_slow for key in treatment.keys)
 
 
 def received_line(submission: Submission, hostname: str) -> bytes:

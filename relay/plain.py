@@ -13,7 +13,8 @@ from typing import NamedTuple
 from relay.reasons import Reason
 
 _URL = re.compile(r"(?<![A-Za-z0-9+.@/=_-])https?://[!#-;=?-~]++", re.IGNORECASE)
-_TRAILING = ".,;:!?'*_~`|"
+# not `_`: a program that takes it for the URL's would take it for the tracking URL's, whose token it would break
+_TRAILING = ".,;:!?'*~`|"
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 
 

@@ -1,22 +1,25 @@
 """The queue: keep what is not settled, hand it out under leases, say when to try again.
 
 Each process holds rows under a lease of its own name and renews it while it works on them; when it dies, or never
-heard that it had been given them, the lease runs out and any process goes on.
+heard that it had been given them, the lease runs out and any process goes on. A process that starts on the same
+machine need not wait for that (`relay.store.presence`).
 """
 
 from __future__ import annotations
 
 import random
-import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
+from relay import log
 from relay.config import QueueTable
-from relay.store import spool
-from relay.store.spool import Claimed, Waiting
+from relay.store import claims, spool
+from relay.store.claims import Share
+from relay.store.presence import Presence
+from relay.store.spool import Waiting
 from relay.submission import Submission
 from tracker.store.database import Database, Statement
 
-LEASE_SECONDS = 120.0
+LEASE_SECONDS = 60.0
 """Well above what a renewal can be late, well below what a waiting recipient would notice."""
 
 
@@ -26,20 +29,30 @@ class Queue:
     def __init__(self, database: Database, settings: QueueTable) -> None:
         self._database = database
         self.settings = settings
-        self.lease = secrets.token_hex(8)
+        self._presence = Presence(database)
+        self.lease = self._presence.name
         self._held: set[bytes] = set()
+        self._turn = ""
+
+    async def take_over(self) -> None:
+        """Says that this process is there, and frees what processes hold that are known to be dead.
+
+        Raises StoreUnavailable."""
+        await self._presence.announce()
+        holders = await self._database.read(claims.leases)
+        dead = await self._presence.departed([one for one in holders if one != self.lease])
+        if dead and (freed := await self._database.change(lambda one: claims.release(one, leases=dead))):
+            log.took_over(processes=len(dead), recipients=freed)
 
     def keeping(
         self, submission: Submission, waiting: Sequence[Waiting], *, mine: bool, tried: bool
     ) -> tuple[Statement, ...]:
         """The statements that put a message on disk. `mine`: this process goes on with it now."""
-        delay = 0.0 if mine or not tried else self.delay(1)
         return spool.keeping(
             submission,
             waiting,
             lease=self.lease if mine else "",
-            lease_seconds=LEASE_SECONDS,
-            in_seconds=delay,
+            in_seconds=LEASE_SECONDS if mine else self.delay(1) if tried else 0.0,
         )
 
     def delay(self, tries: int) -> float:
@@ -57,30 +70,56 @@ class Queue:
         """It no longer does: what is still in the queue is anybody's once the lease has run out."""
         self._held.difference_update(ids)
 
-    async def claim(self, messages: int) -> list[Claimed]:
-        """What is due and free, under this process's lease. Raises StoreUnavailable."""
+    async def give_back(self, ids: Collection[bytes]) -> None:
+        """What was claimed and not begun is anybody's at once. Raises StoreUnavailable."""
+        self.let_go(ids)
+        if ids:
+            await self._database.change(
+                lambda connection: claims.renew(connection, ids, lease=self.lease, lease_seconds=0.0)
+            )
+
+    async def claim(self, messages: int, *, crowded: Collection[str] = ()) -> Share:
+        """What is due and free, under this process's lease, in turns that leave out the domains in `crowded`.
+
+        Raises StoreUnavailable."""
         held = frozenset(self._held)
-        claimed = await self._database.change(
-            lambda connection: spool.claim(
-                connection, lease=self.lease, lease_seconds=LEASE_SECONDS, messages=messages, held=held
+        share = await self._database.change(
+            lambda connection: claims.claim(
+                connection,
+                lease=self.lease,
+                lease_seconds=LEASE_SECONDS,
+                messages=messages,
+                held=held,
+                crowded=crowded,
+                turn=self._turn,
             )
         )
-        for one in claimed:
+        self._turn = share.turn
+        for one in share.claimed:
             self.hold(waiting.delivery_id for waiting in one.waiting)
-        return claimed
+        return share
 
     async def renew(self) -> None:
+        """Goes on holding what it holds, and being there. Raises StoreUnavailable, StoreError."""
+        await self._presence.announce()
         held = frozenset(self._held)
-        await self._database.change(
-            lambda connection: spool.renew(connection, held, lease=self.lease, lease_seconds=LEASE_SECONDS)
-        )
+        if held:
+            await self._database.change(
+                lambda connection: claims.renew(
+                    connection, held, lease=self.lease, lease_seconds=LEASE_SECONDS
+                )
+            )
 
     async def release(self) -> None:
-        await self._database.change(lambda connection: spool.release(connection, lease=self.lease))
+        """At an orderly stop: nothing is held any more, and this process is no longer there."""
+        try:
+            await self._database.change(lambda connection: claims.release(connection, leases=[self.lease]))
+        finally:
+            await self._presence.close()
 
     async def next_due(self) -> float | None:
         """Seconds until something is due; None when nothing waits. Raises StoreUnavailable."""
-        return await self._database.read(spool.next_due)
+        return await self._database.read(claims.next_due)
 
     async def totals(self) -> dict[str, int]:
         return await self._database.read(spool.totals)

@@ -89,6 +89,7 @@ TOO_MANY_CONNECTIONS_FROM_CLIENT = Reply(
     code=421, detail="7.0", text="Too many connections from your address, try again later"
 )
 NOT_HTTP = Reply(code=421, detail="7.0", text="This is a mail server, closing the connection")
+NOT_PROXY = Reply(code=421, detail="7.0", text="No PROXY header is expected from your address")
 
 # --- TLS and AUTH (RFC 3207, RFC 4954) ---
 
@@ -110,7 +111,15 @@ AUTH_TEMPORARY = Reply(code=454, detail="7.0", text="Temporary authentication fa
 
 AUTH_REQUIRED = Reply(code=530, detail="7.0", text="Authentication required")
 TLS_REQUIRED = Reply(code=530, detail="7.0", text="Must issue a STARTTLS command first")
+SENDER_NOT_YOURS = Reply(code=550, detail="7.1", text="You may not send in the name of this sender address")
 CLIENT_NOT_PERMITTED = Reply(code=550, detail="7.1", text="This server takes no mail from your address")
+
+
+def rate_exceeded(amount: int, counted: str, seconds: int) -> Reply:
+    """`counted` is what the rate counts, in the plural."""
+    return Reply(
+        code=450, detail="7.1", text=f"Limit of {amount} {counted} in {seconds} s reached, try again later"
+    )
 
 
 def challenge(text: str) -> Reply:
@@ -134,6 +143,7 @@ MAIL_FIRST = Reply(code=503, detail="5.1", text="Send MAIL first")
 NO_RECIPIENTS = Reply(code=554, detail="5.1", text="No valid recipients")
 TOO_MANY_RECIPIENTS = Reply(code=452, detail="5.3", text="Too many recipients, send the rest separately")
 NO_ROOM = Reply(code=452, detail="3.1", text="No room for this message at the moment, try again later")
+DISK_NEARLY_FULL = Reply(code=452, detail="3.1", text="Not enough disk space, try again later")
 
 
 def bad_parameter(name: str) -> Reply:
@@ -141,12 +151,15 @@ def bad_parameter(name: str) -> Reply:
     return Reply(code=501, detail="5.4", text=f"Malformed or repeated parameter {name}")
 
 
+NO_SUCH_MAILBOX = Reply(code=550, detail="1.1", text="No such mailbox here")
+
 # --- the message ---
 
 CHUNK_SYNTAX = Reply(code=421, detail="5.4", text="Syntax: BDAT size [LAST]; closing the connection")
 CHUNKS_BEGUN = Reply(code=503, detail="5.1", text="The message is being sent in chunks")
 SEND_DATA = Reply(code=354, detail="", text="End data with <CR><LF>.<CR><LF>")
 MESSAGE_TOO_BIG = Reply(code=552, detail="3.4", text="Message size exceeds the maximum")
+HEADER_TOO_BIG = Reply(code=552, detail="3.4", text="Message header size exceeds the maximum")
 DISGUISED_END = Reply(code=550, detail="5.2", text="Message with NUL octets around a lone dot")
 BARE_NEWLINE = Reply(
     code=550, detail="5.2", text="Message contains a bare <CR> or <LF>; lines end with <CR><LF>"
@@ -159,6 +172,11 @@ def chunk_received(size: int) -> Reply:
 
 def accepted(submission_id: str) -> Reply:
     return Reply(code=250, detail="0.0", text=f"Ok: queued as {submission_id}")
+
+
+def suppressed(why: str) -> Reply:
+    """`why` names a reason and a day, no address."""
+    return Reply(code=250, detail="0.0", text=f"Ok: not sent, suppressed: {why}")
 
 
 def unexpected(submission_id: str) -> Reply:

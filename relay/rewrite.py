@@ -7,6 +7,7 @@ Pure.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
@@ -29,7 +30,7 @@ CLIPPED = 100 * 1024
 
 _URL_OCTETS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_./:"
 """A tracking URL of these needs encoding neither in HTML nor in quoted-printable."""
-_PGP = b"-----BEGIN PGP "
+_PGP = re.compile(rb"-----BEGIN PGP ")
 
 
 class _Body(NamedTuple):
@@ -38,10 +39,41 @@ class _Body(NamedTuple):
     start: int
     end: int
     content: Content
-    text: Text
+    codec: str
+    """Of what is put in."""
     edits: tuple[Edit, ...]
     slots: tuple[Slot, ...]
     is_html: bool
+    numbers: tuple[int, ...]
+    """Of each edit's link; 0 where it is none."""
+    others: tuple[tuple[int, Effect], ...]
+    """The indexes of the edits that are no links."""
+
+
+class Looked(NamedTuple):
+    """A leaf part, for people: where it lies and what was found in it."""
+
+    number: str
+    """IMAP's numbering: `1`, `1.2`, …"""
+    content_type: str
+    encoding: str
+    start: int
+    end: int
+    """`data[start:end]` is its content as transferred."""
+    reason: Reason | None
+    """Why all of it stays; None where it was looked into."""
+    links: range
+    """Those of `Plan.links` that were met here first."""
+    kept: range
+    """Those of `Plan.kept` that stand here."""
+
+
+class PixelPlace(NamedTuple):
+    """Where a copy has its pixel."""
+
+    part: str
+    effect: Effect
+    """`PIXEL`, `PIXEL_AT_END` or `PIXEL_AT_START`."""
 
 
 class Rendered(NamedTuple):
@@ -64,13 +96,15 @@ class Plan:
     kept: tuple[Kept, ...] = ()
     has_pixel_place: bool = False
     has_preferences_placeholder: bool = False
+    parts: tuple[Looked, ...] = ()
+    """The leaves in order; none where the message as a whole was not looked into."""
     _ranges: tuple[tuple[int, int], ...] = ()
     _bodies: tuple[_Body, ...] = field(default=(), repr=False)
 
     @property
     def alters_base(self) -> bool:
         """Is the body of an untracked copy other than the one that came?"""
-        return any(edit.effect in _IN_BASE for body in self._bodies for edit in body.edits)
+        return any(effect in _IN_BASE for body in self._bodies for _, effect in body.others)
 
     def without(self, ranges: Sequence[tuple[int, int]]) -> Plan:
         """The same plan with these fields of the header block taken out too."""
@@ -104,14 +138,24 @@ class Plan:
     ) -> Rendered:
         """The same with what stayed. Raises ValueError for a tracking URL with characters that would need
         encoding."""
-        urls = {} if link_url is None else {link.number: link_url(link) for link in self.links}
-        for url in (*urls.values(), pixel_url or "/"):
-            if not url or url.encode().translate(None, _URL_OCTETS):
-                raise ValueError(f"a tracking URL may not need encoding: {url[:100]!r}")
+        urls = {} if link_url is None else {link.number: link_url(link).encode() for link in self.links}
+        _refuse_odd([*urls.values(), (pixel_url or "/").encode()])
         return self._assemble(urls, pixel_url, preferences_url)
 
+    def pixel_place(self, link_url: Callable[[Link], str] | None) -> PixelPlace | None:
+        """Where the pixel of a copy with these links stands; None where there is no place for one."""
+        urls = {} if link_url is None else {link.number: link_url(link).encode() for link in self.links}
+        for body in self._bodies:
+            effects = {edit.effect for edit in body.edits} & _PIXELS
+            if effects:
+                effect = Effect.PIXEL if Effect.PIXEL in effects else _pixel_effect(body, urls)
+                return PixelPlace(
+                    next(part.number for part in self.parts if part.start == body.start), effect
+                )
+        return None
+
     def _assemble(
-        self, urls: Mapping[int, str], pixel_url: str | None, preferences_url: str | None
+        self, urls: Mapping[int, bytes], pixel_url: str | None, preferences_url: str | None
     ) -> Rendered:
         out: list[Chunk] = []
         unwrapped: set[int] = set()
@@ -136,46 +180,52 @@ class Plan:
         return Rendered(b"".join(out), tuple(sorted(unwrapped - {0})), has_pixel)
 
 
+def _refuse_odd(urls: Sequence[bytes]) -> None:
+    if all(urls) and not b"".join(urls).translate(None, _URL_OCTETS):
+        return
+    odd = next(url for url in urls if not url or url.translate(None, _URL_OCTETS))
+    raise ValueError(f"a tracking URL may not need encoding: {odd.decode()[:100]!r}")
+
+
 _IN_BASE = frozenset({Effect.REMOVE, Effect.PREFERENCES, Effect.PIXEL})
 """What an untracked copy has instead of the author's placeholder or mark."""
 
 
 def _values(
-    body: _Body, urls: Mapping[int, str], pixel_url: str | None, preferences_url: str | None
+    body: _Body, urls: Mapping[int, bytes], pixel_url: str | None, preferences_url: str | None
 ) -> Sequence[bytes | None]:
     """What goes into each slot of a body; None where it stays."""
-    pixel = None
+    values = [urls.get(number) for number in body.numbers]
+    if body.codec != "ascii":
+        values = [None if url is None else url.decode().encode(body.codec) for url in values]
+    pixel, preferences = None, preferences_url
     if pixel_url is not None:
         pixel = f'<img src="{pixel_url}" width="1" height="1" alt="" style="display:block;border:0">'
-    preferences = preferences_url
     if preferences is not None and body.is_html:
         preferences = escape(preferences)
     place = _pixel_effect(body, urls) if pixel is not None else None
-    fixed: dict[Effect, str | None] = {
-        Effect.REMOVE: "",
-        Effect.PREFERENCES: preferences,
-        Effect.PIXEL: pixel or "",
-        Effect.PIXEL_AT_END: pixel if place is Effect.PIXEL_AT_END else None,
-        Effect.PIXEL_AT_START: pixel if place is Effect.PIXEL_AT_START else None,
-    }
-    encode = body.text.encode
-    ready = {effect: None if text is None else encode(text) for effect, text in fixed.items()}
-    return [
-        (encode(urls[edit.number]) if edit.number in urls else None)
-        if edit.effect is Effect.LINK
-        else ready[edit.effect]
-        for edit in body.edits
-    ]
+    for index, effect in body.others:
+        text: str | None = None
+        if effect is Effect.REMOVE:
+            text = ""
+        elif effect is Effect.PREFERENCES:
+            text = preferences
+        elif effect is Effect.PIXEL:
+            text = pixel or ""
+        elif effect is place:
+            text = pixel
+        values[index] = None if text is None else text.encode(body.codec)
+    return values
 
 
-def _pixel_effect(body: _Body, urls: Mapping[int, str]) -> Effect:
+def _pixel_effect(body: _Body, urls: Mapping[int, bytes]) -> Effect:
     """At the start where the body's end would be clipped, if there is a start."""
-    if all(edit.effect is not Effect.PIXEL_AT_START for edit in body.edits):
+    if all(effect is not Effect.PIXEL_AT_START for _, effect in body.others):
         return Effect.PIXEL_AT_END
-    size = len(body.content.decoded)
-    for edit, slot in zip(body.edits, body.slots, strict=True):
-        if edit.effect is Effect.LINK and edit.number in urls:
-            size += len(urls[edit.number]) - (slot.end - slot.start)
+    size = body.content.size
+    for number, slot in zip(body.numbers, body.slots, strict=True):
+        if number in urls:
+            size += len(urls[number]) - (slot.end - slot.start)
     return Effect.PIXEL_AT_START if size > CLIPPED else Effect.PIXEL_AT_END
 
 
@@ -216,8 +266,11 @@ def _compile(data: bytes, header: Header, controls: Controls, book: Rulebook) ->
     findings = Findings(book=book, list_unsubscribe=controls.list_unsubscribe_urls)
     bodies: list[_Body] = []
     seen: list[tuple[Part, Reason | None]] = []
+    looked: list[Looked] = []
     for part in parts(data, header):
+        links, kept = len(findings.links), len(findings.kept)
         result = _compile_part(data, part, findings)
+        looked.append(_looked(part, result, findings, links, kept))
         if isinstance(result, Reason):
             findings.kept.append(Kept(what=f"part {part.number}, {part.content_type}", reason=result))
             seen.append((part, result))
@@ -232,9 +285,21 @@ def _compile(data: bytes, header: Header, controls: Controls, book: Rulebook) ->
         kept=tuple(findings.kept),
         has_pixel_place=findings.has_pixel_place,
         has_preferences_placeholder=findings.has_preferences,
+        parts=tuple(looked),
         _ranges=controls.ranges,
         _bodies=tuple(bodies),
     )
+
+
+def _looked(part: Part, result: object, findings: Findings, links: int, kept: int) -> Looked:
+    """What is said of a part; before it there were so many `links` and `kept`."""
+    reason = result if isinstance(result, Reason) else part.reason
+    if reason is None and part.content_type not in ("text/html", "text/plain"):
+        reason = Reason.OTHER_TYPE
+    elif reason is None and part.content_type == "text/plain" and not findings.book.rules.wrap_plain_text:
+        reason = Reason.PLAIN_TEXT if result is None else None
+    where = (part.number, part.content_type, part.encoding, part.body, part.end)
+    return Looked(*where, reason, range(links, len(findings.links)), range(kept, len(findings.kept)))
 
 
 _TELLING = frozenset(
@@ -276,13 +341,15 @@ def _compile_part(data: bytes, part: Part, findings: Findings) -> _Body | Reason
     content = open_content(data, part.body, part.end, part.encoding)
     if isinstance(content, Reason):
         return content if is_html else None
-    if not content.decoded.strip():
+    octets = content.decoded
+    if not octets or octets.isspace():
         return None
-    if not is_html and not _may_have_edits(content.decoded, findings):
+    if not is_html and not _may_have_edits(octets, findings):
         return None
-    if _PGP in content.decoded:
+    if _PGP.search(octets):
         return Reason.PGP
-    text = view(content.decoded, part.charset)
+    text = view(octets, part.charset)
+    del octets  # of a large body this is megabytes
     if isinstance(text, Reason):
         return text if is_html else None
     if text.wide and part.encoding not in ("base64", "quoted-printable"):
@@ -294,10 +361,19 @@ def _compile_part(data: bytes, part: Part, findings: Findings) -> _Body | Reason
         edits = text_edits(text, findings, flowed=part.flowed, delsp=part.delsp)
     if not edits:
         return None
-    body = _Body(part.body, part.end, content, text, tuple(edits), _slots(text, edits), is_html)
+    body = _body(part.body, part.end, content, text, edits, is_html=is_html)
     if part.encoding != "base64" and _may_end_early(body, part.boundaries):
-        return _only_enclosed(body, findings)
+        return _only_enclosed(body, text, findings)
     return body
+
+
+def _body(
+    start: int, end: int, content: Content, text: Text, edits: Sequence[Edit], *, is_html: bool
+) -> _Body:
+    numbers = tuple([edit.number for edit in edits])
+    others = tuple([(index, edit.effect) for index, edit in enumerate(edits) if edit.effect is not _LINK])
+    codec = text.charset if text.wide else "ascii"
+    return _Body(start, end, content, codec, tuple(edits), _slots(text, edits), is_html, numbers, others)
 
 
 _ENCLOSED = frozenset({Effect.LINK, Effect.PIXEL_AT_END})
@@ -322,14 +398,13 @@ def _may_end_early(body: _Body, boundaries: Sequence[bytes]) -> bool:
     return any(delimiter in joined or delimiter in text for delimiter in delimiters)
 
 
-def _only_enclosed(body: _Body, findings: Findings) -> _Body:
+def _only_enclosed(body: _Body, text: Text, findings: Findings) -> _Body:
     """The body with its links and the pixel at its end; placeholders and marks stay."""
-    kept = [index for index, edit in enumerate(body.edits) if edit.effect in _ENCLOSED]
-    edits = tuple(body.edits[index] for index in kept)
+    edits = [edit for edit in body.edits if edit.effect in _ENCLOSED]
     if any(edit.effect is Effect.PIXEL for edit in body.edits):
         findings.has_pixel_place = False
     findings.keep("placeholders", "", Reason.DELIMITER)
-    return body._replace(edits=edits, slots=tuple(body.slots[index] for index in kept))
+    return _body(body.start, body.end, body.content, text, edits, is_html=body.is_html)
 
 
 def _may_have_edits(decoded: bytes, findings: Findings) -> bool:
@@ -342,14 +417,20 @@ _PIXELS = frozenset({Effect.PIXEL, Effect.PIXEL_AT_END, Effect.PIXEL_AT_START})
 
 
 def _slots(text: Text, edits: Sequence[Edit]) -> tuple[Slot, ...]:
-    offsets = text.offsets([position for edit in edits for position in (edit.start, edit.end)])
+    if text.wide:
+        offsets = iter(text.offsets([position for edit in edits for position in (edit.start, edit.end)]))
+        edits = [edit._replace(start=next(offsets), end=next(offsets)) for edit in edits]
     return tuple(
-        Slot(
-            offsets[2 * index],
-            offsets[2 * index + 1],
-            optional=edit.effect is Effect.LINK or edit.effect in _PIXELS,
-            fallback=b"" if edit.effect is Effect.PIXEL else None,
-            breakable=edit.effect in _PIXELS,
-        )
-        for index, edit in enumerate(edits)
+        [
+            Slot(start, end, True) if effect is _LINK else Slot(start, end, *_MANNER[effect])
+            for start, end, effect, _ in edits
+        ]
     )
+
+
+_LINK = Effect.LINK
+_MANNER: Mapping[Effect, tuple[bool, bytes | None, bool]] = {
+    effect: (effect in _PIXELS, b"" if effect is Effect.PIXEL else None, effect in _PIXELS)
+    for effect in Effect
+}
+"""Whether a slot of the effect is optional, its fallback, and whether a line may end before it."""

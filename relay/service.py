@@ -1,21 +1,26 @@
-"""The relay as a whole: intake, delivery and the queue's worker on one loop, started and stopped in order."""
+"""The relay as a whole: intake, delivery and the queue's worker on one loop, started and stopped in order, and given
+a new configuration while it runs."""
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import ssl
 from contextlib import suppress
 from pathlib import Path
 
 from relay import log
 from relay.config import Config, doubts
+from relay.config.intake import rate
+from relay.config.networks import networks
 from relay.delivery import Delivery
+from relay.generation import Generation, upstream_settings
 from relay.intake import Intake, Settings
 from relay.queue import Queue
+from relay.replies import Reply
+from relay.room import Room
 from relay.store.holdings import Holdings
-from relay.upstream import UpstreamSettings, open_upstream
-from relay.users import User, Users
+from relay.submission import Submission
+from relay.users import Users
 from relay.worker import Worker
 from tracker.config import parse_listen
 from tracker.domain import Domain
@@ -23,42 +28,80 @@ from tracker.errors import ConfigError, StoreError
 
 GRACE = 20.0
 """Seconds that running work has to come to its end when the program stops."""
+LONGEST_ATTEMPT = 900.0
+"""Seconds that work has to come to its end when a new configuration took its place: an upstream may take 600 for its
+last reply (RFC 5321 4.5.3.2.6)."""
 
 
 class Relay:
     """`await start()`, then `await stop()`. `addresses` are where it listens."""
 
-    def __init__(self, config: Config, domain: Domain) -> None:
+    def __init__(self, config: Config, domain: Domain, *, processes: int = 1) -> None:
+        """`processes`: how many share the ports and upstream, this one included. Raises ConfigError."""
         self._config = config
         domain.holders.append(Holdings())
-        settings = upstream_settings(config)
-        self._upstream_name = settings.name
-        self._upstream = open_upstream(settings)
+        self._domain = domain
+        self._processes = processes
         self._queue = Queue(domain.database, config.queue)
-        rules = config.rewrite.rules(config.tracker.public_url)
-        self.delivery = Delivery(config, domain, self._upstream, self._queue, rules=rules)
-        self._worker = Worker(self.delivery, self._queue)
-        users = _users(config)
+        self.generation = Generation(config, domain, self._queue, processes=processes)
+        self._retiring: dict[asyncio.Task[None], Generation] = {}
+        store = domain.database.file
+        self._room = Room(store.parent if store else None, config.queue.min_free)
         self._intake = Intake(
             intake_settings(config),
-            self.delivery.deliver,
-            authenticate=users.authenticate if config.relay.user else None,
+            self._deliver,
+            users=_users(config),
             tls=server_tls(config),
+            has_mailbox=lambda address: self.generation.has_mailbox(address),
+            check=self._room.check,
         )
         self.addresses: list[tuple[str, int]] = []
 
+    @property
+    def delivery(self) -> Delivery:
+        """The flow that new mail takes."""
+        return self.generation.delivery
+
+    @property
+    def _worker(self) -> Worker:
+        return self.generation.worker
+
     async def start(self) -> None:
         """Raises OSError where an address cannot be had."""
-        table = self._config.relay
-        log.forwarding(self._upstream_name)
+        table, share = self._config.relay, self._processes > 1
+        log.forwarding(self.generation.routing.name)
         for doubt in doubts(self._config):
             log.doubtful(doubt)
-        self.addresses.append(await self._intake.listen(*parse_listen(table.listen)))
+        self.addresses.append(await self._intake.listen(*parse_listen(table.listen), reuse_port=share))
         if table.listen_tls:
             self.addresses.append(
-                await self._intake.listen(*parse_listen(table.listen_tls), implicit_tls=True)
+                await self._intake.listen(
+                    *parse_listen(table.listen_tls), implicit_tls=True, reuse_port=share
+                )
             )
-        self._worker.start()
+        self.generation.worker.start()
+
+    def reload(self, config: Config) -> None:
+        """New mail, new sessions and new handshakes go by this configuration; what has begun ends as it began.
+        Listeners and the store stay. Raises ConfigError, and then nothing has changed."""
+        settings, tls, old = intake_settings(config), server_tls(config), self.generation
+        if self._config.relay.listen_tls and tls is None:
+            raise ConfigError("[relay] certificate: listen_tls needs it for as long as the program runs")
+        new = Generation(config, self._domain, self._queue, processes=self._processes, before=old)
+        self._domain.reconfigure(config)
+        self._queue.settings = config.queue
+        self._room.least = config.queue.min_free
+        self._intake.reconfigure(settings, tls, users=_users(config))
+        self.generation = new
+        new.worker.start()
+        old.hand_on(new)
+        task = asyncio.create_task(self._retire(old))
+        self._retiring[task] = old
+        task.add_done_callback(self._retired)
+        if old.routing.name != new.routing.name:
+            log.forwarding(new.routing.name)
+        for doubt in doubts(config):
+            log.doubtful(doubt)
 
     async def stop(self) -> None:
         """No new mail; what runs may finish; the rest is the queue's or still the client's."""
@@ -69,32 +112,61 @@ class Relay:
             return max(0.0, ends_at - clock())
 
         await self._intake.stop(grace=GRACE)
-        await self._worker.stop(grace=left())
-        await self.delivery.close(grace=left())
+        for old in list(self._retiring.values()):  # their work has no longer than ours now
+            await old.stop(grace=left())
+        await asyncio.gather(*self._retiring, return_exceptions=True)
+        await self.generation.stop(grace=left())
         # Last of all, when nothing works on them any more: others need not wait until the leases run out.
         with suppress(StoreError):
             await self._queue.release()
-        await self._upstream.close(grace=left())
+        await self.generation.upstream.close(grace=left())
+
+    async def _deliver(self, submission: Submission) -> Reply:
+        return await self.generation.deliver(submission)
+
+    async def _retire(self, old: Generation) -> None:
+        await old.stop(grace=LONGEST_ATTEMPT)
+
+    def _retired(self, task: asyncio.Task[None]) -> None:
+        self._retiring.pop(task, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.worker_failed(error=error)
+
+
+def checked(config: Config) -> None:
+    """The files the configuration names, and what its tables say together. Raises ConfigError."""
+    upstream_settings(config)
+    server_tls(config)
+    intake_settings(config)
+    config.dkim.signers()
 
 
 def intake_settings(config: Config) -> Settings:
-    """The SMTP face's part of the configuration as its value."""
+    """The SMTP face's part of the configuration as its value. Raises ConfigError."""
     table = config.relay
-    return Settings(
-        hostname=table.name,
-        allowed_networks=tuple(ipaddress.ip_network(network) for network in table.allowed_networks),
-        max_message_size=table.max_message_size,
-        max_recipients=table.max_recipients,
-        bare_newlines=table.bare_newlines,
-    )
-
-
-def upstream_settings(config: Config) -> UpstreamSettings:
-    """Where mail goes. Raises ConfigError."""
     try:
-        return config.upstream.settings(config.relay.name)
+        return Settings(
+            hostname=table.name,
+            local_domains=frozenset(filter(None, (config.bounces.domain,))),
+            allowed_networks=networks(table.allowed_networks),
+            plaintext_auth_networks=networks(table.plaintext_auth_from),
+            proxy_networks=networks(table.proxy_protocol_from),
+            max_message_size=table.max_message_size,
+            max_header_size=table.max_header_size,
+            max_recipients=table.max_recipients,
+            bare_newlines=table.bare_newlines,
+            max_connections=table.max_connections,
+            max_connections_per_client=table.max_connections_per_client,
+            max_memory=table.max_memory,
+            max_errors=table.max_errors,
+            max_failed_logins=table.max_failed_logins,
+            command_timeout=table.idle_timeout,
+            data_timeout=table.data_timeout,
+            lowest_data_rate=table.lowest_data_rate,
+            client_rate=rate(table.client_rate),
+        )
     except ValueError as error:
-        raise ConfigError(f"[upstream]: {error}") from None
+        raise ConfigError(f"[relay]: {error}") from None
 
 
 def server_tls(config: Config) -> ssl.SSLContext | None:
@@ -114,10 +186,7 @@ def server_tls(config: Config) -> ssl.SSLContext | None:
     return context
 
 
-def _users(config: Config) -> Users:
-    return Users(
-        {
-            user.name: User(name=user.name, password_hash=user.password_hash, track=user.track.value)
-            for user in config.relay.user
-        }
-    )
+def _users(config: Config) -> Users | None:
+    """None where there are none: then AUTH is not offered."""
+    users = {user.name: user.user() for user in config.relay.user}
+    return Users(users) if users else None

@@ -25,6 +25,8 @@ class Client:
     tls: str | None = None
     """TLS version of the session (`TLSv1.3`), None in clear."""
     esmtp: bool = True
+    tags: tuple[str, ...] = ()
+    """What the configuration adds to the tags of every message of this user."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +39,8 @@ class Recipient:
     """`NEVER`, or any of `SUCCESS` `FAILURE` `DELAY`; empty when nothing was asked."""
     orcpt: str | None = None
     """`addr-type;xtext`, still encoded."""
+    local: bool = False
+    """In a domain of our own (`Settings.local_domains`), anybody may write to it: never to be sent upstream."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

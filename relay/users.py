@@ -19,6 +19,8 @@ from typing import Literal
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from relay.rates import Rate
+
 Track = Literal["full", "anonymous", "none"]
 
 REMEMBER_FOR = 300.0
@@ -39,6 +41,24 @@ class User:
     password_hash: str
     track: Track = "full"
     """The most that mail of this user may be tracked; consent can only ask for less."""
+    tags: tuple[str, ...] = ()
+    """Added to each message of theirs."""
+    rate: Rate | None = None
+    senders: tuple[str, ...] = ()
+    """Who they may be in MAIL FROM: `a@x.example`, `@x.example` for the whole domain, `@*.x.example` for all below it.
+    Empty for anybody."""
+
+    def may_send_as(self, sender: str) -> bool:
+        """`sender` is the reverse path. The null sender is nobody's: whoever may send may send a report."""
+        if not self.senders or not sender:
+            return True
+        address = sender.lower()
+        _, _, domain = address.rpartition("@")
+        return any(
+            allowed in (address, f"@{domain}")
+            or (allowed.startswith("@*.") and f".{domain}".endswith(allowed[2:]) and domain != allowed[3:])
+            for allowed in map(str.lower, self.senders)
+        )
 
 
 class Users:

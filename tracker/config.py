@@ -28,11 +28,14 @@ from pydantic import (
     field_validator,
 )
 
+from tracker import words
 from tracker.address import normalize, normalize_domain
 from tracker.errors import ConfigError, InvalidAddress
 from tracker.policy import PRESETS, Policy, Rule, Unknown
 
-RELAY_TABLES = frozenset({"relay", "upstream", "queue", "rewrite", "dkim", "override"})
+RELAY_TABLES = frozenset(
+    {"relay", "upstream", "queue", "rewrite", "dkim", "override", "bounces", "suppression"}
+)
 """Tables that belong to the relay: the tracker's programs accept that they are there and never read them."""
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -67,7 +70,7 @@ def _shown_duration(seconds: float) -> str:
 
 def _shown_size(octets: int) -> str:
     for unit in ("GB", "GiB", "MB", "MiB", "KB", "KiB"):
-        if octets % _SIZES[unit] == 0:
+        if octets and octets % _SIZES[unit] == 0:
             return f"{octets // _SIZES[unit]}{unit}"
     return f"{octets}B"
 
@@ -167,6 +170,8 @@ Duration = Annotated[float, BeforeValidator(_duration), Field(ge=0), PlainSerial
 """Seconds; written `"20s"`."""
 Size = Annotated[int, BeforeValidator(_size), Field(gt=0), PlainSerializer(_shown_size)]
 """Octets; written `"25MB"`."""
+OptionalSize = Annotated[int, BeforeValidator(_size), Field(ge=0), PlainSerializer(_shown_size)]
+"""Octets; `"0B"` for none."""
 Listen = Annotated[str, AfterValidator(_listen)]
 OptionalListen = Annotated[str, AfterValidator(_optional_listen)]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
@@ -196,6 +201,7 @@ class StoreTable(Table):
     url: StoreUrl = "sqlite:///./candor-data/candor.db"
     ask_within: Duration = Field(default="1s", validate_default=True, gt=0)
     write_within: Duration = Field(default="5s", validate_default=True, gt=0)
+    wait_at_start: Duration = Field(default="60s", validate_default=True)
 
 
 Country = Annotated[str, AfterValidator(_country)]
@@ -256,6 +262,65 @@ class ConsentTable(Table):
         )
 
 
+_LOGO_OCTETS = 256 * 1024
+_LOGOS = (".svg", ".png", ".jpg", ".jpeg", ".webp", ".gif")
+
+
+class PreferencesTable(Table):
+    """The recipient's own page."""
+
+    language: Literal["en", "fr", "it", "de"] = "en"
+    sender_name: str = ""
+    contact: str = ""
+    privacy_url: str = ""
+    logo: str = ""
+    words: dict[Literal["en", "fr", "it", "de"], dict[str, str]] = Field(default_factory=dict)
+
+    @field_validator("contact")
+    @classmethod
+    def _reachable(cls, value: str) -> str:
+        if value and not value.startswith(("https://", "http://")):
+            try:
+                normalize(value)
+            except InvalidAddress:
+                raise ValueError(
+                    'expected a mail address or a URL, such as "privacy@shop.example" or "https://shop.example/data"'
+                ) from None
+        return value
+
+    @field_validator("privacy_url")
+    @classmethod
+    def _is_a_url(cls, value: str) -> str:
+        if value and not value.startswith(("https://", "http://")):
+            raise ValueError('expected a URL such as "https://shop.example/privacy"')
+        return value
+
+    @field_validator("logo")
+    @classmethod
+    def _fits_on_the_page(cls, value: str) -> str:
+        if not value:
+            return value
+        file = Path(value)
+        if file.suffix.lower() not in _LOGOS:
+            raise ValueError(f"expected an image file ({', '.join(_LOGOS)})")
+        if not file.is_file():
+            raise ValueError(f"there is no file {value}")
+        if file.stat().st_size > _LOGO_OCTETS:
+            raise ValueError(f"{value} has more than {_LOGO_OCTETS // 1024} KB, and stands in every page")
+        return value
+
+    @field_validator("words")
+    @classmethod
+    def _known_names(cls, value: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+        for language, sentences in value.items():
+            for name in sentences:
+                if name not in words.NAMES:
+                    raise ValueError(
+                        f"{language}.{name}: no such words; there are {', '.join(sorted(words.NAMES))}"
+                    )
+        return value
+
+
 class AnonymityTable(Table):
     min_group: int = Field(default=5, ge=2, le=10_000)
 
@@ -283,6 +348,7 @@ class Config(Table):
     admin: AdminTable = AdminTable()
     store: StoreTable = StoreTable()
     consent: ConsentTable = ConsentTable()
+    preferences: PreferencesTable = PreferencesTable()
     anonymity: AnonymityTable = AnonymityTable()
     retention: RetentionTable = RetentionTable()
     tokens: TokensTable = TokensTable()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tracker import keyring
+from tracker import keyring, log
 from tracker.config import Config
+from tracker.errors import StoreUnavailable
 from tracker.policy import Policy
 from tracker.store import ringkeys
 from tracker.store.contacts import Contacts
@@ -21,6 +23,9 @@ from tracker.store.register import Register
 from tracker.store.requests import Requests
 from tracker.store.rights import Rights
 from tracker.tokens import KeyRing
+
+_TRY_AGAIN = 2.0
+"""Seconds between two tries to open the store."""
 
 
 class Domain:
@@ -38,11 +43,8 @@ class Domain:
         self.events = Events(database)
         self.holders: list[Holder] = []
         """Others who keep something of people in this store; they join when they start."""
-        min_group = config.anonymity.min_group
-        self.erasure = Erasure(database, ring, self.holders, min_group=min_group)
-        self.rights = Rights(database, ring, self.holders, min_group=min_group)
         self.requests = Requests(database, ring)
-        self.purge = Purge(database, ring, config.retention, self.holders, min_group=min_group)
+        self._set_limits(config)
 
     @classmethod
     async def open(cls, config: Config) -> Domain:
@@ -63,6 +65,35 @@ class Domain:
             await database.close()
             raise
         return cls(config, database, ring)
+
+    def reconfigure(self, config: Config) -> None:
+        """From now on these rules hold. Store and key ring stay: they change with a restart only."""
+        self.policy = config.consent.policy()
+        self.config = config
+        self._set_limits(config)
+
+    def _set_limits(self, config: Config) -> None:
+        """What goes by how many people hide one another, and by how long things are kept."""
+        store, least = (self.database, self.ring), config.anonymity.min_group
+        self.erasure = Erasure(*store, self.holders, min_group=least)
+        self.rights = Rights(*store, self.holders, min_group=least)
+        self.purge = Purge(*store, config.retention, self.holders, min_group=least)
+
+    @classmethod
+    async def open_patiently(cls, config: Config) -> Domain:
+        """As `open`, for a program that may start before its PostgreSQL does: tries for `[store] wait_at_start`. A
+        file is there or not."""
+        clock = asyncio.get_running_loop().time
+        ends_at = clock() + config.store.wait_at_start
+        while True:
+            try:
+                return await cls.open(config)
+            except StoreUnavailable as error:
+                left = ends_at - clock()
+                if left <= 0 or config.store.url.startswith("sqlite"):
+                    raise
+                log.store_awaited(str(error), seconds=left)
+                await asyncio.sleep(min(_TRY_AGAIN, left))
 
     async def close(self) -> None:
         await self.database.close()

@@ -39,6 +39,11 @@ def store_away(direction: str, reason: str) -> None:
     _log.error("store-away", direction=direction, reason=reason)
 
 
+def store_awaited(reason: str, *, seconds: float) -> None:
+    """At the start: so many seconds are left until the program gives up."""
+    _log.warning("store-awaited", reason=reason, giving_up_in=round(seconds))
+
+
 def store_back(direction: str) -> None:
     _log.warning("store-back", direction=direction)
 
@@ -71,3 +76,29 @@ def request_failed(reason: str) -> None:
 
 def request_refused(reason: str) -> None:
     _log.debug("request-refused", reason=reason)
+
+
+# --- programs ---
+
+
+def reloaded() -> None:
+    _log.info("configuration-reloaded")
+
+
+def reload_refused(problem: str) -> None:
+    """The file as it is now is wrong: what held before goes on holding."""
+    _log.error("configuration-refused", problem=problem, holds="the configuration as it was")
+
+
+def needs_restart(option: str) -> None:
+    """Changed in the file, and not while the program runs."""
+    _log.warning("needs-restart", option=option)
+
+
+def worker_fell(*, number: int, ended: str, again_in: float) -> None:
+    _log.error("worker-fell", worker=number, ended=ended, again_in=again_in)
+
+
+def workers_given_up(*, number: int, ended: str) -> None:
+    """Nobody has served yet: another start would end alike."""
+    _log.error("workers-given-up", worker=number, ended=ended, reason="ended before any worker served")

@@ -9,12 +9,12 @@ import click
 from pydantic import BaseModel
 
 from relay.config import Config, doubts, load
-from relay.service import intake_settings, server_tls, upstream_settings
+from relay.service import checked
 from tracker.cli.common import CommandError, config_option, json_option, show_json
 from tracker.config import without_password
-from tracker.errors import CandorError, ConfigError
+from tracker.errors import CandorError
 
-_HIDDEN = {("upstream", "url"), ("store", "url")}
+_HIDDEN = {("store", "url")}
 
 
 @click.group()
@@ -51,13 +51,8 @@ def show(as_json: bool, config_file: Path | None) -> None:
 def _checked(config_file: Path | None) -> Config:
     try:
         found = load(config_file)
-        upstream_settings(found)
-        server_tls(found)
+        checked(found)
         found.dkim.signers()
-        try:
-            intake_settings(found)
-        except ValueError as error:
-            raise ConfigError(f"[relay]: {error}") from None
     except CandorError as error:
         raise CommandError(error) from error
     return found
@@ -68,7 +63,10 @@ def _shown(table: str, model: BaseModel) -> dict[str, Any]:
     for key in document:
         if (table, key) in _HIDDEN:
             document[key] = without_password(document[key])
-    for user in document.get("user", ()):
+    for server in (document, *document.get("server", ())) if table == "upstream" else ():
+        server["url"] = without_password(server["url"])
+        server["password"] = server["password"] and "…"
+    for user in document["user"] if table == "relay" else ():
         user["password_hash"] = "…"  # noqa: S105
     return document
 

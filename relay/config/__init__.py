@@ -7,6 +7,7 @@ import ipaddress
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from relay.config.bounces import BouncesTable, SuppressionTable
 from relay.config.dkim import DkimKeyTable, DkimTable
 from relay.config.intake import RelayTable, UserTable
 from relay.config.networks import within
@@ -14,8 +15,11 @@ from relay.config.queue import QueueTable
 from relay.config.rewrite import OverrideTable, RewriteTable
 from relay.config.upstream import UpstreamTable
 from tracker import config as tracker_config
+from tracker.reload import ALL, TRACKER_CHANGES
 
 __all__ = [
+    "CHANGES",
+    "BouncesTable",
     "Config",
     "DkimKeyTable",
     "DkimTable",
@@ -23,6 +27,7 @@ __all__ = [
     "QueueTable",
     "RelayTable",
     "RewriteTable",
+    "SuppressionTable",
     "UpstreamTable",
     "UserTable",
     "doubts",
@@ -40,26 +45,48 @@ class Config(tracker_config.Config):
     rewrite: RewriteTable = RewriteTable()
     dkim: DkimTable = DkimTable()
     override: OverrideTable = OverrideTable()
+    bounces: BouncesTable = BouncesTable()
+    suppression: SuppressionTable = SuppressionTable()
+
+
+CHANGES = {
+    **TRACKER_CHANGES,
+    "relay": frozenset(RelayTable.model_fields) - {"listen", "listen_tls"},
+    "upstream": frozenset({ALL}),
+    "queue": frozenset({ALL}),
+    "rewrite": frozenset({ALL}),
+    "dkim": frozenset({ALL}),
+    "override": frozenset({ALL}),
+    "bounces": frozenset({ALL}),
+    "suppression": frozenset({ALL}),
+}
+"""What takes effect at SIGHUP; see `tracker.reload`."""
 
 
 def doubts(config: Config) -> list[str]:
     """What is allowed and yet hardly meant, each as a sentence for the operator."""
     found = []
-    sends = not config.upstream.url.startswith("capture:")
-    if sends and _is_here(config.tracker.public_url):
+    if config.upstream.sends and _is_here(config.tracker.public_url):
         found.append(
             f"[tracker] public_url = {config.tracker.public_url!r} leads to the reader's own machine, and mail goes "
             "out: its links will be dead. Set it to the tracker's public address"
         )
-    if config.relay.user and not config.relay.certificate:
+    if config.relay.user and not config.relay.certificate and not config.relay.plaintext_auth_from:
         found.append(
             "[[relay.user]] cannot log in: logins need TLS, so set [relay] certificate and private_key"
         )
+    if config.relay.user and not all(map(_is_loopback, config.relay.plaintext_auth_from)):
+        found.append("[relay] plaintext_auth_from lets passwords cross a network in clear")
     override = config.override
     if (override.users or override.networks) and not override.is_confirmed:
         found.append("[override] permits nobody until lawful_basis and lawful_basis_confirmed_by are set")
+    if config.suppression.complaints and not config.bounces.domain:
+        found.append(
+            "[suppression] complaints suppresses nobody: complaints come in by way of [bounces] domain"
+        )
     if any(ipaddress.ip_network(network).prefixlen == 0 for network in config.relay.allowed_networks):
         found.append("[relay] allowed_networks lets the whole world send through this relay")
+    found += config.upstream.doubts()
     found += config.dkim.doubts()
     return found
 
@@ -67,6 +94,10 @@ def doubts(config: Config) -> list[str]:
 def _is_here(url: str) -> bool:
     host = urlsplit(url).hostname or ""
     return host == "localhost" or within(host, ("127.0.0.0/8",))
+
+
+def _is_loopback(network: str) -> bool:
+    return ipaddress.ip_network(network).is_loopback
 
 
 def load(path: Path | None) -> Config:

@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
+import re
 import socket
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from relay.config.networks import NetworkText
-from tracker.config import Duration, Listen, OptionalListen, Size, Table
+from relay.rates import Rate, parse_rate
+from relay.users import User
+from tracker.config import Duration, Listen, OptionalListen, OptionalSize, Size, Table
 from tracker.consent import Ceiling
+
+LEAST_TIMEOUT = 10.0
+MOST_TAGS, LONGEST_TAG = 20, 128
+_SENDER = re.compile(r"[^@\s]*@(\*\.)?[^@\s*]+")
+
+
+def _rate(value: str) -> str:
+    return str(parse_rate(value)) if value else value
+
+
+def _sender(value: str) -> str:
+    match = _SENDER.fullmatch(value)
+    if match is None or (match[1] and not value.startswith("@")):
+        raise ValueError('expected "news@shop.example", "@shop.example" or "@*.shop.example"')
+    return value
+
+
+RateText = Annotated[str, AfterValidator(_rate)]
+"""A rate as people write it, or empty for none."""
+Sender = Annotated[str, AfterValidator(_sender)]
+
+
+def rate(text: str) -> Rate | None:
+    """The rate that a checked text stands for."""
+    return parse_rate(text) if text else None
 
 
 class UserTable(Table):
@@ -18,6 +46,31 @@ class UserTable(Table):
     name: str = Field(min_length=1)
     password_hash: str
     track: Ceiling = Ceiling.FULL
+    tags: tuple[str, ...] = ()
+    rate: RateText = ""
+    senders: tuple[Sender, ...] = ()
+
+    def user(self) -> User:
+        return User(
+            name=self.name,
+            password_hash=self.password_hash,
+            track=self.track.value,
+            tags=self.tags,
+            rate=rate(self.rate),
+            senders=self.senders,
+        )
+
+    @field_validator("tags")
+    @classmethod
+    def _are_tags(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(value) > MOST_TAGS:
+            raise ValueError(f"at most {MOST_TAGS} tags fit on a message")
+        for tag in value:
+            if not tag.strip() or not tag.isprintable() or len(tag) > LONGEST_TAG:
+                raise ValueError(
+                    f'expected tags of 1 to {LONGEST_TAG} printable characters, such as "shop", not {tag!r}'
+                )
+        return value
 
     @field_validator("password_hash")
     @classmethod
@@ -35,10 +88,29 @@ class RelayTable(Table):
     hostname: str = ""
     allowed_networks: tuple[NetworkText, ...] = ("127.0.0.0/8", "::1/128")
     max_message_size: Size = Field(default="25MB", validate_default=True)
+    max_header_size: Size = Field(default="1MiB", validate_default=True)
     max_recipients: int = Field(default=1000, ge=100)
+    max_connections: int = Field(default=1000, ge=1)
+    max_connections_per_client: int = Field(default=100, ge=1)
+    max_memory: Size = Field(default="512MiB", validate_default=True)
+    max_errors: int = Field(default=50, ge=1)
+    max_failed_logins: int = Field(default=3, ge=1)
+    idle_timeout: Duration = Field(default="5m", validate_default=True)
+    data_timeout: Duration = Field(default="5m", validate_default=True)
+    lowest_data_rate: OptionalSize = Field(default="500B", validate_default=True)
+    client_rate: RateText = ""
+    proxy_protocol_from: tuple[NetworkText, ...] = ()
+    plaintext_auth_from: tuple[NetworkText, ...] = ()
     wait_for_upstream: Duration = Field(default="20s", validate_default=True)
     bare_newlines: Literal["refuse", "normalize"] = "refuse"
     user: tuple[UserTable, ...] = ()
+
+    @field_validator("idle_timeout", "data_timeout")
+    @classmethod
+    def _long_enough(cls, value: float) -> float:
+        if value < LEAST_TIMEOUT:
+            raise ValueError(f'expected at least "{LEAST_TIMEOUT:g}s": a working client may pause that long')
+        return value
 
     @field_validator("user")
     @classmethod

@@ -19,6 +19,11 @@ def _network(value: str) -> str:
 NetworkText = Annotated[str, AfterValidator(_network)]
 
 
+def networks(texts: tuple[str, ...]) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    """What checked texts stand for."""
+    return tuple(ipaddress.ip_network(text) for text in texts)
+
+
 def within(address: str, networks: tuple[str, ...]) -> bool:
     """Does the IP address lie in one of the networks? False for what is none."""
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator
 
-from tracker.config import Duration, Table
+from tracker.config import Duration, OptionalSize, Table
 
 _SHORTEST_RETRY = 0.1
 """Seconds; with less the queue would do nothing but try."""
@@ -14,7 +14,9 @@ class QueueTable(Table):
     first_retry: Duration = Field(default="5m", validate_default=True)
     longest_retry: Duration = Field(default="4h", validate_default=True)
     lifetime: Duration = Field(default="5d", validate_default=True)
+    delay_warning: Duration = Field(default="4h", validate_default=True)
     at_once: int = Field(default=20, ge=1, le=1000)
+    min_free: OptionalSize = Field(default="100MB", validate_default=True)
 
     @field_validator("first_retry", "longest_retry")
     @classmethod

@@ -14,13 +14,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from html import unescape
 from itertools import islice
+from operator import attrgetter
 from sys import maxsize
 from typing import NamedTuple
 
 from bs4 import BeautifulSoup, Tag
 from bs4.builder import TreeBuilder
 
-from relay.html.tokens import Attribute, Kind, Token, attributes, decode_attribute, tokens
+from relay.html.tokens import Attribute, Kind, Token, attributes, href, tokens, values
 
 MARK = "data-candor-no-track"
 """Our own mark: on a link or on an element around links."""
@@ -83,7 +84,7 @@ def read(text: str, show: Callable[[int, int], str], *, limit: int = 1000, close
     placeholders stand in the text."""
     reader = _Reader(text, show, limit, closely)
     BeautifulSoup(_MARKUP, builder=_Builder(reader))
-    reader.anchors.sort(key=lambda anchor: anchor.start)
+    reader.anchors.sort(key=_START_OF)
     return Document(
         anchors=tuple(reader.anchors),
         more_anchors=reader.more_anchors,
@@ -94,6 +95,10 @@ def read(text: str, show: Callable[[int, int], str], *, limit: int = 1000, close
         hidden=tuple(reader.hidden),
     )
 
+
+_START_OF = attrgetter("start")
+_START, _END = Kind.START, Kind.END
+_LINKS = frozenset({"a", "area"})
 
 _MARKUP = "<>"
 """The builder reads its own text: BeautifulSoup only has to be given something to be parsed."""
@@ -123,11 +128,22 @@ class _Builder(TreeBuilder):
             self._reader.feed(self.soup)
 
 
+class _LinkTag(Tag):
+    """A link in a document without text and without tags inside each other. What BeautifulSoup sets in every tag
+    alike is set here once: that makes a tag in a fifth of the time."""
+
+
+for _name, _value in vars(Tag(None, TreeBuilder(), "a", None, None, {})).items():
+    setattr(_LinkTag, _name, _value)
+
+
 class _Reader:
     """One pass over one text; what it met stands in its attributes."""
 
     def __init__(self, text: str, show: Callable[[int, int], str], limit: int, closely: bool) -> None:
         self._text, self._show, self._limit, self._closely = text, show, limit, closely
+        self._soup: BeautifulSoup
+        self._previous: Tag | None = None
         self.anchors: list[Anchor] = []
         self.more_anchors = False
         self.more_tags = False
@@ -139,24 +155,27 @@ class _Reader:
         self._never_closed = False
         self._disagreed = False
         self._conditional: list[tuple[int, int, bool]] = []
-        self._link: tuple[Token, Tag, Attribute, bool, bool] | None = None
+        self._link: tuple[Token, Tag, tuple[int, int, bool], bool, bool] | None = None
         """The open link; it becomes an anchor when its text is complete."""
         self._marked: list[str] = []
         """The open elements from one that carries our mark on; `_open` counts them by name."""
         self._open: Counter[str] = Counter()
 
     def feed(self, soup: BeautifulSoup) -> None:
+        self._soup = soup
+        take, left = self._take, self._tokens_left
         for token in tokens(self._text, every=self._closely):
-            if self._tokens_left == 0:
+            if left == 0:
                 self._stop_at(token)
                 break
-            self._tokens_left -= 1
-            self._take(soup, token)
-        self._close_link(soup, len(self._text))
+            left -= 1
+            take(token)
+        self._tokens_left = left
+        self._close_link(len(self._text))
         for start, end, doubtful in self._conditional:
             self._marked.clear()
             self._open.clear()
-            self._read_conditional(soup, start, end, doubtful)
+            self._read_conditional(start, end, doubtful)
 
     def _stop_at(self, token: Token) -> None:
         """Nothing is known of what stands from here on: whether it is shown, and whether the body ends there."""
@@ -171,36 +190,57 @@ class _Reader:
             return None
         return len(self._text.rstrip(" \t\r\n\f"))
 
-    def _take(self, soup: BeautifulSoup, token: Token) -> None:
-        name = token.name
-        if self._closely or token.kind not in (Kind.START, Kind.END):
-            self.hidden.append((token.start, token.end))
-        if token.kind is Kind.START:
-            if name in ("a", "area"):
-                self._close_link(soup, token.start)
-                self._leave("a")
-                self._open_link(soup, token, outlook=False, doubtful=self._disagreed)
+    def _take(self, token: Token) -> None:
+        kind, name, start, _, end = token
+        if kind is _START:
+            if self._closely and not self._disagreed:
+                self.hidden.append((start, end))
+            if name in _LINKS:
+                if self._link is not None:
+                    self._close_link(start)
+                if self._marked:
+                    self._leave("a")
+                self._open_link(token, outlook=False, doubtful=self._disagreed)
             elif name == "body":
                 if self.body_start is None and not self._disagreed:
-                    self.body_start = token.end
+                    self.body_start = end
             elif name in DISAGREED:
-                self._disagreed = True
+                self._disagree(end)
+                if name == "frameset":
+                    # a body without words gives way to it (HTML 13.2.6.4.7), and with an image it would not
+                    self._last_body_end = None
+                    self.hidden[:] = [(0, len(self._text))]
             if self._closely:
                 self._follow_mark(token)
-        elif token.kind is Kind.END:
+        elif kind is _END:
+            if self._closely and not self._disagreed:
+                self.hidden.append((start, end))
             if name == "a":
-                self._close_link(soup, token.start)
+                if self._link is not None:
+                    self._close_link(start)
             elif name == "body" and not self._disagreed:
-                self._last_body_end = token.start
-            self._leave(name)
-        elif token.kind is Kind.COMMENT:
-            self._take_comment(token)
-        elif token.kind is Kind.RAW:
-            if token.name == "script" and _SCRIPT_IN_SCRIPT.search(self._text, token.attributes, token.end):
-                # HTML 13.2.5.26: what closes such a script depends on how deep it is escaped
-                self._disagreed = True
+                self._last_body_end = start
+            if self._marked:
+                self._leave(name)
         else:
+            if not self._disagreed:
+                self.hidden.append((start, end))
+            self._take_hidden(token)
+
+    def _take_hidden(self, token: Token) -> None:
+        if token.kind is Kind.COMMENT:
+            self._take_comment(token)
+        elif token.kind is Kind.OPEN:
             self._never_closed = True
+        elif token.name == "script" and _SCRIPT_IN_SCRIPT.search(self._text, token.attributes, token.end):
+            # HTML 13.2.5.26: what closes such a script depends on how deep it is escaped
+            self._disagree(token.end)
+
+    def _disagree(self, at: int) -> None:
+        """From here on programs differ; what one of them shows, another may swallow."""
+        if not self._disagreed:
+            self._disagreed = True
+            self.hidden.append((at, len(self._text)))
 
     def _take_comment(self, token: Token) -> None:
         condition = _CONDITION.match(self._text, token.attributes, token.end)
@@ -210,7 +250,7 @@ class _Reader:
         if end is not None and "href" in self._text[condition.end() : end.start()].lower():
             self._conditional.append((condition.end(), end.start(), self._disagreed))
 
-    def _read_conditional(self, soup: BeautifulSoup, start: int, end: int, doubtful: bool) -> None:
+    def _read_conditional(self, start: int, end: int, doubtful: bool) -> None:
         found = list(islice(tokens(self._text, start, end, every=True), self._tokens_left + 1))
         if len(found) > self._tokens_left:
             self._tokens_left, self.more_tags = 0, True
@@ -219,57 +259,61 @@ class _Reader:
         if found and found[-1].kind is Kind.OPEN:
             return
         for token in found:
-            link = token.name in ("a", "area") or token.name.startswith("v:")
+            link = token.name in _LINKS or token.name.startswith("v:")
             if token.kind is Kind.START:
                 if link:
-                    self._close_link(soup, token.start)
-                    self._open_link(soup, token, outlook=True, doubtful=doubtful)
+                    self._close_link(token.start)
+                    self._open_link(token, outlook=True, doubtful=doubtful)
                 self._follow_mark(token)
             elif token.kind is Kind.END:
                 if self._link is not None and token.name == self._link[0].name:
-                    self._close_link(soup, token.start)
+                    self._close_link(token.start)
                 self._leave(token.name)
-        self._close_link(soup, end)
+        self._close_link(end)
 
-    def _open_link(self, soup: BeautifulSoup, token: Token, *, outlook: bool, doubtful: bool) -> None:
+    def _open_link(self, token: Token, *, outlook: bool, doubtful: bool) -> None:
         if len(self.anchors) >= self._limit:
             self.more_anchors = self.more_anchors or self._may_have_href(token)
             return
-        values: dict[str, str] = {}
-        href: Attribute | None = None
-        for attribute in attributes(self._text, token.attributes, token.end - 1):
-            if attribute.name == "href" and href is None:
-                href = attribute
-            # of duplicates the first counts (HTML 13.2.5.33)
-            if attribute.name not in values:
-                value = self._text[attribute.value_start : attribute.value_end]
-                values[attribute.name] = decode_attribute(value)
-        if href is None:
+        _, name, start, attributes_start, end = token
+        place = href(self._text, attributes_start, end - 1)
+        if place is None:
             return
+        found = values(self._text, attributes_start, end - 1)
         if self._marked:
             # a mark on an element around a link is handed down to it
-            values.setdefault(MARK, "")
-        tag = soup.handle_starttag(token.name, None, None, values, sourcepos=token.start)
-        if tag is not None:  # None where a strainer wants it out, and there is none
-            self._link = (token, tag, href, outlook, doubtful)
-        if token.name == "area":
-            self._close_link(soup, token.end)
+            found.setdefault(MARK, "")
+        self._link = (token, self._put_tag(name, found, start), place, outlook, doubtful)
+        if name == "area":
+            self._close_link(end)
+
+    def _put_tag(self, name: str, found: dict[str, str], start: int) -> Tag:
+        """The document's next tag."""
+        tag = _LinkTag.__new__(_LinkTag)
+        tag.name, tag.attrs, tag.contents, tag.sourcepos = name, {**found}, [], start
+        previous = self._previous
+        if previous is not None:
+            previous.next_sibling, tag.previous_sibling = tag, previous
+        soup = self._soup
+        tag.parent, tag.previous_element = soup, previous or soup
+        tag.previous_element.next_element = tag
+        soup.contents.append(tag)
+        self._previous = tag
+        return tag
 
     def _may_have_href(self, token: Token) -> bool:
         return "href" in self._text[token.attributes : token.end].lower()
 
-    def _close_link(self, soup: BeautifulSoup, at: int) -> None:
+    def _close_link(self, at: int) -> None:
         if self._link is None:
             return
-        token, tag, href, outlook, doubtful = self._link
+        token, tag, (href_start, href_end, quoted), outlook, doubtful = self._link
         self._link = None
-        soup.handle_endtag(token.name)
         shown = self._show(token.end, min(at, token.end + MAX_TEXT))
         if "<" in shown:
             shown = _TAG.sub(lambda tag: " " if _LINE_BREAK.match(tag[0]) else "", shown)
         text = unescape(shown) if "&" in shown else shown
-        range_ = (href.value_start, href.value_end)
-        self.anchors.append(Anchor(tag, token.start, *range_, bool(href.quote), outlook, doubtful, text))
+        self.anchors.append(Anchor(tag, token.start, href_start, href_end, quoted, outlook, doubtful, text))
 
     def _follow_mark(self, token: Token) -> None:
         marked = False

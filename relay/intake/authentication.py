@@ -84,7 +84,7 @@ class Login:
     def _refused(self, client: str, *, now: float) -> Reply:
         self._failed += 1
         self._failures.note(client, now=now)
-        words.login_failed(self._log, self._session)
+        words.login_failed(self._log, self._session, client=words.alias(client))
         exhausted = self._failed >= self._settings.max_failed_logins
         return replies.TOO_MANY_FAILED_LOGINS if exhausted else replies.BAD_CREDENTIALS
 

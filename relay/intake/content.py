@@ -10,22 +10,29 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from relay.replies import BARE_NEWLINE, DISGUISED_END, MESSAGE_TOO_BIG, Reply
+from relay.replies import BARE_NEWLINE, DISGUISED_END, HEADER_TOO_BIG, MESSAGE_TOO_BIG, Reply
 
 _END = b"\r\n.\r\n"
+# Regular expressions that begin with literals find them faster than `bytes.find`, and the more so the shorter lines are.
+_AT_END = re.compile(re.escape(_END))
+_STUFFED = re.compile(rb"\r\n\.")
 _DISGUISED_END = re.compile(rb"\r\n(?=[.\0]*\0)\0*\.\0*\r\n")
 """No end, but one to a reader that strips NUL."""
+_BARE_CR = re.compile(rb"\r(?!\n)")
 _BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 
 
 class _Message:
     """What DATA and BDAT have in common: a limit, a verdict, the message itself."""
 
-    def __init__(self, *, limit: int, bare_newlines: Literal["refuse", "normalize"]) -> None:
+    def __init__(
+        self, *, limit: int, header_limit: int, bare_newlines: Literal["refuse", "normalize"]
+    ) -> None:
         self.refusal: Reply | None = None
         self.message = b""
         """CRLF lines, dots unstuffed; `b""` while incomplete and when refused."""
         self._limit = limit
+        self._header_limit = header_limit
         self._bare_newlines = bare_newlines
         self._received = bytearray()
 
@@ -50,6 +57,12 @@ class _Message:
         if len(message) > self._limit:
             self.refuse(MESSAGE_TOO_BIG)
             return
+        if (
+            len(message) > self._header_limit
+            and not message.find(b"\r\n\r\n", 0, self._header_limit + 2) >= 0
+        ):
+            self.refuse(HEADER_TOO_BIG)
+            return
         self.message = message
 
 
@@ -57,8 +70,10 @@ class Content(_Message):
     """After DATA. Feed it blocks until it hands back what came behind the message; then ask `refusal` and
     `message`."""
 
-    def __init__(self, *, limit: int, bare_newlines: Literal["refuse", "normalize"]) -> None:
-        super().__init__(limit=limit, bare_newlines=bare_newlines)
+    def __init__(
+        self, *, limit: int, header_limit: int, bare_newlines: Literal["refuse", "normalize"]
+    ) -> None:
+        super().__init__(limit=limit, header_limit=header_limit, bare_newlines=bare_newlines)
         # The end of DATA's own line begins the terminator: an empty message is a lone dot.
         self._received += b"\r\n"
 
@@ -71,13 +86,15 @@ class Content(_Message):
         """None while the message goes on; else the bytes behind its end (perhaps none)."""
         known = len(self._received)
         self._received += block
-        end = self._received.find(_END, max(0, known - len(_END) + 1))
-        if end < 0:
+        match = _AT_END.search(self._received, max(0, known - len(_END) + 1))
+        if match is None:
             # Stuffed dots do not count (RFC 1870 5); at worst every fourth octet is one.
             if self.refusal is not None or len(self._received) > self._limit // 3 * 4 + 4096:
                 self.refuse(MESSAGE_TOO_BIG)
             return None
-        rest = bytes(self._received[end + len(_END) :])
+        end, behind = match.span()
+        del match  # or it would keep the buffer from shrinking
+        rest = bytes(self._received[behind:])
         if self.refusal is None:
             self._finish(bytes(self._received[: end + 2]))
         self._received.clear()
@@ -87,7 +104,7 @@ class Content(_Message):
         if _has_disguised_end(lines):
             self.refuse(DISGUISED_END)
         else:
-            self._judge(lines.replace(b"\r\n.", b"\r\n")[2:])
+            self._judge((lines.replace(b"\r\n.", b"\r\n") if _STUFFED.search(lines) else lines)[2:])
 
 
 class Chunks(_Message):
@@ -118,6 +135,8 @@ def _has_disguised_end(lines: bytes) -> bool:
 
 
 def has_bare_newline(data: bytes) -> bool:
-    """Three counts run many times faster than one regular expression."""
-    pairs = data.count(b"\r\n")
-    return data.count(b"\r") != pairs or data.count(b"\n") != pairs
+    """As many CR as LF, and each CR before its LF. Taking out single octets and looking for CR run several times
+    faster than counting pairs, and many times faster than one regular expression for both."""
+    # The lengths left tell how many there were.
+    alike = len(data.replace(b"\r", b"")) == len(data.replace(b"\n", b""))
+    return not alike or _BARE_CR.search(data) is not None

@@ -10,16 +10,16 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Protocol
 
 from relay import log as words
 from relay import replies
 from relay.intake.authentication import MAX_LINE, MECHANISMS, Login
+from relay.intake.connection import Connection
 from relay.intake.content import Chunks, Content
-from relay.intake.limits import client_key
+from relay.intake.permission import Permission
 from relay.intake.reception import Reception
 from relay.intake.services import Services
-from relay.intake.settings import Address, Settings, is_within
+from relay.intake.settings import Settings
 from relay.intake.transaction import Refused, Transaction
 from relay.intake.wire import ClientGone, LineTooLong, Wire
 from relay.replies import Reply
@@ -44,26 +44,6 @@ class Goodbye(Exception):
         self.reply = reply
 
 
-class Connection(Protocol):
-    """What a dialogue asks of the connection that carries it."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def address(self) -> Address | None: ...
-    @property
-    def tls_version(self) -> str | None: ...
-    @property
-    def can_start_tls(self) -> bool: ...
-    @property
-    def is_open(self) -> bool: ...
-    def deadline(self, seconds: float | None) -> None:
-        """Cut the session off with 421 unless called again in time; None for no deadline."""
-
-    async def start_tls(self) -> None:
-        """Answer 220 and come back under TLS. Raises ClientGone when it fails."""
-
-
 class Dialogue:
     def __init__(self, connection: Connection, wire: Wire, settings: Settings, services: Services) -> None:
         self._connection = connection
@@ -73,17 +53,21 @@ class Dialogue:
         self._helo: str | None = None
         self._esmtp = False
         self._login = (
-            Login(services.authenticate, services.failures, settings, services.log, session=connection.name)
-            if services.authenticate
+            Login(
+                services.users.authenticate,
+                services.failures,
+                settings,
+                services.log,
+                session=connection.name,
+            )
+            if services.users
             else None
         )
+        self._permission = Permission(connection, self._login, settings, services)
         self._transaction: Transaction | None = None
         self._reception: Reception | None = None
         self._errors = 0
-
-    @property
-    def _user(self) -> str | None:
-        return self._login.user if self._login is not None else None
+        self._refusals = words.Refusals(services.log, connection.name, client=connection.alias)
 
     @property
     def idle(self) -> bool:
@@ -96,6 +80,7 @@ class Dialogue:
             await self._converse()
         finally:
             self._reset()
+            self._refusals.close()
 
     async def _converse(self) -> None:
         self._wire.say(replies.greeting(self._settings.hostname))
@@ -114,9 +99,12 @@ class Dialogue:
         try:
             line = await self._wire.line(MAX_COMMAND_LINE)
         except LineTooLong:
+            self._refusals.note("", replies.LINE_TOO_LONG)
             return self._counted(replies.LINE_TOO_LONG)
         try:
-            return await self._obey(line)
+            reply = await self._obey(line)
+            self._note(line, reply)
+            return reply
         except (Goodbye, ClientGone):
             raise
         except Exception as error:  # noqa: BLE001 - the border: never a 500, never a traceback to the client
@@ -125,15 +113,26 @@ class Dialogue:
             words.session_failed(self._services.log, self._connection.name, id=id, error=error)
             return replies.unexpected(id)
 
+    def _note(self, line: bytes, reply: Reply | None) -> None:
+        """Refusals go into the log; what becomes of a message has an event of its own."""
+        verb = line[:4].decode("ascii", "replace").upper()
+        if reply is None or reply.code < 400 or reply == replies.BAD_CREDENTIALS:
+            return
+        if verb not in ("DATA", "BDAT") or reply.detail.startswith("5."):
+            self._refusals.note(verb, reply)
+
     async def _obey(self, line: bytes) -> Reply | None:
         text = line.rstrip(b"\r\n").decode("utf-8", "surrogateescape")
         verb, _, argument = text.partition(" ")
         verb = verb.upper()
         if verb in _HTTP:
             raise Goodbye(replies.NOT_HTTP)
+        if verb == "PROXY":
+            words.proxy_header_wrong(self._services.log, reason="sender not in proxy_protocol_from")
+            raise Goodbye(replies.NOT_PROXY)
         if not line.endswith(b"\r\n"):
             return self._counted(replies.BARE_NEWLINE_IN_COMMAND)
-        if _CONTROLS.search(line, 0, len(line) - 2) or not _is_text(text):
+        if _CONTROLS.search(line, 0, len(line) - 2) or not (line.isascii() or _is_text(text)):
             return self._counted(replies.BAD_CHARACTERS)
         command = _COMMANDS.get(verb)
         if command is None:
@@ -180,7 +179,7 @@ class Dialogue:
         ]
         if self._connection.can_start_tls:
             offered.append("STARTTLS")
-        if self._may_authenticate():
+        if self._permission.may_authenticate:
             offered.append(f"AUTH {' '.join(MECHANISMS)}")
         return tuple(offered)
 
@@ -227,24 +226,20 @@ class Dialogue:
             self._login.user = None
         return None
 
-    def _may_authenticate(self) -> bool:
-        secure = self._connection.tls_version is not None
-        return self._services.authenticate is not None and (
-            secure or is_within(self._connection.address, self._settings.plaintext_auth_networks)
-        )
-
     async def _auth(self, argument: str) -> Reply:
         if self._login is None:
             return replies.AUTH_UNAVAILABLE
-        if not self._may_authenticate():
+        if not self._permission.may_authenticate:
             return replies.AUTH_NEEDS_TLS
         if not self._esmtp:
             return replies.HELLO_FIRST
         if self._login.user is not None or self._transaction is not None:
             return replies.AUTH_OUT_OF_ORDER
-        client = client_key(self._connection.address)
         return await self._login.attempt(
-            argument, self._ask, client=client, waiting=lambda: self._connection.deadline(None)
+            argument,
+            self._ask,
+            client=self._connection.key,
+            waiting=lambda: self._connection.deadline(None),
         )
 
     async def _ask(self, challenge: Reply) -> bytes:
@@ -258,30 +253,38 @@ class Dialogue:
             return replies.HELLO_FIRST
         if self._transaction is not None:
             return replies.NESTED_MAIL
-        refusal = self._not_permitted() or (self._services.check() if self._services.check else None)
+        # Whoever may not send may still write to a domain of ours: which it is, RCPT will tell.
+        refusal = None if self._settings.local_domains else self._permission.relaying()
+        refusal = refusal or (self._services.check() if self._services.check else None)
         if refusal is not None:
             return refusal
         try:
-            self._transaction = Transaction(argument, max_size=self._settings.max_message_size)
+            transaction = Transaction(argument, max_size=self._settings.max_message_size)
         except Refused as refused:
             return refused.reply
+        if refusal := self._permission.message(transaction.sender):
+            return refusal
+        self._transaction = transaction
         return replies.SENDER_OK
-
-    def _not_permitted(self) -> Reply | None:
-        if self._user is not None or is_within(self._connection.address, self._settings.allowed_networks):
-            return None
-        if self._may_authenticate():
-            return replies.AUTH_REQUIRED
-        if self._services.authenticate is not None and self._connection.can_start_tls:
-            return replies.TLS_REQUIRED
-        return replies.CLIENT_NOT_PERMITTED
 
     async def _rcpt(self, argument: str) -> Reply:
         if self._transaction is None:
             return replies.MAIL_FIRST
         if self._reception is not None:
             return replies.CHUNKS_BEGUN
-        return self._transaction.recipient(argument, limit=self._settings.max_recipients)
+        if refusal := self._permission.recipient(counts=False):
+            return refusal
+        local_domains, before = self._settings.local_domains, self._transaction.recipient_count
+        reply = self._transaction.recipient(
+            argument,
+            limit=self._settings.max_recipients,
+            local_domains=local_domains,
+            refusal=self._permission.relaying() if local_domains else None,  # else MAIL has asked
+            has_mailbox=self._services.has_mailbox,
+        )
+        if self._transaction.recipient_count > before:
+            self._permission.recipient(counts=True)
+        return reply
 
     # --- the message ---
 
@@ -289,7 +292,7 @@ class Dialogue:
         transaction = self._transaction
         if argument:
             return self._counted(replies.NO_ARGUMENT_ALLOWED)
-        if transaction is None or not transaction.has_recipients:
+        if transaction is None or not transaction.recipient_count:
             return self._counted(_missing(transaction))
         if self._reception is not None:
             return self._counted(replies.CHUNKS_BEGUN)
@@ -304,7 +307,7 @@ class Dialogue:
         if match is None:
             raise Goodbye(replies.CHUNK_SYNTAX)  # nobody knows where its octets end and commands begin
         size, last, transaction = int(match["size"]), match["last"] is not None, self._transaction
-        if transaction is None or not transaction.has_recipients:
+        if transaction is None or not transaction.recipient_count:
             await self._new_reception().discard(size)
             return self._counted(_missing(transaction))
         self._reception = self._reception or self._new_reception()
@@ -344,11 +347,15 @@ class Dialogue:
         return reply
 
     def _client(self) -> Client:
-        address = self._connection.address
+        address, user = self._connection.address, self._permission.user
+        name = (
+            self._login.user if self._login is not None else None
+        )  # whoever was removed meanwhile keeps the name
         return Client(
             address="" if address is None else str(address),
             helo=self._helo or "",
-            user=self._user,
+            user=name,
+            tags=user.tags if user else (),
             tls=self._connection.tls_version,
             esmtp=self._esmtp,
         )

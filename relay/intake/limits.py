@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network
 
 from relay import replies
@@ -19,6 +20,7 @@ MAX_KNOWN_FAILURES = 10_000
 FORGET_FAILURES_AFTER = 900.0
 
 
+@lru_cache(maxsize=4096)
 def client_key(address: Address | None) -> str:
     """One client: an IPv4 address, or an IPv6 /64, which is what a single customer is given."""
     if isinstance(address, IPv6Address):

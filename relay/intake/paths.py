@@ -50,6 +50,12 @@ class Path:
         local, at, domain = self.address.rpartition("@")
         return f"{local}@{domain.lower()}" if at else domain.lower()
 
+    @property
+    def domain(self) -> str:
+        """In lower case; `""` where there is none."""
+        _, at, domain = self.address.rpartition("@")
+        return domain.lower() if at else ""
+
 
 def reverse_path(text: str) -> Path:
     """The path of MAIL; `<>` is the null sender (RFC 5321 4.5.5). Raises PathError."""

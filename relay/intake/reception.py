@@ -28,12 +28,20 @@ class Reception:
         self._clock = asyncio.get_running_loop().time
         self._allowance = settings.data_timeout
         self._claim = memory.claim(most=settings.max_memory)
-        self._chunks = Chunks(limit=settings.max_message_size, bare_newlines=settings.bare_newlines)
+        self._chunks = Chunks(
+            limit=settings.max_message_size,
+            header_limit=settings.max_header_size,
+            bare_newlines=settings.bare_newlines,
+        )
 
     async def data(self) -> Content:
         """The whole message after DATA, however it is judged. Raises ClientGone."""
         settings = self._settings
-        content = Content(limit=settings.max_message_size, bare_newlines=settings.bare_newlines)
+        content = Content(
+            limit=settings.max_message_size,
+            header_limit=settings.max_header_size,
+            bare_newlines=settings.bare_newlines,
+        )
         while True:
             rest = content.feed(await self._block(None))
             self._hold(content)

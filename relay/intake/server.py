@@ -13,12 +13,12 @@ import structlog
 
 from relay import log as words
 from relay import replies
-from relay.intake.authentication import Authenticate
 from relay.intake.deliveries import Deliver, Deliveries
-from relay.intake.limits import Connections, client_key, possible_connections
-from relay.intake.services import Check, Services
+from relay.intake.gate import Gate
+from relay.intake.limits import Connections, possible_connections
+from relay.intake.services import Check, HasMailbox, Services, UserBase
 from relay.intake.session import Session
-from relay.intake.settings import Settings
+from relay.intake.settings import Address, Settings
 from relay.replies import Reply
 
 BACKLOG = 1024
@@ -34,9 +34,10 @@ class Intake:
         settings: Settings,
         deliver: Deliver,
         *,
-        authenticate: Authenticate | None = None,
+        users: UserBase | None = None,
         tls: ssl.SSLContext | None = None,
         check: Check | None = None,
+        has_mailbox: HasMailbox | None = None,
     ) -> None:
         """`deliver` may raise: the client is then asked to try again. `check` is asked at every MAIL and may
         refuse it (disk nearly full); it must not block."""
@@ -44,17 +45,21 @@ class Intake:
         self._settings = settings
         self._tls = tls
         self._services = Services(
-            deliveries=Deliveries(deliver, self._log), authenticate=authenticate, check=check, log=self._log
+            deliveries=Deliveries(deliver, self._log),
+            users=users,
+            check=check,
+            log=self._log,
+            has_mailbox=has_mailbox,
         )
         self._connections = Connections()
         self._possible = possible_connections()
         self._servers: list[asyncio.Server] = []
+        self._gates: set[Gate] = set()
         self._sessions: set[Session] = set()
         self._admitted: set[Session] = set()
         self._empty = asyncio.Event()
         self._empty.set()
-        if settings.max_connections > self._possible:
-            words.connections_capped(self._log, configured=settings.max_connections, possible=self._possible)
+        self._cap()
 
     async def listen(
         self, host: str, port: int, *, implicit_tls: bool = False, reuse_port: bool = False
@@ -64,7 +69,7 @@ class Intake:
         if implicit_tls and self._tls is None:
             raise ValueError("implicit TLS needs a certificate")
         server = await asyncio.get_running_loop().create_server(
-            lambda: self._session(implicit_tls=implicit_tls),
+            lambda: self._connection(implicit_tls=implicit_tls),
             host or None,
             port,
             backlog=BACKLOG,
@@ -75,10 +80,18 @@ class Intake:
         words.listening(self._log, host=bound[0], port=bound[1], implicit_tls=implicit_tls)
         return bound
 
-    def reconfigure(self, settings: Settings, tls: ssl.SSLContext | None) -> None:
-        """For sessions that begin from now on. Listeners stay as they are."""
+    def reconfigure(self, settings: Settings, tls: ssl.SSLContext | None, *, users: UserBase | None) -> None:
+        """For sessions that begin from now on; what users may do holds at once for those that are logged in, too.
+        Listeners stay as they are."""
         self._settings = settings
         self._tls = tls
+        self._services.users = users
+        self._cap()
+
+    def _cap(self) -> None:
+        configured = self._settings.max_connections
+        if configured > self._possible:
+            words.connections_capped(self._log, configured=configured, possible=self._possible)
 
     async def stop(self, *, grace: float) -> None:
         """No new connections; the idle hear 421 at once, open transactions may go on for `grace` seconds.
@@ -87,6 +100,8 @@ class Intake:
         self._services.stopping = True
         for server in self._servers:
             server.close()
+        for gate in list(self._gates):
+            gate.abort()
         for session in list(self._sessions):
             session.dismiss()
         ends_at = asyncio.get_running_loop().time() + grace
@@ -109,12 +124,25 @@ class Intake:
         except TimeoutError:
             pass
 
-    def _session(self, *, implicit_tls: bool) -> Session:
+    def _connection(self, *, implicit_tls: bool) -> asyncio.Protocol:
+        networks = self._settings.proxy_networks
+        if not networks:
+            return self._session(None, implicit_tls=implicit_tls)
+        return Gate(
+            networks,
+            lambda client: self._session(client, implicit_tls=implicit_tls),
+            self._gates,
+            most=max(1, self._possible - len(self._sessions)),
+            log=self._log,
+        )
+
+    def _session(self, client: Address | None, *, implicit_tls: bool) -> Session:
         return Session(
             self._settings,
             self._services,
             tls=self._tls,
             implicit_tls=implicit_tls,
+            client=client,
             enter=self._enter,
             leave=self._leave,
         )
@@ -125,7 +153,7 @@ class Intake:
         if self._services.stopping:
             return replies.SHUTTING_DOWN
         refusal = self._connections.enter(
-            client_key(session.address),
+            session.key,
             most=min(self._settings.max_connections, self._possible),
             most_per_client=self._settings.max_connections_per_client,
         )
@@ -137,6 +165,6 @@ class Intake:
         self._sessions.discard(session)
         if session in self._admitted:
             self._admitted.discard(session)
-            self._connections.leave(client_key(session.address))
+            self._connections.leave(session.key)
         if not self._sessions:
             self._empty.set()

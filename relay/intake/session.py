@@ -13,6 +13,7 @@ import logging
 import ssl
 from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from typing import AnyStr, cast
 
 from aiosmtpd.smtp import SMTP, TLSSetupException
@@ -20,6 +21,7 @@ from aiosmtpd.smtp import SMTP, TLSSetupException
 from relay import log as words
 from relay import replies
 from relay.intake.dialogue import Dialogue, Goodbye
+from relay.intake.limits import client_key
 from relay.intake.services import Services
 from relay.intake.settings import Address, Settings, client_address
 from relay.intake.wire import BLOCK, ClientGone, Wire
@@ -27,10 +29,22 @@ from relay.replies import Reply
 
 LINGER = 10.0
 """Seconds a client has to take our last words."""
+CLOCK_STEP = 0.002
+"""Loops ring a timer up to their clock's resolution early; uvloop's is a millisecond."""
 
 # aiosmtpd logs every command with its addresses; what we log is in relay.log.
 logging.getLogger("mail.log").setLevel(logging.CRITICAL + 1)
 _numbers = itertools.count(1)
+
+
+class _NoHandler:
+    """The base walks through every attribute of its handler, for hooks; there is nothing to find."""
+
+    def __dir__(self) -> Iterable[str]:
+        return ()
+
+
+_NO_HANDLER = _NoHandler()
 
 
 class Session(SMTP):
@@ -43,15 +57,21 @@ class Session(SMTP):
         *,
         tls: ssl.SSLContext | None,
         implicit_tls: bool,
+        client: Address | None = None,
         enter: Callable[[Session], Reply | None],
         leave: Callable[[Session], None],
     ) -> None:
-        """`enter` is asked once there is a connection and may refuse it; `leave` is told of every end."""
+        """`client` is whose connection it is where that is not its other end's. `enter` is asked once there is a
+        connection and may refuse it; `leave` is told of every end."""
         super().__init__(
-            None, hostname=settings.hostname, tls_context=tls, loop=asyncio.get_running_loop(), timeout=60.0
+            _NO_HANDLER,
+            hostname=settings.hostname,
+            tls_context=tls,
+            loop=asyncio.get_running_loop(),
+            timeout=60.0,
         )
         self.name = f"s{next(_numbers)}"
-        self.address: Address | None = None
+        self.address = client
         self.tls_version: str | None = None
         self._settings = settings
         self._services = services
@@ -62,6 +82,8 @@ class Session(SMTP):
         self._dialogue: Dialogue | None = None
         self._wire: Wire | None = None
         self._linger: asyncio.TimerHandle | None = None
+        self._cut_off_at: float | None = None
+        self._looks_at = 0.0
         self._known = False
 
     def __dir__(self) -> Iterable[str]:
@@ -76,8 +98,9 @@ class Session(SMTP):
         first is kept from the base, which need not know of it."""
         if not self._known:
             self._known = True
-            peer = transport.get_extra_info("peername")
-            self.address = client_address(peer[0]) if isinstance(peer, tuple) else None
+            if self.address is None:
+                peer = transport.get_extra_info("peername")
+                self.address = client_address(peer[0]) if isinstance(peer, tuple) else None
             self._refusal = self._enter(self)
             if self._implicit_tls:
                 self._begin_tls(cast(asyncio.Transport, transport))
@@ -101,7 +124,7 @@ class Session(SMTP):
     def _handshake_over(self, shaken: asyncio.Future[None]) -> None:
         error = shaken.exception()
         if error is not None:
-            words.tls_failed(self._services.log, self.name, error=error)
+            words.tls_failed(self._services.log, self.name, client=self.alias, error=error)
         if self.tls_version is None:
             self.connection_lost(None)  # the TLS layer says nothing of a connection that it never made
 
@@ -127,14 +150,42 @@ class Session(SMTP):
             self._wire.say(replies.READY_FOR_TLS)
             await self._wire.flush()
 
+    def _reset_timeout(self, duration: float | None = None) -> None:
+        """The base makes a timer for each command. Deadlines almost always move away, so one timer is enough that
+        looks, when it rings, whether it is time."""
+        now = self.loop.time()
+        self._cut_off_at = now + (self._timeout_duration if duration is None else duration)
+        if self._timeout_handle is None or self._cut_off_at < self._looks_at:
+            self._look_at(self._cut_off_at)
+
+    def _look_at(self, moment: float) -> None:
+        if self._timeout_handle is not None:
+            self._timeout_handle.cancel()
+        self._looks_at = moment
+        self._timeout_handle = self.loop.call_at(moment, self._timeout_cb)
+
     def _timeout_cb(self) -> None:
+        if self._cut_off_at is None or self._cut_off_at > self.loop.time() + CLOCK_STEP:
+            self._timeout_handle = None
+            if self._cut_off_at is not None:
+                self._look_at(self._cut_off_at)
+            return
         if self._writer.transport.get_write_buffer_size():
-            words.session_cut_off(self._services.log, self.name, reply=replies.TIMED_OUT)
+            words.session_cut_off(self._services.log, self.name, client=self.alias, reply=replies.TIMED_OUT)
             self.abort()  # it has not read what we said before: it will not read this
         else:
             self.end(replies.TIMED_OUT)
 
     # --- what a dialogue asks of its connection ---
+
+    @cached_property
+    def key(self) -> str:
+        """What its limits are counted under."""
+        return client_key(self.address)
+
+    @cached_property
+    def alias(self) -> str:
+        return words.alias(self.key)
 
     @property
     def is_open(self) -> bool:
@@ -147,14 +198,14 @@ class Session(SMTP):
     def deadline(self, seconds: float | None) -> None:
         if seconds is not None:
             self._reset_timeout(max(seconds, 0.001))
-        elif self._timeout_handle is not None:
-            self._timeout_handle.cancel()
+        else:
+            self._cut_off_at = None
 
     async def start_tls(self) -> None:
         try:
             await super().smtp_STARTTLS("")
         except TLSSetupException as error:
-            words.tls_failed(self._services.log, self.name, error=error.__cause__ or error)
+            words.tls_failed(self._services.log, self.name, client=self.alias, error=error.__cause__ or error)
         if self.tls_version is None:
             # The TLS layer says nothing of a connection that it never made.
             self.connection_lost(None)
@@ -183,9 +234,9 @@ class Session(SMTP):
 
     async def _converse(self, wire: Wire) -> None:
         if self._refusal is not None:
-            words.session_refused(self._services.log, self.name, reply=self._refusal)
+            words.session_refused(self._services.log, self.name, client=self.alias, reply=self._refusal)
             raise Goodbye(self._refusal)
-        words.session_opened(self._services.log, self.name, address=str(self.address))
+        words.session_opened(self._services.log, self.name, address=self.address)
         self._dialogue = Dialogue(self, wire, self._settings, self._services)
         await self._dialogue.run()
 
@@ -206,7 +257,7 @@ class Session(SMTP):
         if reply is not None and self._wire is not None:
             self._wire.say_last(reply)
             if reply.code == 421:
-                words.session_cut_off(self._services.log, self.name, reply=reply)
+                words.session_cut_off(self._services.log, self.name, client=self.alias, reply=reply)
         self._linger = self.loop.call_later(LINGER, self.abort)
         self.transport.close()
         if self._handler_coroutine is not None and self._handler_coroutine is not asyncio.current_task():

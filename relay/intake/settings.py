@@ -6,8 +6,11 @@ Knows nothing of files or TOML; the defaults here are the documented ones.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Literal
+
+from relay.rates import Rate
 
 Address = IPv4Address | IPv6Address
 Networks = tuple[IPv4Network | IPv6Network, ...]
@@ -24,8 +27,13 @@ class Settings:
     """Our name in the greeting and in EHLO; never looked up."""
     allowed_networks: Networks
     """Clients that may send without AUTH."""
+    local_domains: frozenset[str] = frozenset()
+    """Domains, in lower case, whose mail ends here: anybody may write to them, without AUTH and from anywhere.
+    Such recipients are marked `local`."""
     max_message_size: int
     """Of the message itself: terminator and stuffed dots are not counted (RFC 1870 5)."""
+    max_header_size: int = 1024 * 1024
+    """Of the message's header, all its lines together."""
     max_recipients: int = 1000
     bare_newlines: Literal["refuse", "normalize"] = "refuse"
     """What becomes of a bare CR or LF inside DATA. It never ends DATA either way."""
@@ -47,19 +55,30 @@ class Settings:
     """Bad commands in a session, counted afresh after each message taken."""
     max_failed_logins: int = 3
     """On one connection."""
+    client_rate: Rate | None = None
+    """How much one client may send that is not logged in; users have rates of their own."""
+    proxy_networks: Networks = ()
+    """Who must say with the PROXY protocol which client it speaks for: load balancers."""
     failed_login_delay: float = 1.0
     """Before the answer to a login from an address that lately failed once; doubles, up to 30 times this."""
 
     def __post_init__(self) -> None:
         if self.max_recipients < LEAST_MAX_RECIPIENTS:
             raise ValueError(f"max_recipients must be at least {LEAST_MAX_RECIPIENTS} (RFC 5321 4.5.3.1.8)")
-        for name in ("max_message_size", "max_connections", "max_connections_per_client", "max_errors"):
+        for name in (
+            "max_message_size",
+            "max_header_size",
+            "max_connections",
+            "max_connections_per_client",
+            "max_errors",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
         if min(self.command_timeout, self.data_timeout) <= 0:
             raise ValueError("timeouts must be greater than 0")
 
 
+@lru_cache(maxsize=4096)
 def client_address(text: str) -> Address | None:
     """The client's address, an IPv4 address inside an IPv6 one unwrapped; None where there is none."""
     try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Callable
 from datetime import datetime
 
 from relay import replies
@@ -38,12 +39,22 @@ class Transaction:
             raise Refused(replies.MESSAGE_TOO_BIG)
 
     @property
-    def has_recipients(self) -> bool:
-        return bool(self._recipients)
+    def recipient_count(self) -> int:
+        """Those taken so far, each mailbox once."""
+        return len(self._recipients)
 
-    def recipient(self, argument: str, *, limit: int) -> Reply:
+    def recipient(
+        self,
+        argument: str,
+        *,
+        limit: int,
+        local_domains: frozenset[str],
+        refusal: Reply | None,
+        has_mailbox: Callable[[str], bool] | None = None,
+    ) -> Reply:
         """Takes one RCPT. The same mailbox again is answered like the first time and kept once; the wishes
-        given first hold."""
+        given first hold. `refusal` is what a client that may write to local domains only hears otherwise;
+        `has_mailbox` says of a local address whether there is such a mailbox."""
         match = _TO.match(argument)
         if match is None:
             return replies.RCPT_SYNTAX
@@ -56,12 +67,17 @@ class Transaction:
             return error.reply
         if not path.address.isascii() and not self.parameters.smtputf8:
             return replies.SMTPUTF8_NOT_DECLARED
+        local = path.domain in local_domains
+        if refusal is not None and not local:
+            return refusal
+        if local and has_mailbox is not None and not has_mailbox(path.address):
+            return replies.NO_SUCH_MAILBOX
         if path.mailbox in self._recipients:
             return replies.RECIPIENT_OK
         if len(self._recipients) >= limit:
             return replies.TOO_MANY_RECIPIENTS
         self._recipients[path.mailbox] = Recipient(
-            address=path.address, notify=wishes.notify, orcpt=wishes.orcpt
+            address=path.address, notify=wishes.notify, orcpt=wishes.orcpt, local=local
         )
         return replies.RECIPIENT_OK
 

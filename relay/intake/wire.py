@@ -7,6 +7,7 @@ of a server that pipelines. Waiting is the caller's to limit.
 from __future__ import annotations
 
 import asyncio
+from functools import lru_cache
 
 from relay.replies import Reply
 
@@ -46,6 +47,8 @@ class Wire:
         if self._said:
             self._writer.write(b"".join(self._said))
             self._said.clear()
+        if not self._writer.transport.get_write_buffer_size():
+            return  # whether the connection is still there, reading tells
         try:
             await self._writer.drain()
         except OSError as error:
@@ -107,6 +110,7 @@ class Wire:
 _NO_CONTROLS = dict.fromkeys((*range(10), 11, 12, *range(14, 32), 127), "?")
 
 
+@lru_cache(maxsize=256)
 def _encode(reply: Reply) -> bytes:
     """A reply may carry an upstream's words: what is neither printable nor ASCII becomes `?`."""
     return str(reply).translate(_NO_CONTROLS).encode("ascii", "replace") + b"\r\n"

@@ -1,7 +1,8 @@
 """The spool: messages that wait, byte for byte as they came, and who of their recipients is still owed one.
 
 A row of `queue` is one recipient; it goes when the recipient is settled, and the message with its last one. A
-lease says which process works on a row; who finds it expired may take it over. Times are the database's.
+lease says which process works on a row; who finds it expired may take it over (`relay.store.claims`). Times are the
+database's.
 """
 
 from __future__ import annotations
@@ -11,20 +12,37 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Double, bindparam, delete, distinct, exists, func, insert, select, update
-from sqlalchemy.exc import NoResultFound
+from sqlalchemy import (
+    Connection,
+    Double,
+    bindparam,
+    delete,
+    distinct,
+    exists,
+    func,
+    insert,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from relay import log
 from relay.store.schema import queue, spool
 from relay.submission import Client, Recipient, Submission
+from tracker.address import domain_of, normalize_domain
 from tracker.consent import Decision, Mode
-from tracker.store.database import Statement, execute
+from tracker.errors import InvalidAddress
+from tracker.store.database import Statement
 from tracker.store.deliveries import decision_of
 from tracker.store.schema import deliveries, messages
 
 WAITING, HELD, DAMAGED = "waiting", "held", "damaged"
+STATE = queue.c.state.concat("")
+"""A row's state where other conditions say which rows: SQLite would otherwise go by the state's index, which is the
+same for nearly all of them."""
+_AT_ONCE = 500
+"""Ids in one question: SQLite's oldest limit on bound parameters is 999."""
 
 
 class database_now(FunctionElement[float]):  # noqa: N801 - reads as SQL
@@ -41,7 +59,8 @@ def _sqlite_now(element: object, compiler: object, **keywords: object) -> str:
 
 @compiles(database_now, "postgresql")
 def _postgresql_now(element: object, compiler: object, **keywords: object) -> str:
-    return "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
+    # Fixed within a statement: with clock_timestamp() no index on due times could be used.
+    return "CAST(extract(epoch FROM statement_timestamp()) AS double precision)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +73,8 @@ class Waiting:
     tries: int = 0
     age: float = 0.0
     """Seconds since it was queued."""
+    delay_told: bool = False
+    """The sender has been told that it is late."""
     sent: Decision | None = None
     """What its copy was decided to be at first; None when the tracker's record of it is gone."""
 
@@ -68,47 +89,44 @@ class Claimed:
 
 _INSERT_SPOOL = insert(spool)
 _INSERT_QUEUE = insert(queue).values(
-    queued_at=database_now(),
-    due_at=database_now() + bindparam("in_seconds", type_=Double),
-    lease_until=database_now() + bindparam("lease_seconds", type_=Double),
+    queued_at=database_now(), due_at=database_now() + bindparam("in_seconds", type_=Double)
 )
-_REMOVE = (
-    delete(queue).where(queue.c.delivery_id == bindparam("b_id")).where(queue.c.lease == bindparam("b_lease"))
-)
+_OURS = queue.c.delivery_id == bindparam("b_id"), queue.c.lease == bindparam("b_lease")
+_REMOVE = delete(queue).where(*_OURS)
 _WITHDRAW = delete(queue).where(queue.c.delivery_id == bindparam("b_id"))
 _AGAIN = (
     update(queue)
-    .where(queue.c.delivery_id == bindparam("b_id"))
-    .where(queue.c.lease == bindparam("b_lease"))
+    .where(*_OURS)
     .values(
         tries=queue.c.tries + 1,
         due_at=database_now() + bindparam("b_in_seconds", type_=Double),
         lease="",
-        lease_until=0.0,
     )
 )
-_RENEW = (
-    update(queue)
-    .where(queue.c.delivery_id == bindparam("b_id"))
-    .where(queue.c.lease == bindparam("b_lease"))
-    .values(lease_until=database_now() + bindparam("b_seconds", type_=Double))
-)
+_TELL = update(queue).where(*_OURS).values(delay_told=true())
 _EMPTY = (
     delete(spool)
     .where(spool.c.message_id == bindparam("b_message_id"))
     .where(~exists().where(queue.c.message_id == spool.c.message_id))
 )
-
-
 _FORGET_DELIVERY = delete(deliveries).where(deliveries.c.message_id == bindparam("b_id"))
 _FORGET_MESSAGE = delete(messages).where(messages.c.id == bindparam("b_id"))
 
 
+def domain_key(address: str) -> str:
+    """The domain that statistics and fairness go by: in normal form where it has one, `""` where there is none."""
+    domain = domain_of(address) if "@" in address else ""
+    try:
+        return normalize_domain(domain) if domain else ""
+    except InvalidAddress:
+        return domain.lower().encode("utf-8", "replace").decode("utf-8")
+
+
 def keeping(
-    submission: Submission, waiting: Sequence[Waiting], *, lease: str, lease_seconds: float, in_seconds: float
+    submission: Submission, waiting: Sequence[Waiting], *, lease: str, in_seconds: float
 ) -> tuple[Statement, ...]:
-    """The statements that put a message and its unsettled recipients on disk. With a `lease` the caller goes on
-    working on them; with `""` whoever is free does."""
+    """The statements that put a message and its unsettled recipients on disk, due in so many seconds. With a `lease`
+    the caller goes on working on them and that is when it runs out; with `""` whoever is free does."""
     rows = [
         {
             "delivery_id": one.delivery_id,
@@ -117,11 +135,11 @@ def keeping(
             "address": one.recipient.address,
             "notify": ",".join(one.recipient.notify),
             "orcpt": one.recipient.orcpt,
+            "domain": domain_key(one.recipient.address),
             "state": WAITING,
             "tries": one.tries,
             "in_seconds": in_seconds,
             "lease": lease,
-            "lease_seconds": lease_seconds if lease else 0.0,
             "delay_told": False,
         }
         for one in waiting
@@ -151,102 +169,25 @@ def deferring(delays: Iterable[tuple[bytes, float]], lease: str) -> Statement:
     return _AGAIN, [{"b_id": one, "b_lease": lease, "b_in_seconds": seconds} for one, seconds in delays]
 
 
-def ours(connection: Connection, ids: Collection[bytes], message_id: bytes, lease: str) -> set[bytes]:
-    """Those of the recipients whom we still hold. Holds their message until the transaction is over, so that of
-    two nodes that each settle a part of it the second sees what the first did."""
-    connection.execute(select(spool.c.sender).where(spool.c.message_id == message_id).with_for_update())
-    held = select(queue.c.delivery_id).where(queue.c.message_id == message_id).where(queue.c.lease == lease)
-    return {bytes(row.delivery_id) for row in connection.execute(held)} & set(ids)
+def telling(ids: Iterable[bytes], lease: str) -> Statement:
+    """The statement that says of recipients that their sender knows of the delay."""
+    return _TELL, [{"b_id": one, "b_lease": lease} for one in ids]
 
 
-def claim(
-    connection: Connection, *, lease: str, lease_seconds: float, messages: int, held: Collection[bytes] = ()
-) -> list[Claimed]:
-    """Takes what is due, at most so many messages: rows nobody holds, or whose holder let the lease run out.
-    Those in `held` are being worked on by the caller already: their lease is prolonged, and they are not given."""
-    now = database_now()
-    free = (queue.c.state == WAITING) & (queue.c.due_at <= now) & (queue.c.lease_until <= now)
-    due = (
-        select(queue.c.message_id)
-        .where(free)
-        .group_by(queue.c.message_id)
-        .order_by(func.min(queue.c.due_at))
-        .limit(messages)
-    )
-    ids = [bytes(row.message_id) for row in connection.execute(due)]
-    if not ids:
-        return []
-    rows = select(queue.c.delivery_id).where(queue.c.message_id.in_(ids)).where(free)
-    if connection.dialect.name == "postgresql":
-        rows = rows.with_for_update(skip_locked=True)
-    mine = [bytes(row.delivery_id) for row in connection.execute(rows)]
-    for start in range(0, len(mine), 500):
-        connection.execute(
-            update(queue)
-            .where(queue.c.delivery_id.in_(mine[start : start + 500]))
-            .values(lease=lease, lease_until=now + lease_seconds)
-        )
-    return _claimed(connection, ids, set(mine).difference(held))
-
-
-def _claimed(connection: Connection, ids: list[bytes], mine: set[bytes]) -> list[Claimed]:
-    joined = (
-        select(
-            queue,
-            (database_now() - queue.c.queued_at).label("age"),
-            deliveries.c.mode,
-            deliveries.c.opens,
-            deliveries.c.clicks,
-            deliveries.c.override,
-            deliveries.c.reason,
-        )
-        .outerjoin(deliveries, deliveries.c.id == queue.c.delivery_id)
-        .where(queue.c.message_id.in_(ids))
-        .order_by(queue.c.position)
-    )
-    theirs: dict[bytes, list[Any]] = {}
-    for row in connection.execute(joined):
-        if bytes(row.delivery_id) in mine:
-            theirs.setdefault(bytes(row.message_id), []).append(row)
-    claimed = []
-    for message_id, rows in theirs.items():
-        try:
-            waiting = tuple(map(_waiting, rows))
-            # One by one: a row that cannot even be read must not take the others with it.
-            row = connection.execute(select(spool).where(spool.c.message_id == message_id)).one()
-            claimed.append(Claimed(submission=_submission(row, waiting), waiting=waiting))
-        except (ValueError, TypeError, KeyError, NoResultFound):
-            log.set_aside(message_id.hex(), recipients=len(rows))
-            _set_aside(connection, [bytes(row.delivery_id) for row in rows])
-    return claimed
-
-
-def _set_aside(connection: Connection, ids: list[bytes]) -> None:
-    """A damaged row is kept for the operator and never blocks the others."""
-    connection.execute(
-        update(queue).where(queue.c.delivery_id.in_(ids)).values(state=DAMAGED, lease="", lease_until=0.0)
-    )
-
-
-def renew(connection: Connection, ids: Iterable[bytes], *, lease: str, lease_seconds: float) -> None:
-    """Goes on holding these recipients, as far as they are held under `lease`."""
-    rows = [{"b_id": one, "b_lease": lease, "b_seconds": lease_seconds} for one in ids]
-    execute(connection, [(_RENEW, rows)])
-
-
-def release(connection: Connection, *, lease: str) -> None:
-    """Lets go of everything held under `lease`: at an orderly stop, others need not wait for it to run out."""
-    connection.execute(update(queue).where(queue.c.lease == lease).values(lease="", lease_until=0.0))
-
-
-def next_due(connection: Connection) -> float | None:
-    """Seconds until something falls due (0 or less: now); None when nothing waits."""
-    later = func.max if connection.dialect.name == "sqlite" else func.greatest
-    moment = func.min(later(queue.c.due_at, queue.c.lease_until))
-    seconds: float | None = connection.execute(
-        select(moment - database_now()).where(queue.c.state == WAITING)
-    ).scalar_one()
-    return seconds
+def ours(
+    connection: Connection, ids: Sequence[bytes], message_ids: Collection[bytes], lease: str
+) -> set[bytes]:
+    """Those of the recipients whom we still hold. Holds their messages until the transaction is over, so that of
+    two nodes that each settle a part of one the second sees what the first did."""
+    if connection.dialect.name == "postgresql":  # SQLite has one writer anyway
+        for some in _shares(sorted(message_ids)):  # sorted, or two nodes could wait for each other
+            locking = select(spool.c.message_id).where(spool.c.message_id.in_(some))
+            connection.execute(locking.order_by(spool.c.message_id).with_for_update())
+    held: set[bytes] = set()
+    for some in _shares(ids):
+        rows = select(queue.c.delivery_id).where(queue.c.delivery_id.in_(some), queue.c.lease == lease)
+        held.update(bytes(row.delivery_id) for row in connection.execute(rows))
+    return held
 
 
 def totals(connection: Connection) -> dict[str, int]:
@@ -255,6 +196,10 @@ def totals(connection: Connection) -> dict[str, int]:
     counted = {row[0]: row[1] for row in rows}
     messages = connection.execute(select(func.count(distinct(queue.c.message_id)))).scalar_one()
     return {**counted, "messages": messages}
+
+
+def _shares(ids: Sequence[bytes]) -> Iterable[Sequence[bytes]]:
+    return (ids[start : start + _AT_ONCE] for start in range(0, len(ids), _AT_ONCE))
 
 
 def _spool_row(submission: Submission) -> dict[str, Any]:
@@ -273,20 +218,23 @@ def _spool_row(submission: Submission) -> dict[str, Any]:
     }
 
 
-def _submission(row: Any, waiting: Sequence[Waiting]) -> Submission:
-    client = row.client if isinstance(row.client, dict) else json.loads(row.client)
+def submission_of(row: Any, waiting: Sequence[Waiting]) -> Submission:
+    """The message of a row of `spool`. Raises ValueError, TypeError or KeyError where it cannot be read."""
+    client: dict[str, Any] = dict(row.client if isinstance(row.client, dict) else json.loads(row.client))
+    client["tags"] = tuple(client.get("tags", ()))  # JSON knows only lists
     return Submission(
         id=bytes(row.message_id),
         sender=row.sender,
         recipients=tuple(one.recipient for one in waiting),
         data=bytes(row.data),
         received_at=row.received_at,
-        client=Client(**client),
+        client=Client(**client | {"tags": tuple(client.get("tags", ()))}),  # JSON knows lists only
         **row.envelope,
     )
 
 
-def _waiting(row: Any) -> Waiting:
+def waiting_of(row: Any) -> Waiting:
+    """The recipient of a row of `queue`, joined with what was decided for them."""
     return Waiting(
         delivery_id=bytes(row.delivery_id),
         position=row.position,
@@ -295,5 +243,6 @@ def _waiting(row: Any) -> Waiting:
         ),
         tries=row.tries,
         age=float(row.age),
+        delay_told=bool(row.delay_told),
         sent=decision_of(row) if row.mode in set(Mode) else None,
     )

@@ -1,7 +1,8 @@
 """The SMTP client's face: a transaction goes in, one outcome per recipient comes out, never an exception.
 
-`open_upstream(parse_url("smtp://mail.example.org"))` is where mail goes from there on. Knows upstream and its
-ways of failing; knows nothing of consent, copies or queues.
+`open_upstream(parse_url("smtp://mail.example.org"))` is where mail goes from there on; a `Routing` in place of one
+server's settings names several, and what goes where. Knows upstream and its ways of failing; knows nothing of consent,
+copies or queues.
 """
 
 from __future__ import annotations
@@ -9,13 +10,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from relay.upstream.settings import Scheme, UpstreamSettings, parse_url
+from relay.upstream.routed import RoutedUpstream
+from relay.upstream.routing import Addresses, Route, Routing, Server
+from relay.upstream.settings import Scheme, Tls, UpstreamSettings, parse_url
 from relay.upstream.smtp import SmtpUpstream, utc_now
-from relay.upstream.transaction import Transaction, Upstream
+from relay.upstream.transaction import Condition, ServerState, Transaction, Upstream
 
 __all__ = [
+    "Addresses",
+    "Condition",
+    "Route",
+    "RoutedUpstream",
+    "Routing",
     "Scheme",
+    "Server",
+    "ServerState",
     "SmtpUpstream",
+    "Tls",
     "Transaction",
     "Upstream",
     "UpstreamSettings",
@@ -24,11 +35,10 @@ __all__ = [
 ]
 
 
-def open_upstream(settings: UpstreamSettings, *, clock: Callable[[], datetime] = utc_now) -> Upstream:
+def open_upstream(
+    where: UpstreamSettings | Routing, *, clock: Callable[[], datetime] = utc_now
+) -> RoutedUpstream:
     """The upstream these settings describe. Connects to nothing yet. ValueError when a certificate named in
     them cannot be read."""
-    if settings.scheme is Scheme.CAPTURE:
-        from relay.capture import Capture  # it needs our Transaction
-
-        return Capture(settings.path, clock=clock)
-    return SmtpUpstream(settings, clock)
+    routing = where if isinstance(where, Routing) else Routing(servers=(Server(settings=where),))
+    return RoutedUpstream(routing, clock=clock)

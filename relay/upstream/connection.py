@@ -22,7 +22,7 @@ from relay import log, replies
 from relay.replies import Reply
 from relay.upstream.answers import put_off, reply_from
 from relay.upstream.negotiation import Offer, read_offer
-from relay.upstream.settings import Scheme, UpstreamSettings
+from relay.upstream.settings import Scheme, Tls, UpstreamSettings
 from relay.upstream.wire import UpstreamError, Wire, take_over
 
 LOG: Final[log.Log] = structlog.get_logger("relay.upstream")
@@ -35,6 +35,8 @@ UNKNOWN_MECHANISM: Final = frozenset({500, 501, 502, 504, 534})
 class Connection:
     """What the pool keeps. `messages` have gone over it so far; `since` is the loop's time."""
 
+    host: str
+    """`host:port`, as it is kept with each attempt."""
     wire: Wire
     offer: Offer
     tls: str | None
@@ -46,15 +48,15 @@ def tls_context(settings: UpstreamSettings) -> ssl.SSLContext:
     """Reads certificates from disk. ValueError when one cannot be read."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if settings.scheme is Scheme.SMTP or not settings.tls_verify:
+    if settings.mode is not Tls.VERIFY:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     try:
-        if settings.ca_file is not None:
+        if settings.ca_file:
             context.load_verify_locations(cafile=settings.ca_file)
         elif context.verify_mode is ssl.CERT_REQUIRED:
             context.load_default_certs()
-        if settings.client_certificate is not None:
+        if settings.client_certificate:
             context.load_cert_chain(settings.client_certificate, settings.client_key)
     except OSError as error:  # SSLError is one
         raise ValueError(f"cannot read a certificate for {settings.name}: {error}") from error
@@ -86,11 +88,11 @@ async def _open(settings: UpstreamSettings, context: ssl.SSLContext | None) -> C
     try:
         await client.connect(timeout=settings.connect_timeout)
         await _greet(client, settings)
-        if not implicit and context is not None:
+        if not implicit and context is not None and settings.mode is not Tls.NONE:
             await _start_tls(client, settings, context)
         if settings.user is not None:
             await _log_in(client, settings)
-        return _hand_over(client)
+        return _hand_over(client, settings)
     except BaseException as error:
         client.close()
         if isinstance(error, (aiosmtplib.SMTPException, OSError, ValueError)):
@@ -98,11 +100,12 @@ async def _open(settings: UpstreamSettings, context: ssl.SSLContext | None) -> C
         raise
 
 
-def _hand_over(client: SMTP) -> Connection:
+def _hand_over(client: SMTP, settings: UpstreamSettings) -> Connection:
     if not client.is_connected or client.transport is None:
         raise UpstreamError(replies.UPSTREAM_DROPPED, gone=True)
     ssl_object = client.get_transport_info("ssl_object")
     return Connection(
+        host=settings.name,
         wire=take_over(client.transport),
         offer=read_offer(client.esmtp_extensions),
         tls=None if ssl_object is None else ssl_object.version(),
@@ -121,7 +124,7 @@ async def _greet(client: SMTP, settings: UpstreamSettings) -> None:
 
 
 async def _start_tls(client: SMTP, settings: UpstreamSettings, context: ssl.SSLContext) -> None:
-    demanded = settings.scheme is Scheme.STARTTLS
+    demanded = settings.mode.is_demanded
     if not client.supports_extension("starttls"):
         if demanded:
             log.upstream_without_tls(LOG, host=settings.name)
@@ -189,7 +192,10 @@ def _trouble(error: Exception, settings: UpstreamSettings) -> UpstreamError:
         reply = _spoken(error)
         if isinstance(error, aiosmtplib.SMTPAuthenticationError):
             log.upstream_refused_login(LOG, host=settings.name, reply=reply)
-        return UpstreamError(put_off(reply).reply)
+            return UpstreamError(put_off(reply).reply)
+        return UpstreamError(
+            put_off(reply).reply, busy=reply.is_temporary and reply != replies.UPSTREAM_GARBLED
+        )
     if isinstance(error, aiosmtplib.SMTPConnectError):
         return UpstreamError(replies.UPSTREAM_UNREACHABLE)
     if isinstance(error, TimeoutError):

@@ -1,4 +1,4 @@
-"""How far a transaction has come: who has an answer, who waits for another try on the wire.
+"""How far a transaction has come with one server: who has an answer, who waits for another try on the wire.
 
 One transaction handed to us may take several upstream: the rest of the recipients when there were too many,
 all of them again when a kept connection turns out to have ended.
@@ -18,7 +18,7 @@ from relay.upstream.answers import Answer, put_off
 from relay.upstream.connection import Connection
 from relay.upstream.dialogue import Dialogue
 from relay.upstream.settings import UpstreamSettings
-from relay.upstream.transaction import Transaction
+from relay.upstream.transaction import Offered, Transaction
 
 LOG: Final[log.Log] = structlog.get_logger("relay.upstream")
 
@@ -34,10 +34,17 @@ class Course:
         self._connection: Connection | None = None
         self._most = len(transaction.recipients)
         self.waiting = list(range(len(transaction.recipients)))
+        self.was_not_begun = False
+        """The server went down before it was this transaction's turn."""
 
     @property
     def may_be_repeated(self) -> bool:
         return self._dialogue is None or not self._dialogue.has_begun
+
+    @property
+    def may_go_elsewhere(self) -> bool:
+        """Whoever waits was certainly not sent the message: its end never left us."""
+        return self._dialogue is None or not self._dialogue.has_ended
 
     def next_dialogue(self, connection: Connection) -> Dialogue:
         """With as many of the waiting as upstream is known to take at once."""
@@ -59,29 +66,50 @@ class Course:
     def start_over(self) -> None:
         """Only those without an answer; everyone, where one decision is to be made about all."""
         if self._transaction.unanimous:
+            self._answers.clear()
             self.waiting = list(range(len(self._transaction.recipients)))
+
+    def trouble(self, reply: Reply) -> None:
+        """The connection came to its end, or there was none. Those who wait keep waiting if another server may
+        be asked for them, else they are put off."""
+        log.upstream_trouble(LOG, host=self._settings.name, reply=reply, recipients=len(self.waiting))
+        if self.may_go_elsewhere:
+            self.start_over()
+        else:
+            self.break_off(reply)
 
     def break_off(self, reply: Reply) -> None:
         """Put off everyone without an answer."""
-        log.upstream_trouble(LOG, host=self._settings.name, reply=reply, recipients=len(self.waiting))
         if self._dialogue is not None:
             self._dialogue.break_off(reply)
             self.collect()
         self._answers.update((number, put_off(reply)) for number in self.waiting)
         self.waiting = []
 
-    def outcomes(self, at: datetime) -> tuple[Outcome, ...]:
+    def offered(self, at: datetime, trouble: Reply | None) -> Offered:
+        """What it has led to; who still waits has no outcome."""
         doubtful = sum(answer.maybe_sent for answer in self._answers.values())
         if doubtful:
             log.may_be_sent_twice(LOG, host=self._settings.name, recipients=doubtful)
-        return tuple(self._outcome(self._answers[number], at) for number in sorted(self._answers))
+        outcomes: list[Outcome | None] = [None] * len(self._transaction.recipients)
+        waiting = frozenset(self.waiting)
+        for number, answer in self._answers.items():
+            if number not in waiting:
+                outcomes[number] = self._outcome(answer, at)
+        reached = self._connection
+        return Offered(
+            outcomes=tuple(outcomes),
+            trouble=trouble,
+            host=reached.host if reached else "",
+            tls=reached.tls if reached else None,
+        )
 
     def _outcome(self, answer: Answer, at: datetime) -> Outcome:
         reached = self._connection
         return Outcome(
             status=answer.status,
             reply=answer.reply,
-            host=self._settings.name if reached else "",
+            host=reached.host if reached else "",
             at=at,
             tls=reached.tls if reached else None,
             maybe_sent=answer.maybe_sent,

@@ -57,6 +57,8 @@ class Dialogue:
         """Refused for their number only: they may go in another transaction, and have no answer yet."""
         self.has_begun = False
         """The message itself is on its way: from here on nothing is silently tried again."""
+        self.has_ended = False
+        """The final dot has left us: from here on no other server is asked."""
         self.was_completed = False
         """Upstream may have the whole message."""
 
@@ -139,7 +141,7 @@ class Dialogue:
             if early is None or early.code < 400:
                 raise
             return early
-        self.was_completed = True
+        self.has_ended = self.was_completed = True
         try:
             reply = await self._wire.reply(timeout=self._settings.data_timeout)
         except UpstreamError as trouble:

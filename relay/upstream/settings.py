@@ -1,6 +1,6 @@
-"""Which upstream, and how to speak to it: a value, and the URL people write for it.
+"""One upstream server, and how to speak to it: a value, and the URL people write for it.
 
-Knows the four schemes and their defaults; opens nothing. A password never appears in a repr nor in the text
+Knows the four schemes, the modes of TLS and their defaults; opens nothing. A password never appears in a repr nor in the text
 of an error.
 """
 
@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 class Scheme(StrEnum):
     SMTP = "smtp"
-    """In clear, or with STARTTLS where upstream offers it (any certificate will do: RFC 7435)."""
+    """Begins in clear; what follows is for the mode of TLS to say."""
     SMTPS = "smtps"
     """TLS from the first octet (RFC 8314 3.3)."""
     STARTTLS = "smtp+starttls"
@@ -24,6 +24,29 @@ class Scheme(StrEnum):
     """Nothing is sent: a Maildir keeps it."""
 
 
+class Tls(StrEnum):
+    """How much TLS is asked of an upstream."""
+
+    NONE = "none"
+    """Never, not even where it is offered."""
+    OPPORTUNISTIC = "opportunistic"
+    """Where it is offered and works, whoever signed the certificate (RFC 7435); else in clear."""
+    REQUIRE = "require"
+    """Always; whoever signed the certificate."""
+    VERIFY = "verify"
+    """Always, with a certificate for this host from an authority we trust (RFC 6125)."""
+
+    @property
+    def is_demanded(self) -> bool:
+        return self in (Tls.REQUIRE, Tls.VERIFY)
+
+
+DEFAULT_TLS: Final = {
+    Scheme.SMTP: Tls.OPPORTUNISTIC,
+    Scheme.SMTPS: Tls.VERIFY,
+    Scheme.STARTTLS: Tls.VERIFY,
+    Scheme.CAPTURE: Tls.NONE,
+}
 DEFAULT_PORTS: Final = {Scheme.SMTP: 25, Scheme.SMTPS: 465, Scheme.STARTTLS: 587}
 
 ALLOWED: Final = (
@@ -45,10 +68,10 @@ class UpstreamSettings:
     password: str | None = field(default=None, repr=False)
     auth_in_clear: bool = False
     """Let the password go out without TLS to a host that is not this one."""
-    tls_verify: bool = True
-    """For `smtps` and `smtp+starttls`; `smtp` never verifies, because it would go on in clear anyway."""
+    tls: Tls | None = None
+    """None for the scheme's own: opportunistic for `smtp`, verify for the others."""
     ca_file: str | None = None
-    """PEM; trusted instead of the system's authorities."""
+    """PEM; trusted instead of the system's authorities. Only `verify` looks at it."""
     client_certificate: str | None = None
     client_key: str | None = None
     hostname: str = ""
@@ -65,7 +88,19 @@ class UpstreamSettings:
     data_timeout: float = 600.0
     """For the reply after the dot (RFC 5321 4.5.3.2.6)."""
 
+    failures_until_down: int = 3
+    """Consecutive failures to get through after which it is left alone for a while."""
+    first_pause: float = 2.0
+    """How long, the first time; doubled each time a probe fails too."""
+    longest_pause: float = 60.0
+    probe_patience: float = 5.0
+    """How long others wait for what a probe finds, before they are put off."""
+    calm_seconds: float = 30.0
+    """After having been told of too many connections: how long until one more is tried."""
+
     def __post_init__(self) -> None:
+        if self.tls is None:
+            object.__setattr__(self, "tls", DEFAULT_TLS[self.scheme])
         if self.scheme is Scheme.CAPTURE:
             if not self.path:
                 raise ValueError("capture: needs a path, as in capture:./captured")
@@ -84,11 +119,30 @@ class UpstreamSettings:
             or " " in self.hostname
         ):
             raise ValueError("the name for EHLO must be plain ASCII without spaces")
-        if self.user is not None and not self.may_send_password(tls=self.scheme is not Scheme.SMTP):
+        self._check_tls()
+
+    def _check_tls(self) -> None:
+        demanded = self.mode.is_demanded
+        if self.scheme is not Scheme.SMTP and not demanded:
+            raise ValueError(
+                f'{self.scheme}:// is TLS or nothing: tls may be "require" or "verify" there; write smtp:// for {self.mode}'
+            )
+        if bool(self.client_key) and not self.client_certificate:
+            raise ValueError("client_key needs client_certificate")
+        if self.client_certificate and self.mode is Tls.NONE:
+            raise ValueError('a client certificate needs TLS, and tls = "none" forbids it')
+        if self.password is not None and self.user is None:
+            raise ValueError("there is a password but no user")
+        if self.user is not None and not self.may_send_password(tls=demanded):
             raise ValueError(
                 "smtp:// may send the password in clear, which is only allowed to this machine itself:"
-                " write smtp+starttls:// or smtps://, or permit it expressly (auth_in_clear)"
+                ' write smtp+starttls:// or smtps://, or tls = "require" or "verify"'
             )
+
+    @property
+    def mode(self) -> Tls:
+        """`tls`, with the scheme's own default in place of None."""
+        return self.tls or DEFAULT_TLS[self.scheme]
 
     @property
     def name(self) -> str:
@@ -101,12 +155,20 @@ class UpstreamSettings:
         return tls or self.auth_in_clear or is_loopback(self.host)
 
 
-def parse_url(url: str, *, auth_in_clear: bool = False) -> UpstreamSettings:
-    """The settings a URL stands for, all others at their defaults. ValueError says what is wrong and what is
-    allowed, and never repeats the password."""
+def parse_url(
+    url: str,
+    *,
+    auth_in_clear: bool = False,
+    user: str | None = None,
+    password: str | None = None,
+    tls: Tls | None = None,
+) -> UpstreamSettings:
+    """The settings a URL stands for, all others at their defaults; `user` and `password` where they do not stand in
+    it. ValueError says what is wrong and what is allowed, and never repeats the password."""
     if any(character.isspace() or not character.isprintable() for character in url):
         raise ValueError("the upstream's URL holds a space or a control character; write %20 in a password")
     if url.startswith("capture:"):
+        # Whatever is said of logging in and TLS lies ready for the day a server takes its place.
         return _parse_capture(url.removeprefix("capture:"))
     word, separator, _ = url.partition("://")
     if not separator:
@@ -116,7 +178,13 @@ def parse_url(url: str, *, auth_in_clear: bool = False) -> UpstreamSettings:
     except ValueError:
         raise ValueError(f"unknown scheme in the upstream's URL; allowed are {ALLOWED}") from None
     parts = _split(url)
-    user, password = _credentials(parts)
+    named, secret = _credentials(parts)
+    if (named and user) or (secret and password):
+        raise ValueError(
+            "user and password stand in the upstream's URL and beside it; only one of them is allowed"
+        )
+    user = named if user is None else user
+    password = secret if password is None else password
     return UpstreamSettings(
         scheme=scheme,
         host=parts.hostname or "",
@@ -124,6 +192,7 @@ def parse_url(url: str, *, auth_in_clear: bool = False) -> UpstreamSettings:
         user=user,
         password=password,
         auth_in_clear=auth_in_clear,
+        tls=tls,
     )
 
 

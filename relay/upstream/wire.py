@@ -11,6 +11,7 @@ import asyncio
 import re
 from collections import deque
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final, cast
 
 from relay import replies
@@ -25,12 +26,14 @@ LONGEST_REPLY: Final = 64 * 1024
 
 class UpstreamError(Exception):
     """This connection, or the attempt to open one, leads nowhere. `reply` says why, always as a temporary
-    failure; `gone` when upstream ended it, which a kept connection must be forgiven."""
+    failure; `gone` when upstream ended it, which a kept connection must be forgiven; `busy` when upstream said
+    that it takes nothing at the moment, which it may say of one connection too many."""
 
-    def __init__(self, reply: Reply, *, gone: bool = False) -> None:
+    def __init__(self, reply: Reply, *, gone: bool = False, busy: bool = False) -> None:
         super().__init__(reply.text)
         self.reply = reply
         self.gone = gone
+        self.busy = busy
 
 
 class Wire(asyncio.Protocol):
@@ -39,7 +42,7 @@ class Wire(asyncio.Protocol):
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self._loop = asyncio.get_running_loop()
-        self._buffer = bytearray()
+        self._buffer = b""
         self._code = 0
         self._lines: list[str] = []
         self._length = 0
@@ -49,6 +52,9 @@ class Wire(asyncio.Protocol):
         self._paused = False
         self._waiter: asyncio.Future[None] | None = None
         self._patience: asyncio.TimerHandle | None = None
+        self._deadline: float | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = 0.0
         self.closed = asyncio.Event()
         transport.set_protocol(self)
 
@@ -87,8 +93,8 @@ class Wire(asyncio.Protocol):
             await self._wait(timeout)
         reply = self._replies.popleft()
         if reply.code == 421:
-            self._break(UpstreamError(reply, gone=True))
-            raise UpstreamError(reply, gone=True)
+            self._break(UpstreamError(reply, gone=True, busy=True))
+            raise UpstreamError(reply, gone=True, busy=True)
         return reply
 
     def reply_ahead_of_time(self) -> Reply | None:
@@ -114,10 +120,8 @@ class Wire(asyncio.Protocol):
         if self._trouble is not None:
             self._transport.close()
             return
-        self._buffer += data
-        while (end := self._buffer.find(b"\n")) >= 0:
-            line = bytes(self._buffer[:end])
-            del self._buffer[: end + 1]
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        for line in lines:
             if not self._take(line.removesuffix(b"\r")):
                 self._break(UpstreamError(replies.UPSTREAM_GARBLED))
                 return
@@ -127,8 +131,9 @@ class Wire(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed.set()
-        if self._patience is not None:
-            self._patience.cancel()
+        for timer in (self._patience, self._alarm):
+            if timer is not None:
+                timer.cancel()
         self._break(UpstreamError(replies.UPSTREAM_DROPPED, gone=True))
 
     def pause_writing(self) -> None:
@@ -143,6 +148,10 @@ class Wire(asyncio.Protocol):
     def _take(self, line: bytes) -> bool:
         """Add one line to the reply it belongs to. False for what RFC 5321 4.2 does not allow, and for a
         reply to nothing."""
+        if not self._lines and self._owed and (reply := _one_line(line)):
+            self._replies.append(reply)
+            self._owed -= 1
+            return True
         found = LINE.fullmatch(line)
         self._length += len(line)
         if found is None or not self._owed or self._length > LONGEST_REPLY or len(line) > LONGEST_LINE:
@@ -171,25 +180,41 @@ class Wire(asyncio.Protocol):
 
     async def _wait(self, timeout: float) -> None:
         """Until there is a reply."""
+        self._allow(timeout)
         try:
-            async with asyncio.timeout(timeout):
-                while not self._replies:
-                    await self._sleep()
-        except TimeoutError:
-            trouble = UpstreamError(replies.UPSTREAM_SILENT)
-            self._break(trouble)
-            raise trouble from None
+            while not self._replies:
+                await self._sleep()
+        finally:
+            self._deadline = None
 
     async def _room(self, timeout: float) -> None:
         """Until the transport's buffer has room again."""
+        self._allow(timeout)
         try:
-            async with asyncio.timeout(timeout):
-                while self._paused:
-                    await self._sleep()
-        except TimeoutError:
-            trouble = UpstreamError(replies.UPSTREAM_SILENT)
-            self._break(trouble)
-            raise trouble from None
+            while self._paused:
+                await self._sleep()
+        finally:
+            self._deadline = None
+
+    def _allow(self, seconds: float) -> None:
+        """From now on. The alarm is seldom set: it looks at the deadline of the day when it goes off."""
+        self._deadline = self._loop.time() + seconds
+        if self._alarm is None or self._alarm_at > self._deadline:
+            self._set_alarm(self._deadline)
+
+    def _set_alarm(self, at: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm, self._alarm_at = self._loop.call_at(at, self._ring), at
+
+    def _ring(self) -> None:
+        self._alarm = None
+        if self._deadline is None:
+            return  # nobody waits
+        if self._loop.time() < self._deadline:
+            self._set_alarm(self._deadline)
+        else:
+            self._break(UpstreamError(replies.UPSTREAM_SILENT))
 
     async def _sleep(self) -> None:
         """Until something happens on the wire. UpstreamError when nothing ever will."""
@@ -200,6 +225,15 @@ class Wire(asyncio.Protocol):
             await self._waiter
         finally:
             self._waiter = None
+
+
+@lru_cache(maxsize=256)
+def _one_line(line: bytes) -> Reply | None:
+    """The reply of one line; None for a line of a longer one, and for what is none. Upstreams repeat themselves."""
+    found = LINE.fullmatch(line) if len(line) <= LONGEST_LINE else None
+    if found is None or found[2] == b"-":
+        return None
+    return reply_from(int(found[1]), [(found[3] or b"").decode("utf-8", "replace")])
 
 
 def take_over(transport: asyncio.BaseTransport) -> Wire:

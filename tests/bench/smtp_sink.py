@@ -1,12 +1,15 @@
-"""An SMTP server that takes everything and keeps nothing. Usage: smtp_sink.py PORT"""
+"""An SMTP server that takes everything, keeps nothing and prints how many it had. Usage: smtp_sink.py PORT"""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 
+_taken = 0
+
 
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    global _taken
     writer.write(b"220 sink\r\n")
     try:
         while line := await reader.readline():
@@ -17,6 +20,8 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
                 writer.write(b"354 go on\r\n")
                 await reader.readuntil(b"\r\n.\r\n")
                 writer.write(b"250 2.0.0 taken\r\n")
+                _taken += 1
+                print(f"mesg={_taken}", flush=True)
             elif word == b"QUIT":
                 writer.write(b"221 bye\r\n")
                 break

@@ -22,9 +22,9 @@ from relay.outcome import Outcome, Status
 from relay.personalize import Tracking
 from relay.replies import Reply
 from relay.service import Relay
-from relay.settlement import _Unsaved
 from relay.store.schema import queue, spool
 from relay.submission import Client
+from relay.unsaved import Saving
 from relay.upstream import Transaction
 from tracker.domain import Domain
 from tracker.errors import StoreUnavailable
@@ -97,6 +97,7 @@ async def node(folder: Path, store_url: str, upstream: Upstream, **tables: Any) 
     finally:
         await relay._worker.stop(grace=1.0)
         await relay.delivery.close(grace=1.0)
+        await relay._queue.release()
         await domain.close()
 
 
@@ -128,20 +129,20 @@ async def test_an_error_of_ours_in_what_is_written_later_loses_only_that(
     store_url: str, tmp_path: Path
 ) -> None:
     async with node(tmp_path, store_url, Upstream()) as here:
-        settlement = here.relay.delivery.settlement
+        unsaved = here.relay.delivery.settlement.unsaved
         saved: list[str] = []
 
-        def unsaved(name: str, error: Exception | None) -> Any:
+        def saving(name: str, error: Exception | None) -> Any:
             async def save() -> None:
                 if error is not None:
                     raise error
                 saved.append(name)
 
-            return _Unsaved(message_id=name, ids=(), save=save)
+            return Saving(message_id=name, ids=(), save=save)
 
-        settlement._unsaved += [unsaved("bad", ValueError()), unsaved("good", None)]
-        await settlement._save_some(list(settlement._unsaved))
-        assert (saved, settlement._unsaved) == (["good"], [])
+        unsaved.waiting += [saving("bad", ValueError()), saving("good", None)]
+        await unsaved.save_some(list(unsaved.waiting))
+        assert (saved, unsaved.waiting) == (["good"], [])
 
 
 async def test_who_has_no_outcome_expires_too_and_the_sender_hears_of_it(

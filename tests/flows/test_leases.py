@@ -18,7 +18,7 @@ from support.waiting import let_leases_run_out, nothing_waits
 
 from relay.config import QueueTable
 from relay.queue import LEASE_SECONDS, Queue
-from relay.store import spool as spool_verbs
+from relay.store import claims
 from relay.store.schema import queue
 from relay.store.spool import database_now
 from tracker.domain import Domain
@@ -57,18 +57,18 @@ async def seconds_left(domain: Domain) -> list[float]:
     now = await domain.database.read(
         lambda connection: connection.execute(select(database_now())).scalar_one()
     )
-    return [row["lease_until"] - now for row in await rows(domain, queue)]
+    return [row["due_at"] - now for row in await rows(domain, queue)]
 
 
 async def test_a_claim_that_nobody_heard_of_is_not_held_for_ever(store_url: str, tmp_path: Path) -> None:
     async with with_mail_that_waits(tmp_path, store_url, GRANTED, UNKNOWN) as (_, domain, mine):
         await domain.database.change(
-            lambda connection: spool_verbs.claim(connection, lease=mine.lease, lease_seconds=1.0, messages=1)
+            lambda connection: claims.claim(connection, lease=mine.lease, lease_seconds=1.0, messages=1)
         )
         await domain.database.change(let_leases_run_out)
         await mine.renew()
         assert max(await seconds_left(domain)) < 0, "renewed though nobody works on it"
-        assert len(await mine.claim(10)) == 2
+        assert len((await mine.claim(10)).claimed) == 2
         await domain.database.change(let_leases_run_out)
         await mine.renew()
         assert min(await seconds_left(domain)) > LEASE_SECONDS / 2
@@ -78,9 +78,9 @@ async def test_a_process_does_not_take_its_own_work_for_somebody_else_s(
     store_url: str, tmp_path: Path
 ) -> None:
     async with with_mail_that_waits(tmp_path, store_url, GRANTED) as (_, domain, mine):
-        assert len(await mine.claim(10)) == 1
+        assert len((await mine.claim(10)).claimed) == 1
         await domain.database.change(let_leases_run_out)  # the store was away for longer than a lease
-        assert await mine.claim(10) == []
+        assert (await mine.claim(10)).claimed == ()
         assert min(await seconds_left(domain)) > LEASE_SECONDS / 2
 
 
@@ -93,7 +93,7 @@ async def test_of_what_was_taken_over_nothing_is_written(store_url: str, tmp_pat
             await until(lambda: upstream.connections, "the try is under way")
             await domain.database.change(
                 lambda connection: connection.execute(
-                    update(queue).values(lease="another", lease_until=database_now() + 3600.0)
+                    update(queue).values(lease="another", due_at=database_now() + 3600.0)
                 )
             )
             await until(lambda: upstream.received, "the try is over")
@@ -157,7 +157,7 @@ async def test_a_damaged_row_is_set_aside_and_the_rest_is_served(
         await domain.database.change(
             lambda connection: connection.execute(statement, {"id": first["message_id"]})
         )
-        claimed = await mine.claim(10)
+        claimed = (await mine.claim(10)).claimed
         assert [one.submission.id for one in claimed] == [second["message_id"]]
         states = {row["message_id"]: row["state"] for row in await rows(domain, queue)}
         assert states == {first["message_id"]: "damaged", second["message_id"]: "waiting"}
@@ -172,7 +172,7 @@ async def test_the_worker_rests_while_there_is_nothing_to_do(
     people = () if situation == "nothing waits" else (GRANTED, UNKNOWN)
     changes: dict[str, dict[str, Any]] = {
         "all is for later": {"due_at": database_now() + 3600.0},
-        "all is held by others": {"lease": "another", "lease_until": database_now() + 3600.0},
+        "all is held by others": {"lease": "another", "due_at": database_now() + 3600.0},
         "damaged": {"state": "damaged"},
     }
     async with with_mail_that_waits(tmp_path, store_url, *people) as (where, domain, _):
@@ -196,3 +196,24 @@ def statements(domain: Domain) -> list[str]:
     for engine in {domain.database._reading, domain.database._writing}:
         event.listen(engine.sync_engine, "before_cursor_execute", note)
     return asked
+
+
+async def test_what_is_taken_in_goes_on_from_memory_while_nothing_older_waits(
+    store_url: str, tmp_path: Path
+) -> None:
+    async with ScriptedUpstream() as upstream:
+        where = site(tmp_path, store_url, upstream.url, **HOURS)
+        async with running(where) as domain:
+            await until(lambda: is_open(domain), "the store answers")
+            await asyncio.sleep(0.5)  # the worker has seen that nothing waits
+            asked = statements(domain)
+            assert (await send(where.smtp_port, newsletter(), GRANTED, UNKNOWN))[0] == 250
+            await until(lambda: nothing_waits(domain), "it is sent")
+            assert set(copies(upstream.received)) == {GRANTED, UNKNOWN}
+            kept = [one for one in asked if one.startswith("INSERT INTO spool")]
+            read = [one for one in asked if one.startswith("SELECT") and "deliveries.mode" in one]
+            assert (len(kept), read) == (1, [])
+
+
+async def is_open(domain: Domain) -> bool:
+    return await rows(domain, queue) == []

@@ -7,7 +7,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import update
+from sqlalchemy import Connection, update
 from support.people import GRANTED, Copy, browsing, copies, newsletter, rows, send, statuses, tell
 from support.sites import Program, command, domain_of, running, site, until
 from support.stores import dump
@@ -86,19 +86,13 @@ async def test_mail_and_hits_go_on_while_people_are_erased_and_the_past_is_purge
                     await browser.read(copy)
             past = datetime.now(UTC) - timedelta(days=1200)
             ids = [row["id"] for row in await rows(domain, messages)][:5]
-            await domain.database.change(
-                lambda connection: (
-                    [
-                        connection.execute(
-                            update(messages).where(messages.c.id.in_(ids)).values(received_at=past)
-                        ),
-                        connection.execute(
-                            update(events).where(events.c.message_id.in_(ids)).values(at=past)
-                        ),
-                    ]
-                    and None
-                )
-            )
+
+            def age(connection: Connection) -> None:
+                mine = messages.c.id.in_(ids)
+                connection.execute(update(messages).where(mine).values(received_at=past))
+                connection.execute(update(events).where(events.c.message_id.in_(ids)).values(at=past))
+
+            await domain.database.change(age)
             before = len(upstream.received)
 
             async def post(number: int) -> None:

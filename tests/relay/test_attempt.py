@@ -13,6 +13,7 @@ from support.submissions import HTML, NOW, TRACKED, addressed, outcome, submissi
 from relay.attempt import Attempt, Budget
 from relay.outcome import Outcome, Status
 from relay.personalize import Addressed, Copy
+from relay.submission import Client
 from relay.upstream import Transaction
 
 
@@ -106,6 +107,32 @@ async def test_who_was_sent_the_plain_copy_for_want_of_a_tracked_one_is_known() 
     assert all(one.at == NOW for one in attempt.outcomes.values())
 
 
+class Listener(Memory):
+    """Keeps what it was handed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.transactions: list[Transaction] = []
+
+    async def send(self, transaction: Transaction) -> tuple[Outcome, ...]:
+        self.transactions.append(transaction)
+        return await super().send(transaction)
+
+
+async def test_routes_are_told_who_handed_the_message_in_and_for_whom() -> None:
+    upstream = Listener()
+    one = addressed("a@example.org")
+    message = submission(
+        "a@example.org", sender="news@shop.example", client=Client(address="127.0.0.1", user="crm")
+    )
+    copy = Copy(addressed=(one,), content=lambda: (HTML,), plain=lambda: (HTML,))
+    attempt = Attempt(upstream, message, [copy], unanimous=False, budget=Budget())
+    attempt.start()
+    await attempt.wait()
+    (transaction,) = upstream.transactions
+    assert (transaction.user, transaction.client_sender) == ("crm", "news@shop.example")
+
+
 @pytest.mark.parametrize("is_slow", [True, False])
 async def test_a_copy_that_takes_long_is_made_beside_the_loop(is_slow: bool) -> None:
     made_in: list[threading.Thread] = []
@@ -121,3 +148,29 @@ async def test_a_copy_that_takes_long_is_made_beside_the_loop(is_slow: bool) -> 
     await attempt.wait()
     assert (made_in[0] is threading.current_thread()) == (not is_slow)
     assert len(made_in) == len(attempt.outcomes) == 1
+
+
+async def test_who_breaks_off_waits_for_the_thread_that_makes_a_copy() -> None:
+    begun, free = threading.Event(), threading.Event()
+    made: list[bytes] = []
+
+    def content() -> tuple[bytes, ...]:
+        begun.set()
+        free.wait(10)
+        made.append(HTML)
+        return (HTML,)
+
+    one = addressed("a@example.org", TRACKED)
+    copy = Copy(addressed=(one,), content=content, plain=content, is_slow=True)
+    upstream, budget = Memory(), Budget()
+    attempt = Attempt(upstream, submission("a@example.org"), [copy], unanimous=False, budget=budget)
+    attempt.start()
+    await asyncio.to_thread(begun.wait, 10)
+    attempt.cancel()
+    assert not await attempt.wait(0.05)
+    assert made == []
+    free.set()
+    assert await attempt.wait(10)
+    assert made == [HTML]
+    assert upstream.taken == []
+    assert attempt.outcomes == {}

@@ -107,3 +107,10 @@ async def test_what_takes_long_is_compiled_beside_the_loop(
     message = submission("a@example.org", data=HTML + b" " * octets)
     assert (await compiler.compiled(message)).plan.links
     assert (threads[0] is not threading.current_thread()) == beside
+
+
+def test_a_users_own_tags_stand_before_those_of_the_message(compiler: Compiler) -> None:
+    data = b"X-Candor-Tag: spring\r\nX-Candor-Tag: eu\r\n" + HTML
+    client = Client(address="127.0.0.1", user="shop", tags=("shop", "eu"))
+    message = compiler.compile(submission("a@example.org", data=data, client=client))
+    assert message.controls.options.tags == ("shop", "eu", "spring")

@@ -11,6 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from relay.config import Config, OverrideTable, RelayTable, doubts, load, within
+from relay.service import intake_settings
 from tracker.config import RELAY_TABLES
 from tracker.config import Config as TrackerConfig
 from tracker.errors import ConfigError
@@ -85,7 +86,8 @@ def test_the_example_with_everything_switched_on_is_right(file: Path) -> None:
 
 def test_a_gap_in_the_example_would_be_named() -> None:
     text = EXAMPLE.read_text(encoding="utf-8")
-    assert gaps(re.sub(r"(?m)^max_connections.*\n", "", text)) == ["[upstream] max_connections: missing"]
+    assert gaps(re.sub(r"(?m)^# weight.*\n", "", text)) == ["[[upstream.server]] weight: missing"]
+    assert gaps(re.sub(r"(?m)^lifetime.*\n", "", text)) == ["[queue] lifetime: missing"]
     assert gaps(re.sub(r"(?m)^# track = .*\n", "", text)) == ["[[relay.user]] track: missing"]
     assert gaps(re.sub(r"(?m)^# password_hash = .*\n", "", text)) == ["[[relay.user]] password_hash: missing"]
     assert gaps(text + '\n# colour = "red"\n')[0].endswith("colour: no such key")
@@ -112,16 +114,38 @@ WRONG = [
     ("[relay]\nmax_message_size = 25", "[relay] max_message_size", "in quotes", "25"),
     ("[relay]\nmax_recipients = 99", "[relay] max_recipients", "greater than or equal to 100", "99"),
     ('[relay]\nbare_newlines = "keep"', "[relay] bare_newlines", "'refuse' or 'normalize'", "'keep'"),
+    ('[relay]\nidle_timeout = "1s"', "[relay] idle_timeout", 'at least "10s"', "1s"),
+    ('[relay]\ndata_timeout = "0s"', "[relay] data_timeout", 'at least "10s"', "0s"),
+    ('[relay]\nlowest_data_rate = "fast"', "[relay] lowest_data_rate", '"500KB"', "'fast'"),
+    ('[relay]\nclient_rate = "100"', "[relay] client_rate", '"100/m"', "'100'"),
+    ("[relay]\nmax_errors = 0", "[relay] max_errors", "greater than or equal to 1", "0"),
+    ('[relay]\nproxy_protocol_from = ["10.0.0.1"]\nplaintext_auth_from = ["lo"]', "plaintext_auth_from.0", "network", "'lo'"),
+    ('[[relay.user]]\nname = "j"\npassword_hash = "$argon2"\nrate = "9/x"', "user.0.rate", '"100/m"', "'9/x'"),
+    ('[[relay.user]]\nname = "j"\npassword_hash = "$argon2"\nsenders = ["x"]', "user.0.senders.0", "@shop", "'x'"),
+    ('[[relay.user]]\nname = "j"\npassword_hash = "$argon2"\nsenders = ["a@*.x"]', "senders.0", "@*.shop", "'a@*.x'"),
+    ('[[relay.user]]\nname = "j"\npassword_hash = "$argon2"\ntags = [" "]', "user.0.tags", "printable", "' '"),
     ('[[relay.user]]\nname = "joe"', "[relay] user.0.password_hash", "required", ""),
     ('[[relay.user]]\nname = ""\npassword_hash = "$argon2"', "[relay] user.0.name", "at least 1", "''"),
     ('[[relay.user]]\nname = "j"\npassword_hash = "$argon2"\ntrack = "all"', "user.0.track", "'full'", "'all'"),
     ('[upstream]\nurl = "ftp://x"', "[upstream] url", "smtp", ""),
+    ('[upstream]\ntls = "maybe"', "[upstream] tls", "'require' or 'verify'", "'maybe'"),
+    ('[[upstream.server]]\nname = "a"', "[upstream] server.0.url", "required", ""),
+    ('[[upstream.server]]\nname = "A b"\nurl = "smtp://a"', "[upstream] server.0.name", "pattern", "'A b'"),
+    ('[[upstream.server]]\nname = "default"\nurl = "smtp://a"', "server.0.name", "take another", "'default'"),
+    ('[[upstream.server]]\nname = "a"\nurl = "smtp://a"\nhue = 1', "server.0.hue", "no such key", "priority"),
+    ('[[upstream.route]]\nto = []', "[upstream] route.0.to", "at least 1", ""),
+    ('[[upstream.route]]\nto = "a"\nsender = "a b"', "[upstream] route.0.sender", "*.example.org", "'a b'"),
     ("[upstream]\nmax_connections = 0", "[upstream] max_connections", "greater than or equal to 1", "0"),
     ('[queue]\nlifetime = "5 weeks"', "[queue] lifetime", '"5d"', "'5 weeks'"),
     ('[queue]\nlifetime = "0s"', "[queue] lifetime", 'more than "0s"', "0s"),
     ('[queue]\nfirst_retry = "0s"', "[queue] first_retry", 'at least "100ms"', "0s"),
     ('[queue]\nlongest_retry = "50ms"', "[queue] longest_retry", 'at least "100ms"', "50ms"),
     ('[rewrite]\nskip_patterns = ["("]', "[rewrite] skip_patterns", "not a regular expression", "'('"),
+    ('[bounces]\ndomain = "localhost"', "[bounces] domain", "bounces.example.com", "'localhost'"),
+    ('[bounces]\ndomain = "b@x.example"', "[bounces] domain", "bounces.example.com", "'b@x.example'"),
+    ('[bounces]\ndomain = "[192.0.2.1]"', "[bounces] domain", "bounces.example.com", "'[192.0.2.1]'"),
+    ('[bounces]\nfeedback = "f@x"', "[bounces] feedback", "before the @", "'f@x'"),
+    ("[suppression]\nafter = 0", "[suppression] after", "greater than or equal to 1", "0"),
     ("[rewrite]\nmax_links = -1", "[rewrite] max_links", "greater than or equal to 0", "-1"),
     ('[override]\nnetworks = ["all"]', "[override] networks.0", "expected a network", "'all'"),
 ]  # fmt: skip
@@ -156,6 +180,10 @@ USER = f'[[relay.user]]\nname = "joe"\npassword_hash = "{HASH}"\n'
         f'[upstream]\nurl = "smtp://joe:{SECRET}@mx.example"',
         f'[upstream]\nurl = "smtp+starttls://joe:{SECRET}@"',
         f'[upstream]\nurl = ["smtp://joe:{SECRET}@mx.example"]',
+        f'[upstream]\npassword = ["{SECRET}"]',
+        f'[[upstream.server]]\nname = "a"\npassword = "{SECRET}"',
+        f'[[upstream.server]]\nname = "a"\nurl = "ftp://joe:{SECRET}@mx.example"',
+        f'[[upstream.server]]\nname = "a"\nurl = "smtp://mx.example"\npassword = "{SECRET}"\npassword_file = "x"',
         f'[store]\nurl = "mysql://joe:{SECRET}@db.example/x"',
         f'upstream = "smtp://joe:{SECRET}@mx.example"',
         f'[override]\nurl = "smtp://joe:{SECRET}@mx.example"',
@@ -231,19 +259,6 @@ def test_what_the_file_says_of_rewriting_reaches_the_rules(file: Path) -> None:
     assert rules.own_hosts == ("t.example.com",)
 
 
-def test_what_the_file_says_of_upstream_reaches_its_settings(file: Path) -> None:
-    authorities = file.with_name("ca.pem")
-    authorities.touch()
-    config = loaded(
-        file,
-        '[upstream]\nurl = "smtp+starttls://joe:p%40ss@mx.example:587"\nmax_connections = 3\n'
-        f'verify_certificate = false\nca_file = "{authorities}"',
-    )
-    settings = config.upstream.settings("relay.example")
-    assert (settings.max_connections, settings.tls_verify, settings.ca_file) == (3, False, str(authorities))
-    assert settings.hostname == "relay.example"
-
-
 @pytest.mark.parametrize(
     ("text", "word"),
     [
@@ -251,6 +266,9 @@ def test_what_the_file_says_of_upstream_reaches_its_settings(file: Path) -> None
         (f'[[relay.user]]\nname = "shop"\npassword_hash = "{HASH}"', "TLS"),
         ('[override]\nusers = ["shop"]\nlawful_basis = "recall"', "lawful_basis_confirmed_by"),
         ('[relay]\nallowed_networks = ["0.0.0.0/0"]', "whole world"),
+        ("[suppression]\ncomplaints = true", "[bounces] domain"),
+        (f'[relay]\nplaintext_auth_from = ["10.0.0.0/8"]\n{USER}', "in clear"),
+        (f'[relay]\nplaintext_auth_from = ["0.0.0.0/0"]\n{USER}', "in clear"),
     ],
 )
 def test_what_is_hardly_meant_is_said(text: str, word: str, file: Path) -> None:
@@ -260,6 +278,31 @@ def test_what_is_hardly_meant_is_said(text: str, word: str, file: Path) -> None:
 
 def test_the_defaults_leave_no_doubt(file: Path) -> None:
     assert doubts(loaded(file, "")) == []
+
+
+def test_what_the_file_says_of_a_user_reaches_them(file: Path) -> None:
+    rights = 'tags = ["a"]\nrate = "5 recipients/h"\nsenders = ["@shop.example"]\n'
+    (table,) = loaded(file, USER + rights).relay.user
+    user = table.user()
+    assert (user.tags, str(user.rate), user.senders) == (("a",), "5 recipients/h", ("@shop.example",))
+
+
+def test_what_the_file_says_of_limits_reaches_the_intake(file: Path) -> None:
+    """Each key of its own, so that none is wired to another's place."""
+    config = loaded(
+        file,
+        "[relay]\nmax_connections = 11\nmax_connections_per_client = 12\nmax_errors = 13\nmax_failed_logins = 14\n"
+        'max_recipients = 150\nmax_header_size = "16KB"\nmax_message_size = "17KB"\nmax_memory = "18KB"\n'
+        'idle_timeout = "19s"\ndata_timeout = "20s"\nlowest_data_rate = "0B"\nclient_rate = "22/m"\n'
+        'proxy_protocol_from = ["10.1.0.0/16"]\nplaintext_auth_from = ["10.2.0.0/16"]\n',
+    )
+    found = intake_settings(config)
+    assert (found.max_connections, found.max_connections_per_client, found.max_errors) == (11, 12, 13)
+    assert (found.max_failed_logins, found.max_recipients, found.max_header_size) == (14, 150, 16_000)
+    assert (found.max_message_size, found.max_memory, found.command_timeout) == (17_000, 18_000, 19)
+    assert (found.data_timeout, found.lowest_data_rate, str(found.client_rate)) == (20, 0, "22/m")
+    assert list(map(str, found.proxy_networks)) == ["10.1.0.0/16"]
+    assert list(map(str, found.plaintext_auth_networks)) == ["10.2.0.0/16"]
 
 
 def test_lists_come_from_the_environment_too(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

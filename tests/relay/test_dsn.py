@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from support.submissions import HTML, NOW, outcome, submission
 
-from relay.dsn import Failure, failure_report
+from relay.dsn import Action, Failure, Told, failure_report
+from relay.dsn import report as report_of
 from relay.outcome import Status
 from relay.submission import Recipient, Submission
 
@@ -119,3 +120,47 @@ def test_no_line_of_a_report_is_too_long_for_smtp_whatever_the_addresses(letter:
     assert letter * 400 in parsed(made).get_body(("plain",)).get_content()  # type: ignore[union-attr]
     assert f"{letter * 400}".encode() in made.data.partition(b"Final-Recipient: ")[2]
     assert made.recipients[0].address == long
+
+
+@pytest.mark.parametrize(
+    ("encoded", "shown"),
+    [
+        ("QQ314159", "QQ314159"),
+        ("a+2Bb+3Dc", "a+b=c"),
+        ("a+0D+0AX-Evil:+20yes", "a+0D+0AX-Evil:+20yes"),
+        ("+C3+BC", "+C3+BC"),
+    ],
+)
+def test_what_the_sender_encoded_is_shown_decoded_where_it_is_text(encoded: str, shown: str) -> None:
+    recipient = Recipient(address="bob@example.org", orcpt=f"rfc822;{encoded}")
+    made = report(submission(recipient, envid=encoded), Failure(recipient=recipient, outcome=BOUNCE))
+    about, block = status_blocks(made)
+    assert about["Original-Envelope-Id"] == shown
+    assert block["Original-Recipient"] == f"rfc822;{shown}"
+    assert about["X-Evil"] is None
+
+
+@pytest.mark.parametrize("action", Action)
+@pytest.mark.parametrize(
+    ("notify", "owed"),
+    [
+        ((), {Action.FAILED, Action.DELAYED}),
+        (("NEVER",), set()),
+        (("FAILURE",), {Action.FAILED}),
+        (("DELAY",), {Action.DELAYED}),
+        (("SUCCESS",), {Action.RELAYED}),
+        (("SUCCESS", "FAILURE", "DELAY"), set(Action)),
+    ],
+)
+def test_each_kind_of_report_is_owed_to_who_asked_for_it(
+    action: Action, notify: tuple[str, ...], owed: set[Action]
+) -> None:
+    recipient = Recipient(address="bob@example.org", notify=notify)
+    told = [Told(recipient=recipient, outcome=BOUNCE)]
+    for sender in ("news@shop.example", ""):
+        message = submission(recipient, sender=sender, ret="FULL")
+        made = report_of(action, message, told, hostname="r.example", now=NOW)
+        assert (made is not None) == (action in owed and bool(sender))
+        if made is not None:
+            assert status_blocks(made)[1]["Action"] == action
+            assert (HTML in made.data) == (action is Action.FAILED), "RFC 3461 4.3"

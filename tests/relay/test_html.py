@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from copy import copy
 
 import pytest
 from hypothesis import example, given, settings
@@ -322,6 +323,20 @@ def test_marks_are_read_and_can_be_taken_out(html: str, without: str, marked: li
     found = [html[a.href_start] for a in document.anchors if "data-candor-no-track" in a.tag.attrs]
     assert found == marked
     assert oracle(without) == oracle(html)
+
+
+def test_links_are_tags_of_a_document_that_beautifulsoup_can_walk() -> None:
+    html = "<a href='1' class='x y' title='&amp;'>t</a><area href=2><A HREF=3>"
+    tags = [anchor.tag for anchor in parse(html).anchors]
+    document = tags[0].parent
+    assert document is not None
+    assert document.find_all(["a", "area"], href=True) == tags
+    assert tags[0].attrs == {"href": "1", "class": "x y", "title": "&"}
+    assert tags[0].find_next_sibling("a") is tags[2]
+    assert tags[2].find_previous("area") is tags[1]
+    assert [tag.sourcepos for tag in tags] == [match.start() for match in re.finditer("<[aA]", html)]
+    assert copy(tags[0]).get("href") == "1"
+    assert str(tags[1]) == '<area href="2"/>'
 
 
 REFERENCES = [

@@ -162,7 +162,7 @@ async def test_chunks_that_are_given_up_leave_nothing_in_memory(end: str) -> Non
 @given(st.binary(max_size=60), st.lists(st.integers(0, 60), max_size=5))
 def test_the_cuts_between_chunks_change_nothing(octets: bytes, cuts: list[int]) -> None:
     def read(*blocks: bytes) -> tuple[bytes, object]:
-        chunks = Chunks(limit=50, bare_newlines="refuse")
+        chunks = Chunks(limit=50, header_limit=10**9, bare_newlines="refuse")
         for block in blocks:
             chunks.feed(block)
         chunks.finish()

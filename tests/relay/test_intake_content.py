@@ -37,7 +37,7 @@ def read(
     *blocks: bytes, limit: int = 10_000, bare_newlines: Mode = "refuse"
 ) -> tuple[bytes, Reply | None, bytes | None]:
     """Message, refusal, and what came behind the end (None: no end)."""
-    content = Content(limit=limit, bare_newlines=bare_newlines)
+    content = Content(limit=limit, header_limit=10**9, bare_newlines=bare_newlines)
     for number, block in enumerate(blocks):
         rest = content.feed(block)
         if rest is not None:
@@ -164,7 +164,7 @@ def test_the_limit_counts_the_message_without_stuffed_dots(filler: bytes) -> Non
 
 
 def test_a_message_over_the_limit_is_read_to_its_end_in_bounded_memory() -> None:
-    content = Content(limit=30_000, bare_newlines="refuse")
+    content = Content(limit=30_000, header_limit=10**9, bare_newlines="refuse")
     most = 0
     for _ in range(200):
         assert content.feed(b"..x\r\n" * 1000) is None
@@ -176,7 +176,7 @@ def test_a_message_over_the_limit_is_read_to_its_end_in_bounded_memory() -> None
 
 
 def test_the_first_reason_to_refuse_is_the_one_that_is_told() -> None:
-    content = Content(limit=10, bare_newlines="refuse")
+    content = Content(limit=10, header_limit=10**9, bare_newlines="refuse")
     content.refuse(replies.NO_ROOM)
     assert content.feed(b"bare\n and much too long\r\n.\r\n") == b""
     assert content.refusal == replies.NO_ROOM

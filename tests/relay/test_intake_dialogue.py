@@ -388,3 +388,29 @@ def test_garbage_is_answered_politely_and_the_session_goes_on(said: list[bytes])
         )
         assert "Traceback" not in reply
         assert "Error" not in reply
+
+
+@pytest.mark.parametrize(
+    ("header", "answer"),
+    [
+        (b"X: " + b"x" * 90 + b"\r\n", "250 "),
+        (b"X: " + b"x" * 200 + b"\r\n", "552 5.3.4 Message header"),
+        (b"X: x\r\n" * 30, "552 5.3.4 Message header"),
+        (b"x" * 300 + b"\r\n", "552 5.3.4 Message header"),  # no end of the header at all
+    ],
+)
+@pytest.mark.parametrize("command", ["DATA", "BDAT"])
+async def test_a_header_over_the_limit_is_refused_and_a_long_body_is_none(
+    header: bytes, answer: str, command: str
+) -> None:
+    body = b"" if header.startswith(b"xx") else b"\r\n" + b"body\r\n" * 100
+    async with serving(Inbox(), max_header_size=100) as server, server.talk() as client:
+        await client.hello()
+        await client.envelope()
+        if command == "DATA":
+            said = await client.data(header + body + b".\r\n")
+        else:
+            await client.send(b"BDAT %d LAST\r\n" % len(header + body) + header + body)
+            said = await client.reply()
+        assert said.startswith(answer)
+        assert (await client.ask("NOOP")).startswith("250 ")

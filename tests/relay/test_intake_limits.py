@@ -327,7 +327,7 @@ def test_settings_that_cannot_work_are_refused(wrong: dict[str, float]) -> None:
 async def test_new_settings_hold_for_new_sessions_only() -> None:
     async with serving(Inbox()) as server, server.talk() as old:
         assert "SIZE 1000000" in await old.hello()
-        server.intake.reconfigure(settings(max_message_size=5, hostname="new.test"), None)
+        server.intake.reconfigure(settings(max_message_size=5, hostname="new.test"), None, users=None)
         async with server.talk() as new:
             assert (await new.reply()).startswith("220 new.test ")
             assert "SIZE 5\n" in await new.ask("EHLO client.test")

@@ -10,7 +10,7 @@ from ipaddress import ip_network
 
 import pytest
 from support.certificates import client_context, server_context
-from support.smtp import LOOPBACK, Inbox, Server, Talker, serving, settings
+from support.smtp import LOOPBACK, Anybody, Inbox, Server, Talker, serving, settings
 
 
 async def joe(name: str, password: str) -> bool:
@@ -148,7 +148,7 @@ async def test_a_new_certificate_holds_for_new_sessions(implicit: bool) -> None:
                     await client.ask("STARTTLS")
                     await client.writer.start_tls(client_context(), server_hostname=host)
                 assert name(client) == ("DNS", host)
-            server.intake.reconfigure(settings(), server_context("mail.example"))
+            server.intake.reconfigure(settings(), server_context("mail.example"), users=None)
 
 
 # --- AUTH ---
@@ -283,7 +283,7 @@ async def test_who_logs_in_after_all_waits_no_longer() -> None:
             await client.hello()
             assert (await client.ask(WRONG)).startswith("535 ")
             assert (await client.ask(PLAIN)).startswith("235 ")
-        server.intake.reconfigure(settings(failed_login_delay=3600.0, **options), None)
+        server.intake.reconfigure(settings(failed_login_delay=3600.0, **options), None, users=Anybody(joe))
         async with server.talk() as client:
             await client.hello()
             assert (await asyncio.wait_for(client.ask(PLAIN), timeout=30)).startswith("235 ")

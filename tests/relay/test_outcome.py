@@ -10,6 +10,7 @@ ACCEPTED = outcome(Status.ACCEPTED, 250, "0.0", "queued as 42")
 DEFERRED = outcome(Status.DEFERRED, 451, "4.1", "busy")
 BOUNCED = outcome(Status.BOUNCED, 550, "1.1", "no such user")
 GREETED_5XX = outcome(Status.DEFERRED, 554, "3.2", "not now")
+SKIPPED = outcome(Status.SKIPPED, 250, "0.0", "not sent, suppressed")
 OURS = accepted("abc")
 
 
@@ -23,6 +24,11 @@ OURS = accepted("abc")
         ([BOUNCED, BOUNCED], 2, 550, "no such user"),
         ([DEFERRED, DEFERRED], 2, 451, "busy"),
         ([GREETED_5XX], 1, 451, "not now"),
+        ([SKIPPED], 1, 250, "not sent, suppressed"),
+        ([SKIPPED, SKIPPED], 2, 250, OURS.text),
+        ([SKIPPED, ACCEPTED], 2, 250, OURS.text),
+        ([BOUNCED, SKIPPED], 2, 550, "no such user"),
+        ([SKIPPED, DEFERRED], 2, 451, "busy"),
     ],
 )
 def test_one_kind_of_result_is_the_clients_answer(
@@ -35,7 +41,14 @@ def test_one_kind_of_result_is_the_clients_answer(
 
 @pytest.mark.parametrize(
     ("outcomes", "owed"),
-    [([], 1), ([ACCEPTED], 2), ([ACCEPTED, DEFERRED], 2), ([ACCEPTED, BOUNCED], 2), ([DEFERRED, BOUNCED], 2)],
+    [
+        ([], 1),
+        ([ACCEPTED], 2),
+        ([ACCEPTED, DEFERRED], 2),
+        ([ACCEPTED, BOUNCED], 2),
+        ([DEFERRED, BOUNCED], 2),
+        ([SKIPPED], 2),
+    ],
 )
 def test_mixed_or_missing_results_are_no_answer(outcomes: list[Outcome], owed: int) -> None:
     assert answer(outcomes, owed, OURS) is None

@@ -9,6 +9,7 @@ from support.submissions import HTML, NOW, TRACKED, addressed, submission
 from relay.personalize import Addressed, Copy, Tracking, copies, received_line
 from relay.rewrite import compile_message
 from relay.submission import Client
+from relay.verp import ReturnPaths
 from tracker.consent import Decision, Mode, untracked
 from tracker.tokens import KeyRing, Kind, read
 
@@ -40,6 +41,19 @@ def test_the_untracked_share_the_very_bytes_that_came(tracking: Tracking) -> Non
     assert copy.addressed == tuple(people)
     assert (received, body) == (RECEIVED, HTML)
     assert body is HTML
+
+
+def test_with_return_paths_everybody_has_their_own_and_the_untracked_the_same_bytes(
+    tracking: Tracking, ring: KeyRing
+) -> None:
+    people = [addressed(f"{n}@example.org", TRACKED if n == 2 else None) for n in range(3)]
+    paths = ReturnPaths(domain="bounces.example", ring=ring)
+    made = copies(compile_message(HTML), people, tracking, RECEIVED, recorded=True, return_paths=paths)
+    assert [paths.delivery(copy.return_path or "") for copy in made] == [one.delivery_id for one in people]
+    assert [copy.addressed for copy in made] == [(one,) for one in people]
+    first, second, tracked = made
+    assert first.content() is second.content()
+    assert tracked.content()[1] != HTML
 
 
 def test_each_tracked_recipient_has_links_of_their_own(tracking: Tracking, ring: KeyRing) -> None:

@@ -269,7 +269,8 @@ def test_a_key_that_fails_says_so_and_the_plain_copy_is_there(ring: KeyRing) -> 
         (both(OURS), 0, True),
         (both(OURS)[1:], 0, False),
         (both(OURS)[1:], 300_000, True),
-        ((), 300_000, False),
+        ((), 300_000, True),
+        ((), 0, False),
     ],
 )
 def test_what_takes_long_is_made_beside_the_loop(

@@ -13,7 +13,7 @@ from relay.personalize import Addressed
 from relay.queue import Queue
 from relay.rewrite import Rules
 from relay.settlement import recording
-from relay.store import spool
+from relay.store import claims
 from relay.store.spool import Claimed, Waiting, deferring, removing
 from relay.submission import Client, Recipient, Submission
 from tracker.store.database import Database
@@ -31,9 +31,10 @@ async def queued(database: Database, message: Submission, people: Sequence[Addre
 
 
 async def claim(database: Database, lease: str, seconds: float = 60.0) -> list[Claimed]:
-    return await database.change(
-        lambda connection: spool.claim(connection, lease=lease, lease_seconds=seconds, messages=10)
+    share = await database.change(
+        lambda connection: claims.claim(connection, lease=lease, lease_seconds=seconds, messages=10)
     )
+    return list(share.claimed)
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ async def test_a_claimed_row_is_nobody_elses_until_its_lease_runs_out(
     assert len(await claim(database, "one", seconds=3600)) == 1
     assert await claim(database, "two") == []
     held = {person.delivery_id}
-    await database.change(lambda connection: spool.renew(connection, held, lease="one", lease_seconds=-1))
+    await database.change(lambda connection: claims.renew(connection, held, lease="one", lease_seconds=-1))
     assert len(await claim(database, "two")) == 1
 
 
@@ -146,7 +147,7 @@ async def test_a_damaged_row_is_set_aside_and_the_rest_is_served(database: Datab
 
 async def test_an_empty_queue_has_nothing_due(queue: Queue) -> None:
     assert await queue.next_due() is None
-    assert await queue.claim(5) == []
+    assert (await queue.claim(5)).claimed == ()
 
 
 def test_waits_double_up_to_the_longest_and_never_come_back_together(database: Database) -> None:

@@ -65,6 +65,31 @@ async def test_a_message_larger_than_any_buffer_arrives_whole() -> None:
     assert server.received[0].data == b"".join(content)
 
 
+@pytest.mark.parametrize(
+    ("rules", "status"),
+    [((), Status.ACCEPTED), ((on("dot", say("554 5.6.0 Line too long")),), Status.BOUNCED)],
+)
+async def test_a_line_longer_than_allowed_is_passed_on_unless_upstream_refuses_it(
+    rules: tuple[Rule, ...], status: Status
+) -> None:
+    content = (b"Subject: x\r\n\r\n", b"y" * 5000 + b"\r\n")
+    async with ScriptedUpstream(*rules) as server, client_of(server.url) as client:
+        (outcome,) = await client.send(to(ANN, content=content))
+    assert outcome.status is status
+    (mail,) = server.received or server.refused
+    assert mail.data == b"".join(content)
+
+
+async def test_addresses_are_said_as_they_were_given() -> None:
+    odd = ("joe@[192.0.2.1]", "joe@[IPv6:2001:db8::1]", '"a b@c>"@example.org', "x" * 70 + "@example.org")
+    bare = "postmaster"
+    async with ScriptedUpstream() as server, client_of(server.url) as client:
+        outcomes = await client.send(to(*odd, bare, sender='"the shop"@example.org'))
+    assert {outcome.status for outcome in outcomes} == {Status.ACCEPTED}
+    assert server.received[0].recipients == tuple(f"<{address}>" for address in (*odd, bare))
+    assert server.received[0].sender.startswith('<"the shop"@example.org> ')
+
+
 async def test_the_null_sender_stays_null() -> None:
     async with ScriptedUpstream() as server, client_of(server.url) as client:
         await client.send(to(ANN, sender=""))
@@ -442,15 +467,40 @@ async def test_a_unanimous_transaction_is_not_split_by_a_connection_that_breaks(
 # The end.
 
 
-async def test_a_cancelled_send_leaves_no_connection_behind() -> None:
-    async with ScriptedUpstream(on("dot", hang(), times=1)) as server, client_of(server.url) as client:
+@pytest.mark.parametrize(
+    ("stage", "line"),
+    [
+        ("ehlo", "EHLO"),
+        ("mail", "MAIL"),
+        ("rcpt", "RCPT"),
+        ("data", "DATA"),
+        ("dot", "."),
+    ],
+)
+async def test_a_cancelled_send_leaves_no_connection_behind(stage: str, line: str) -> None:
+    async with ScriptedUpstream(on(stage, hang(), times=1)) as server, client_of(server.url) as client:
         sending = asyncio.create_task(client.send(to(ANN)))
-        await server.said(".")
+        await server.said(line)
         sending.cancel()
         with pytest.raises(asyncio.CancelledError):
             await sending
         await server.all_gone()
         assert short(await client.send(to(BOB))) == [("accepted", 250, "0.0")]
+        assert client.state().connections == 1
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize("stage", ["mail", "rcpt", "data", "dot"])
+async def test_a_reply_that_comes_too_late_is_nobodys(stage: str) -> None:
+    rules = (on(stage, slow(0.6), times=1), on("dot", say("250 2.0.0 For cat"), match="cat"))
+    async with (
+        ScriptedUpstream(*rules) as server,
+        client_of(server.url, command_timeout=0.3, data_timeout=0.3) as client,
+    ):
+        (late,) = await client.send(to(ANN))
+        (next_one,) = await client.send(to(CAT, sender=CAT))
+    assert (late.status, late.maybe_sent) == (Status.DEFERRED, stage == "dot")
+    assert next_one.reply.text == "For cat"
     assert server.connections == 2
 
 

@@ -15,7 +15,7 @@ from support.transactions import client_of, to
 from support.upstream import Rule, ScriptedUpstream, adding, drop, endless, garbage, hang, on, say
 
 from relay.outcome import Outcome, Status
-from relay.upstream import SmtpUpstream, parse_url
+from relay.upstream import SmtpUpstream, Tls, parse_url
 from relay.upstream.connection import tls_context
 
 USERS = {"ann@example.org": "s3cret/:@%"}
@@ -72,7 +72,7 @@ async def test_a_certificate_that_proves_nothing_stops_the_mail_loudly(
         outcome, errors = await send(scheme(server), ca_file=trusted.get(name))
         assert (outcome.status, outcome.reply.enhanced) == (Status.DEFERRED, "4.7.5")
         assert errors == ["upstream-not-verified"]
-        outcome, errors = await send(scheme(server), tls_verify=False)
+        outcome, errors = await send(scheme(server), tls=Tls.REQUIRE)
         assert (outcome.status, outcome.tls, errors) == (Status.ACCEPTED, "TLSv1.3", [])
     assert len(server.received) == 1
 
@@ -290,3 +290,64 @@ def test_only_a_demanded_certificate_is_verified() -> None:
         "smtps://h": ssl.CERT_REQUIRED,
         "smtp+starttls://h": ssl.CERT_REQUIRED,
     }
+
+
+# The modes, each beside what the URL's scheme says by itself.
+
+
+@pytest.mark.parametrize(
+    ("scheme", "mode", "offered", "trusted", "encrypted"),
+    [
+        (opportunistic, None, True, False, True),
+        (opportunistic, None, False, False, False),
+        (opportunistic, Tls.NONE, True, True, False),
+        (opportunistic, Tls.OPPORTUNISTIC, True, False, True),
+        (opportunistic, Tls.REQUIRE, True, False, True),
+        (opportunistic, Tls.REQUIRE, False, False, None),
+        (opportunistic, Tls.VERIFY, True, True, True),
+        (opportunistic, Tls.VERIFY, True, False, None),
+        (opportunistic, Tls.VERIFY, False, True, None),
+        (starttls, None, True, True, True),
+        (starttls, None, True, False, None),
+        (starttls, Tls.REQUIRE, True, False, True),
+        (starttls, Tls.REQUIRE, False, False, None),
+        (starttls, Tls.VERIFY, True, False, None),
+        (implicit, None, True, True, True),
+        (implicit, None, True, False, None),
+        (implicit, Tls.REQUIRE, True, False, True),
+        (implicit, Tls.VERIFY, True, False, None),
+    ],
+)
+async def test_as_much_tls_is_had_as_is_asked(
+    authority: Authority,
+    scheme: Callable[..., str],
+    mode: Tls | None,
+    offered: bool,
+    trusted: bool,
+    encrypted: bool | None,
+) -> None:
+    """`encrypted` is None where nothing may be sent."""
+    settings = {"ca_file": str(authority.path) if trusted else None, "tls": mode}
+    if mode is None:
+        del settings["tls"]
+    context = authority.server() if offered else None
+    async with ScriptedUpstream(tls=context, implicit_tls=scheme is implicit) as server:
+        outcome, errors = await send(scheme(server), **settings)
+    if encrypted is None:
+        assert (outcome.status, len(errors)) == (Status.DEFERRED, 1)
+        assert "MAIL" not in server.verbs
+    else:
+        assert (outcome.status, outcome.tls is not None, errors) == (Status.ACCEPTED, encrypted, [])
+        assert (server.received[0].tls is not None) is encrypted
+
+
+@pytest.mark.parametrize("mode", [Tls.REQUIRE, Tls.VERIFY])
+async def test_a_stripped_starttls_is_loud_and_brings_out_no_password(
+    monkeypatch: pytest.MonkeyPatch, mode: Tls
+) -> None:
+    monkeypatch.setattr("relay.upstream.settings.is_loopback", lambda host: False)
+    async with ScriptedUpstream(users=USERS) as server:  # offers AUTH, and no STARTTLS
+        url = f"smtp+starttls://{LOGIN}127.0.0.1:{server.port}"
+        outcome, errors = await send(url, tls=mode)
+    assert (outcome.status, errors) == (Status.DEFERRED, ["upstream-without-tls"])
+    assert server.verbs == ["EHLO"]

@@ -141,7 +141,7 @@ async def command(where: Site, *arguments: str) -> str:
 
 
 class Program:
-    """`candor up` (or another of its programs) as a process. Stopped, if need be killed, when it is left."""
+    """`candor up` (or another of its programs, options and all) as a process. Stopped, if need be killed, when it is left."""
 
     def __init__(self, where: Site, program: str = "up", *, name: str = "candor") -> None:
         self.site = where
@@ -168,13 +168,13 @@ class Program:
         """Until it listens."""
         with self._log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                [*_CANDOR, self._program, "--config", str(self.site.config_file)],
+                [*_CANDOR, *self._program.split(), "--config", str(self.site.config_file)],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
-        port = self.site.web_port if self._program == "tracker" else self.site.smtp_port
+        port = self.site.web_port if self._program.startswith("tracker") else self.site.smtp_port
         await until(lambda: self._is_listening(port), "the program listens")
 
     def _is_listening(self, port: int) -> bool:
@@ -182,6 +182,11 @@ class Program:
         assert self._process.poll() is None, self.log
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     def kill(self) -> None:
         """SIGKILL: nothing is finished, nothing is said."""

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import Any
 
-from relay.intake import Intake, Settings
+from relay.intake import Intake, Settings, UserBase
 from relay.replies import Reply, accepted
 from relay.submission import Submission
+from relay.users import User
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
@@ -41,6 +42,16 @@ class Inbox:
     def only(self) -> Submission:
         (submission,) = self.submissions
         return submission
+
+
+@dataclass(frozen=True)
+class Anybody:
+    """Users without limits: whoever this function lets in."""
+
+    authenticate: Callable[[str, str], Awaitable[bool]]
+
+    def get(self, name: str) -> User | None:
+        return User(name=name, password_hash="")
 
 
 @dataclass
@@ -132,10 +143,12 @@ async def serving(
     host: str = "127.0.0.1",
     tls: ssl.SSLContext | None = None,
     authenticate: Callable[[str, str], Awaitable[bool]] | None = None,
+    users: UserBase | None = None,
     check: Callable[[], Reply | None] | None = None,
     **changes: Any,
 ) -> AsyncIterator[Server]:
-    intake = Intake(settings(**changes), deliver, tls=tls, authenticate=authenticate, check=check)
+    users = Anybody(authenticate) if authenticate is not None else users
+    intake = Intake(settings(**changes), deliver, tls=tls, users=users, check=check)
     bound_host, port = await intake.listen(host, 0, implicit_tls=implicit_tls)
     try:
         yield Server(intake, bound_host, port)

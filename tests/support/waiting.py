@@ -16,4 +16,4 @@ async def nothing_waits(domain: Domain) -> bool:
 
 def let_leases_run_out(connection: Connection) -> None:
     """What two minutes would do."""
-    connection.execute(update(queue).values(lease_until=0.0))
+    connection.execute(update(queue).values(due_at=0.0))

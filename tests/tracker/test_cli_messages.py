@@ -11,11 +11,14 @@ from pathlib import Path
 
 import pytest
 from support.commands import Installation, Result
+from support.deliveries import a_delivery, a_message, id_of, record
 from support.tracking import ANONYMOUS, IDENTIFIED, SENDER, UNTRACKED, URLS, Copy, Mail, send
 from support.web import serving
 
 from tracker.cli.common import printable
+from tracker.consent import Mode
 from tracker.domain import Domain
+from tracker.store.deliveries import Kept
 
 JOE, DAN, ANN = "joe@people.example", "dan@people.example", "ann@people.example"
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -72,7 +75,7 @@ def test_a_message_is_shown_to_programs_in_the_agreed_shape(candor: Installation
             "enhanced": "2.0.0",
             "text": "Ok: queued",
         }
-    links = [{"number": 1, "url": URLS[0]}, {"number": 2, "url": URLS[1]}]
+    links = [{"number": number, "url": url, "text": "see"} for number, url in enumerate(URLS, 1)]
     assert (joe["links"], dan["links"], ann["links"]) == (links, [], links)
 
 
@@ -125,8 +128,9 @@ def test_messages_are_listed_latest_first(candor: Installation) -> None:
     assert found[0]["deliveries"] == {"accepted": 2}
     assert [one["id"] for one in candor.call("message", "list", "--json", "--limit", "1").json] == [one_ago]
     table = candor.call("message", "list").out
-    for word in (one_ago, three_ago, "2 days ago", "2 accepted"):
+    for word in (one_ago[:8], three_ago[:8], "2 days ago", "2 accepted"):
         assert word in table
+    assert one_ago[:9] not in table
 
 
 def test_a_message_is_shown_to_people_with_every_answer(candor: Installation) -> None:
@@ -161,7 +165,9 @@ def test_a_message_there_is_not_ends_with_1_and_what_is_no_id_with_2(
 ) -> None:
     missing = candor.call(*command, "ab" * 16, "--json")
     assert (missing.code, missing.out, missing.err) == (1, "", f"candor: there is no message {'ab' * 16}\n")
-    for word in ("x", "ab" * 15, "ab" * 17, "", "zz" * 16):
+    short = candor.call(*command, "abcdef", "--json")
+    assert (short.code, short.out, short.err) == (1, "", "candor: there is no message abcdef\n")
+    for word in ("x", "abcde", "ab" * 17, "", "zz" * 16, "abcdeg"):
         wrong = candor.call(*command, word)
         assert (wrong.code, wrong.out) == (2, "")
         assert "expected 32 hex digits" in wrong.err
@@ -174,6 +180,60 @@ def test_a_message_there_is_not_ends_with_1_and_what_is_no_id_with_2(
 def test_a_wrong_option_ends_with_2(arguments: tuple[str, ...], candor: Installation) -> None:
     result = candor.call("event", "list", *arguments)
     assert (result.code, result.out) == (2, "")
+
+
+@pytest.mark.parametrize("beginning", [6, 7, 8, 32])
+def test_an_id_may_be_cut(candor: Installation, beginning: int) -> None:
+    copies = candor.prepare(a_mail_that_was_read)
+    message = copies[JOE].message.hex()
+    word = message[:beginning].upper()
+    assert candor.call("message", "show", word, "--json").json["id"] == message
+    assert candor.call("report", "message", word, "--json").json["id"] == message
+    assert len(candor.call("event", "list", "--message", word, "--json").lines) == 2
+
+
+def test_a_beginning_of_several_ids_is_none(candor: Installation) -> None:
+    async def alike(domain: Domain) -> None:
+        for number in range(2):
+            await record(domain.database, a_message(id=bytes.fromhex(f"abcdef{number}".ljust(32, "0"))))
+
+    candor.prepare(alike)
+    for command in (("message", "show"), ("report", "message"), ("event", "list", "--message")):
+        result = candor.call(*command, "abcdef")
+        assert (result.code, result.out) == (2, "")
+        assert "more than one message begins with abcdef" in result.err
+    assert candor.call("message", "show", "abcdef1").code == 0
+
+
+def test_what_stayed_is_told_with_its_reason_in_words(candor: Installation) -> None:
+    async def kept(domain: Domain) -> None:
+        rows = (
+            Kept("1.2", "unsubscribe", "shop.example", 3),
+            Kept("1.3", "what-a-later-release-says", "", 1),
+            Kept("", "", "", 40),
+        )
+        message = a_message(untouched="signed-dkim", kept=rows)
+        await record(domain.database, message, a_delivery(1, mode=Mode.UNTRACKED))
+
+    candor.prepare(kept)
+    text = " ".join(candor.call("message", "show", id_of(1).hex()).out.split())
+    for words in (
+        "sent as it came: signed-dkim. The message carries a DKIM or ARC signature",
+        "shop.example │ 1.2 │ 3 │ unsubscribe: The link looks like one for unsubscribing or for preferences.",
+        "– │ 1.3 │ 1 │ what-a-later-release-says │",
+        "… and 40 more that stayed",
+    ):
+        assert words in text
+    found = candor.call("message", "show", id_of(1).hex(), "--json").json
+    assert found["untouched_explanation"].startswith("The message carries")
+    assert found["kept"][0] == {
+        "part": "1.2",
+        "where": "shop.example",
+        "reason": "unsubscribe",
+        "count": 3,
+        "explanation": "The link looks like one for unsubscribing or for preferences.",
+    }
+    assert (len(found["kept"]), found["kept_more"]) == (2, 40)
 
 
 # --- reports ---

@@ -147,6 +147,24 @@ async def test_a_change_gives_what_its_function_returns_and_raises_what_it_raise
     assert await database.read(stored) == {1}
 
 
+async def test_a_change_that_many_share_is_made_once_and_fails_only_its_owner(database: Database) -> None:
+    calls: list[int] = []
+
+    def add(connection: Connection, numbers: list[int]) -> list[int]:
+        calls.append(len(numbers))
+        connection.execute(_INSERT, [mailing(number) for number in numbers])
+        return [number * 2 for number in numbers]
+
+    doubled = await asyncio.gather(*(database.together(add, number) for number in range(1, 101)))
+    assert doubled == [number * 2 for number in range(1, 101)]
+    assert len(calls) <= 3
+    results = await asyncio.gather(
+        *(database.together(add, number) for number in (101, 1, 102)), return_exceptions=True
+    )
+    assert [one if isinstance(one, int) else type(one) for one in results] == [202, StoreError, 204]
+    assert await database.read(stored) == set(range(1, 103))
+
+
 async def test_a_write_whose_caller_has_gone_is_not_begun(database: Database) -> None:
     first = asyncio.create_task(database.change(slow))
     await asyncio.sleep(0)

@@ -23,14 +23,14 @@ from support.deliveries import (
 from support.stores import dump, slow
 
 from tracker.consent import Consent, Contact, Mode
-from tracker.errors import NotFound
+from tracker.errors import InvalidValue, NotFound
 from tracker.statements import Statement
 from tracker.store.contacts import Contacts
 from tracker.store.database import Database, execute
-from tracker.store.deliveries import Deliveries, queueing, recording, settling
+from tracker.store.deliveries import Deliveries, Kept, queueing, recording, settling
 from tracker.store.erasure import Erasure
 from tracker.store.register import Register, Source
-from tracker.store.schema import contacts, deliveries
+from tracker.store.schema import contacts, deliveries, messages
 from tracker.tokens import KeyRing
 
 BOB = "bob@example.org"
@@ -161,6 +161,7 @@ async def test_a_message_is_shown_ready_for_json(database: Database) -> None:
         variant="B",
         message_class="marketing",
         links=((1, "https://example.com/?a=1", "Read"), (2, "https://example.com/2", "")),
+        kept=(Kept("1.2", "opt-out", "example.com", 3), Kept("", "", "", 40)),
     )
     await record(
         database,
@@ -183,9 +184,14 @@ async def test_a_message_is_shown_ready_for_json(database: Database) -> None:
         "received_at": "2026-05-01T12:00:00.000Z",
         "size": 1000,
         "untouched": None,
+        "kept": [{"part": "1.2", "where": "example.com", "reason": "opt-out", "count": 3}],
+        "kept_more": 40,
     }
     assert [one["recipient"] for one in recipients] == [BOB, "al@example.org", None]
-    links = [{"number": 1, "url": "https://example.com/?a=1"}, {"number": 2, "url": "https://example.com/2"}]
+    links = [
+        {"number": 1, "url": "https://example.com/?a=1", "text": "Read"},
+        {"number": 2, "url": "https://example.com/2", "text": ""},
+    ]
     assert [one["links"] for one in recipients] == [links, [], links]
     assert recipients[0] == {
         "id": id_of(1).hex(),
@@ -203,6 +209,34 @@ async def test_a_message_is_shown_ready_for_json(database: Database) -> None:
 async def test_a_message_that_is_not_there_cannot_be_shown(database: Database) -> None:
     with pytest.raises(NotFound, match=id_of(5).hex()):
         await Deliveries(database, RING).show(id_of(5))
+
+
+async def test_a_message_of_which_nothing_stayed_says_nothing_of_it(database: Database) -> None:
+    await record(database, a_message(), a_delivery(1))
+    shown = await Deliveries(database, RING).show(id_of(1))
+    assert (shown["kept"], shown["kept_more"]) == ([], 0)
+
+    def rows(connection: Connection) -> int:
+        return len(connection.execute(select(messages).where(messages.c.kept.is_(None))).all())
+
+    assert await database.read(rows) == 1
+
+
+async def test_a_message_is_found_by_how_its_id_begins(database: Database) -> None:
+    ids = [bytes.fromhex(start.ljust(32, "7")) for start in ("00", "abcdef0", "abcdef1", "abcde0", "ff")]
+    for one in ids:
+        await record(database, a_message(id=one))
+    found = Deliveries(database, RING)
+    for prefix, one in (("007777", 0), ("abcdef0", 1), ("abcdef17", 2), ("abcde0", 3), ("ff" + "7" * 30, 4)):
+        assert await found.find(prefix) == ids[one]
+    with pytest.raises(NotFound, match="abcde9"):
+        await found.find("abcde9")
+    with pytest.raises(InvalidValue, match=f"more than one.*{ids[1].hex()}, {ids[2].hex()}$"):
+        await found.find("abcdef")
+    for number in range(6):
+        await record(database, a_message(id=bytes.fromhex(f"abcdef2{number}".ljust(32, "0"))))
+    with pytest.raises(InvalidValue, match=r", …$"):
+        await found.find("abcdef")
 
 
 async def test_the_latest_messages_come_first_with_their_states_counted(database: Database) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import string
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from tracker.consent import Mode
 from tracker.errors import TokenError
-from tracker.tokens import Key, KeyRing, Kind, Token, mailing_id, read, seal
+from tracker.tokens import Key, KeyRing, Kind, Token, mailing_id, read, seal, sealing
 
 OLD = Key(id=b"old", secret=b"o" * 32)
 NEW = Key(id=b"new", secret=b"n" * 32)
@@ -98,6 +99,14 @@ def test_what_was_sealed_is_read_again(token: Token) -> None:
     again = read(seal(token, RING), RING)
     assert said(again) == said(token)
     assert again.key_id == NEW.id
+
+
+@given(tokens, st.integers(1, 16000), st.sampled_from(DESTINATIONS))
+def test_many_clicks_are_sealed_as_each_alone(token: Token, link: int, destination: str) -> None:
+    beginning = replace(token, kind=Kind.CLICK)
+    alone = replace(beginning, link=link, destination=destination)
+    seal_click = sealing(beginning, RING)
+    assert seal_click(link, destination) == seal_click(link, destination) == seal(alone, RING)
 
 
 @pytest.mark.parametrize("destination", DESTINATIONS)

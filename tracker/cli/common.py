@@ -74,11 +74,21 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     return uvloop.run(main)
 
 
-def with_domain(config_file: Path | None, work: Callable[[Domain], Awaitable[T]]) -> T:
-    """Opens the tracking domain, does the work, closes it. Errors are shown, not raised."""
+def _own_tables(config_file: Path | None) -> Config:
+    return load(config_file, Config, foreign=RELAY_TABLES)
+
+
+def with_domain(
+    config_file: Path | None,
+    work: Callable[[Domain], Awaitable[T]],
+    *,
+    reading: Callable[[Path | None], Config] = _own_tables,
+) -> T:
+    """Opens the tracking domain with the configuration as `reading` reads it, does the work, closes it. Errors are
+    shown, not raised."""
 
     async def main() -> T:
-        config = load(config_file, Config, foreign=RELAY_TABLES)
+        config = reading(config_file)
         log.configure(config.log.format, "warning", lasting=False)  # standard output is the command's own
         file = Path(config.store.url.removeprefix("sqlite:///"))
         fresh = config.store.url.startswith("sqlite:///") and not file.exists()  # noqa: ASYNC240 - a command
@@ -116,6 +126,7 @@ def show_json_lines(values: Iterable[Any]) -> None:
 
 
 _WHOLE = ("id", "delivery")
+"""Columns that are copied from: never broken."""
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
@@ -123,13 +134,15 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, titl
     if title:
         click.echo(title)  # as the table's own it would be wrapped to the table's width
     table = Table(header_style="bold")
-    for column in columns:
-        if column in _WHOLE:  # to be copied: never broken
-            table.add_column(column, no_wrap=True, min_width=32)
+    cells = [[printable(cell) for cell in row] for row in rows]
+    for index, column in enumerate(columns):
+        if column in _WHOLE:
+            widest = max((len(row[index]) for row in cells), default=0)
+            table.add_column(column, no_wrap=True, min_width=widest)
         else:
             table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
+    for row in cells:
+        table.add_row(*map(Text, row))
     console().print(table)
 
 
@@ -142,14 +155,3 @@ def printable(cell: object) -> str:
     """Text without control characters: a subject must not steer the reader's terminal."""
     text = "" if cell is None else str(cell)
     return "".join(character if character.isprintable() else "·" for character in text)
-
-
-def id_argument(text: str, what: str) -> bytes:
-    """16 octets from their hex form. Raises CommandError."""
-    try:
-        octets = bytes.fromhex(text)
-    except ValueError:
-        octets = b""
-    if len(octets) != 16:
-        raise CommandError(InvalidValue(f"{text!r} is not the id of a {what}: expected 32 hex digits"))
-    return octets

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from tracker.cli.common import (
+    CommandError,
     config_option,
-    id_argument,
     json_option,
     printable,
     show_json,
@@ -17,57 +19,127 @@ from tracker.cli.common import (
     show_table,
     with_domain,
 )
+from tracker.domain import Domain
+from tracker.errors import InvalidValue
 from tracker.reports.message import MessageReport, report_message
 
-
-@click.group()
-def message() -> None:
-    """Messages and their deliveries."""
-
-
-@message.command("list")
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000))
-@json_option
-@config_option
-def list_messages(limit: int, as_json: bool, config_file: Path | None) -> None:
-    """List the latest messages."""
-    found = with_domain(config_file, lambda domain: domain.deliveries.list(limit=limit))
-    if as_json:
-        show_json(found)
-        return
-    rows = [
-        (one["id"], one["received_at"], one["from"], one["subject"], _states(one["deliveries"]))
-        for one in found
-    ]
-    show_table(("id", "received", "from", "subject", "deliveries"), rows)
+SHORT_ID = 8
+"""Hex digits of an id in lists: one in four thousand million is the same."""
+_SHORTEST_ID = 6
 
 
-@message.command()
-@click.argument("id")
-@json_option
-@config_option
-def show(id: str, as_json: bool, config_file: Path | None) -> None:
-    """Show one message: what was decided for whom, and what became of it."""
-    message_id = id_argument(id, "message")
-    found = with_domain(config_file, lambda domain: domain.deliveries.show(message_id))
-    if as_json:
-        show_json(found)
-        return
-    untouched = f"   sent as it came: {found['untouched']}" if found["untouched"] else ""
+def message_commands(words: Mapping[str, str]) -> click.Group:
+    """`candor message`. `words` has a sentence for each reason why something stayed as it was; what those reasons are
+    is known to whoever makes the messages, and not here."""
+
+    @click.group()
+    def message() -> None:
+        """Messages and their deliveries."""
+
+    @message.command("list")
+    @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000))
+    @json_option
+    @config_option
+    def list_messages(limit: int, as_json: bool, config_file: Path | None) -> None:
+        """List the latest messages.
+
+        The other commands take an id as it is shown here, or any beginning of it that is not another's too; --json
+        shows them whole.
+        """
+        found = with_domain(config_file, lambda domain: domain.deliveries.list(limit=limit))
+        if as_json:
+            show_json(found)
+            return
+        rows = [
+            (
+                one["id"][:SHORT_ID],
+                one["received_at"],
+                one["from"],
+                one["subject"],
+                _states(one["deliveries"]),
+            )
+            for one in found
+        ]
+        show_table(("id", "received", "from", "subject", "deliveries"), rows)
+
+    @message.command()
+    @click.argument("id")
+    @json_option
+    @config_option
+    def show(id: str, as_json: bool, config_file: Path | None) -> None:
+        """Show one message: what was decided for whom, what became of it, which links were wrapped, and what stayed
+        as it was and why.
+
+        ID may be cut after 6 digits or more. Of links that stayed only the host is on record, since such links often
+        lead to one person's own page; `candor rewrite show FILE` tells all from the message itself.
+        """
+        prefix = message_id_argument(id)
+
+        async def work(domain: Domain) -> dict[str, Any]:
+            return await domain.deliveries.show(await whole_id(domain, prefix))
+
+        found = with_domain(config_file, work)
+        if as_json:
+            show_json(_explained(found, words))
+        else:
+            show_message(found, words)
+
+    return message
+
+
+def message_id_argument(text: str) -> str:
+    """A message's id or its beginning, in lower case. Raises CommandError."""
+    if not re.fullmatch(rf"[0-9a-fA-F]{{{_SHORTEST_ID},32}}", text):
+        raise CommandError(
+            InvalidValue(
+                f"{text!r} is not the id of a message: expected 32 hex digits, or the first {_SHORTEST_ID} or more"
+            )
+        )
+    return text.lower()
+
+
+async def whole_id(domain: Domain, prefix: str) -> bytes:
+    """The id of the message that `prefix` begins. Raises NotFound, InvalidValue, StoreUnavailable."""
+    return bytes.fromhex(prefix) if len(prefix) == 32 else await domain.deliveries.find(prefix)
+
+
+def _explained(found: dict[str, Any], words: Mapping[str, str]) -> dict[str, Any]:
+    """With the reasons' sentences beside their names."""
+    kept = [one | {"explanation": words.get(one["reason"], "")} for one in found["kept"]]
+    return found | {"untouched_explanation": words.get(found["untouched"]), "kept": kept}
+
+
+def show_message(found: dict[str, Any], words: Mapping[str, str]) -> None:
+    """One message as tables."""
     click.echo(printable(found["subject"]))
-    from_whom = f"from {found['from']}, {found['received_at']}, mailing {found['mailing']}{untouched}"
-    click.echo(f"{printable(from_whom)}\n")
+    click.echo(printable(f"from {found['from']}, {found['received_at']}, mailing {found['mailing']}"))
+    click.echo(f"id {found['id']}, {found['size']:,} octets")
+    if found["untouched"]:
+        why = words.get(found["untouched"], "")
+        click.echo(f"sent as it came: {found['untouched']}{why and '. '}{why}")
+    click.echo("")
     rows = []
     for one in found["deliveries"]:
         last = one["attempts"][-1] if one["attempts"] else None
-        answer = f"{last['code']} {last['enhanced']} {last['text']}" if last else ""
+        answer = " ".join(str(last[key]) for key in ("code", "enhanced", "text") if last[key]) if last else ""
         rows.append(
             (one["recipient"] or "(erased)", one["mode"], one["reason"], one["status"], answer, one["id"])
         )
     show_table(("recipient", "mode", "reason", "status", "last answer", "delivery"), rows)
-    links = {link["number"]: link["url"] for one in found["deliveries"] for link in one["links"]}
+    links = {link["number"]: link for one in found["deliveries"] for link in one["links"]}
     if links:
-        show_table(("link", "leads to"), sorted(links.items()))
+        wrapped = [(number, link["url"], link["text"]) for number, link in sorted(links.items())]
+        show_table(("link", "leads to", "text"), wrapped)
+    if found["kept"]:
+        show_table(("stayed", "part", "times", "because"), [_kept_row(one, words) for one in found["kept"]])
+    if found["kept_more"]:
+        click.echo(f"… and {found['kept_more']} more that stayed")
+
+
+def _kept_row(one: dict[str, Any], words: Mapping[str, str]) -> tuple[object, ...]:
+    why = words.get(one["reason"], "")
+    because = f"{one['reason']}: {why}" if why else one["reason"]
+    return one["where"] or "–", one["part"] or "–", one["count"], because
 
 
 @click.group()
@@ -84,9 +156,14 @@ def event() -> None:
 @config_option
 def list_events(message_id: str | None, limit: int | None, as_json: bool, config_file: Path | None) -> None:
     """List events, oldest first; with --json one object a line."""
-    wanted = id_argument(message_id, "message") if message_id else None
+    prefix = message_id_argument(message_id) if message_id else None
     most = limit if as_json else limit or 50
-    found = with_domain(config_file, lambda domain: domain.events.list(message=wanted, limit=most))
+
+    async def work(domain: Domain) -> list[dict[str, Any]]:
+        wanted = await whole_id(domain, prefix) if prefix else None
+        return await domain.events.list(message=wanted, limit=most)
+
+    found = with_domain(config_file, work)
     if as_json:
         show_json_lines(found)
         return
@@ -108,8 +185,12 @@ def report() -> None:
 @config_option
 def report_one(id: str, as_json: bool, config_file: Path | None) -> None:
     """One message in numbers, each with what it is a share of."""
-    message_id = id_argument(id, "message")
-    found = with_domain(config_file, lambda domain: report_message(domain, message_id))
+    prefix = message_id_argument(id)
+
+    async def work(domain: Domain) -> MessageReport:
+        return await report_message(domain, await whole_id(domain, prefix))
+
+    found = with_domain(config_file, work)
     if as_json:
         show_json(found.as_json())
     else:

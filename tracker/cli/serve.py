@@ -4,42 +4,80 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from tracker import log
 from tracker.admin.app import AdminFace
 from tracker.cli.common import CommandError, config_option, holders_beside, run
-from tracker.config import RELAY_TABLES, Config, load
+from tracker.cli.signals import Reloading, Signals
+from tracker.config import RELAY_TABLES, Config, load, parse_listen
 from tracker.domain import Domain
-from tracker.errors import CandorError
+from tracker.errors import CandorError, ConfigError
 from tracker.jobs import nightly
+from tracker.processes import MOST_WORKERS, Parent, Ties, claim
+from tracker.reload import TRACKER_CHANGES
 from tracker.web.app import PublicFace
+
+T = TypeVar("T")
+
+workers_option = click.option(
+    "--workers",
+    type=click.IntRange(1, MOST_WORKERS),
+    default=1,
+    show_default=True,
+    help="Processes that share the port.",
+)
 
 
 @click.command()
+@workers_option
 @config_option
-def tracker(config_file: Path | None) -> None:
+def tracker(config_file: Path | None, workers: int) -> None:
     """Serve pixels, redirects and preference pages."""
-    try:
-        config = load(config_file, Config, foreign=RELAY_TABLES)
+
+    def read() -> Config:
+        return load(config_file, Config, foreign=RELAY_TABLES)
+
+    def program(ties: Ties | None) -> Coroutine[Any, Any, None]:
+        return serve(reloading.config, read, ties, workers=workers, admin=ties is None or ties.number == 0)
+
+    def start() -> Reloading[Config]:
+        config = read()
         log.configure(config.log.format, config.log.level)
-        run(_serve(config))
-    except CandorError as error:
-        raise CommandError(error) from error
-    except OSError as error:
-        raise CommandError(CandorError(f"cannot listen: {error.strerror or error}")) from error
+        return Reloading(config, read, TRACKER_CHANGES, lambda _: None)
+
+    reloading = starting(start)
+    if workers == 1:
+        starting(lambda: run(program(None)))
+        return
+    parent = Parent(
+        work=lambda ties: exit_code(lambda: run(program(ties))),
+        workers=workers,
+        prepare=lambda: exit_code(lambda: run(prepare(reloading.config, reloading.config.tracker.listen))),
+        reload=reloading.now,
+    )
+    raise SystemExit(parent.run())
 
 
-async def _serve(config: Config) -> None:
-    domain = await Domain.open(config)
+async def serve(
+    config: Config, read: Callable[[], Config], ties: Ties | None, *, workers: int, admin: bool
+) -> None:
+    """The tracker's faces until somebody stops them: alone, or as one worker of several."""
+    signals = Signals(ties)
+    domain = await Domain.open_patiently(config)
     domain.holders.extend(holders_beside())
-    faces, jobs = Faces(domain), nightly(domain)
+    faces, jobs = Faces(domain, admin=admin), nightly(domain)
     try:
-        await faces.start()
+        await faces.start(share_port=workers > 1)
         jobs.start()
-        await until_stopped()
+        if ties is not None:
+            ties.ready()
+        quiet = ties is not None
+        await signals.until_stopped(Reloading(config, read, TRACKER_CHANGES, domain.reconfigure, quiet=quiet))
     finally:
         await jobs.stop()
         await faces.stop()
@@ -49,17 +87,52 @@ async def _serve(config: Config) -> None:
 class Faces:
     """The web's two listeners together."""
 
-    def __init__(self, domain: Domain) -> None:
+    def __init__(self, domain: Domain, *, admin: bool = True) -> None:
+        """`admin`: with the operator's listener, which only one of several workers can have."""
         self.public = PublicFace(domain)
-        self.admin = AdminFace(domain)
+        self.admin = AdminFace(domain) if admin else None
 
-    async def start(self) -> None:
-        await self.public.start()
-        await self.admin.start()
+    async def start(self, *, share_port: bool = False) -> None:
+        await self.public.start(share_port=share_port)
+        if self.admin is not None:
+            await self.admin.start()
 
     async def stop(self) -> None:
         await self.public.stop()
-        await self.admin.stop()
+        if self.admin is not None:
+            await self.admin.stop()
+
+
+async def prepare(config: Config, *addresses: str) -> None:
+    """What workers find done when they start: the store's tables, the key file, addresses that nobody else has."""
+    for host, port in (parse_listen(address) for address in addresses if address):
+        if port == 0:
+            raise ConfigError("several workers share one port, and port 0 would give each another")
+        claim(host, port)
+    domain = await Domain.open_patiently(config)
+    await domain.close()
+
+
+def starting(work: Callable[[], T]) -> T:
+    """Does the work; what goes wrong is a sentence for people."""
+    try:
+        return work()
+    except CandorError as error:
+        raise CommandError(error) from error
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        words = CandorError(f"cannot listen or open a file: {where}{error.strerror or error}")
+        raise CommandError(words) from error
+
+
+def exit_code(work: Callable[[], object]) -> int:
+    """For a process of its own: the error is shown here, its code is the parent's to know."""
+    try:
+        starting(work)
+    except CommandError as error:
+        error.show()
+        return error.exit_code
+    return 0
 
 
 async def until_stopped() -> None:

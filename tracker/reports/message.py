@@ -16,7 +16,7 @@ from tracker.consent import Mode
 from tracker.domain import Domain
 from tracker.errors import NotFound
 from tracker.events import EventKind, VerdictKind
-from tracker.store.carried import HUMAN, Totals, carried, carried_statuses
+from tracker.store.carried import DELIVERED, HUMAN, Totals, carried, carried_statuses
 from tracker.store.counts import totals
 from tracker.store.schema import deliveries, events, links, mailings, messages
 from tracker.verdict import MACHINES
@@ -113,7 +113,7 @@ def _report(connection: Connection, message_id: bytes) -> MessageReport:
         subject=message.subject,
         mailing=message.name,
         statuses=statuses,
-        delivered=statuses.get("accepted", 0),
+        delivered=sum(statuses.get(status, 0) for status in DELIVERED),
         trackable_delivered=trackable,
         not_trackable=not_trackable,
         identified={kind: _engagement(connection, message_id, kind, gone) for kind in EventKind},
@@ -154,7 +154,7 @@ def _deliveries(connection: Connection, message_id: bytes) -> tuple[dict[str, in
     for row in (*connection.execute(grouped), *carried_statuses(connection, message_id)):
         statuses[row.status] = statuses.get(row.status, 0) + row.n
         if row.mode == Mode.IDENTIFIED:
-            trackable += row.n if row.status == "accepted" else 0
+            trackable += row.n if row.status in DELIVERED else 0
         else:
             reason = row.reason if row.mode == Mode.UNTRACKED else f"{row.mode}: {row.reason}"
             not_trackable[reason] = not_trackable.get(reason, 0) + row.n
@@ -166,7 +166,7 @@ def _engagement(connection: Connection, message_id: bytes, kind: EventKind, gone
     human = events.c.verdict.in_(HUMAN)
     delivered = select(deliveries.c.id).where(
         deliveries.c.message_id == message_id,
-        deliveries.c.status == "accepted",
+        deliveries.c.status.in_(DELIVERED),
         deliveries.c.mode == Mode.IDENTIFIED.value,
     )
     counted = select(

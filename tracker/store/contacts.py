@@ -78,7 +78,7 @@ class Contacts:
     def __init__(self, database: Database, ring: KeyRing) -> None:
         self._database = database
         self._ring = ring
-        self._asked = database.coalesced(self._fetch)
+        self._asked = database.coalesced(self.fetch)
 
     async def ask(self, addresses: Collection[str]) -> dict[str, Contact]:
         """The contact of each address (in normal form); one of whom nothing is known is simply unknown.
@@ -95,7 +95,8 @@ class Contacts:
             raise NotFound(f"nothing is known of {address}")
         return _person(row)
 
-    def _fetch(self, connection: Connection, addresses: list[str]) -> dict[str, Contact]:
+    def fetch(self, connection: Connection, addresses: list[str]) -> dict[str, Contact]:
+        """The contacts of those addresses (in normal form) of which anything is known."""
         found = {row.address: contact_of(row) for row in connection.execute(_BY_ADDRESS, {"keys": addresses})}
         # Erased wins, whatever stands beside it: doubt never tracks.
         found |= erased_among(connection, addresses, self._ring)

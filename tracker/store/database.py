@@ -8,31 +8,30 @@ limit, later ones at once, until a probe finds it back. A write whose caller has
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection, Executable, make_url, text
+from sqlalchemy import Connection, make_url, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tracker.config import without_password
-from tracker.errors import CandorError, StoreError, StoreUnavailable
+from tracker.errors import StoreUnavailable
 from tracker.store import engines, migrate
 from tracker.store.breaker import Breaker
 from tracker.store.engines import reason, translated
+from tracker.store.writer import Shared, Statement, Writer, end, execute
+
+__all__ = ["Database", "Statement", "execute"]
 
 T = TypeVar("T")
 K = TypeVar("K")
 V = TypeVar("V")
 
-Statement = tuple[Executable, Sequence[Mapping[str, Any]]]
-"""A statement and its rows. Statements that are the same object share one `executemany` in a batch."""
-
 Fetch = Callable[[Connection, list[K]], dict[K, V]]
 
-_MOST_JOBS = 500
 _MOST_KEYS = 900  # SQLite's oldest limit on bound parameters is 999
 _LEAST_PATIENCE = 2.0
 _MOST_TRIES = 3
@@ -54,9 +53,10 @@ class Database:
             self._writing = self._reading = engines.postgresql(self._url, ask_within, write_within)
         self.reads = Breaker("reads", self._probe_read, patience=max(ask_within, _LEAST_PATIENCE))
         self.writes = Breaker("writes", self._probe_write, patience=max(write_within, _LEAST_PATIENCE))
-        self._writer = _Writer(self)
+        self._writer = Writer(self)
         self._coalescers: list[Coalescer[Any, Any]] = []
         self._abandoned: set[asyncio.Task[Any]] = set()
+        self._sessions: list[AsyncConnection] = []
 
     @classmethod
     async def open(cls, url: str, *, ask_within: float = 1.0, write_within: float = 5.0) -> Database:
@@ -79,6 +79,25 @@ class Database:
         """The URL without its password."""
         return without_password(self._url.render_as_string(hide_password=True))
 
+    @property
+    def file(self) -> Path | None:
+        """The file of an SQLite database; None where there is none."""
+        name = self._url.database if self.dialect == "sqlite" else None
+        return Path(name) if name and name != ":memory:" else None
+
+    async def session(self) -> AsyncConnection:
+        """A connection of its own that stays open until its user or the store is closed, each statement its own
+        transaction. Raises OSError, SQLAlchemyError."""
+        connection = await self._reading.connect()
+        self._sessions.append(connection)
+        return await connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    async def end_session(self, session: AsyncConnection) -> None:
+        """Closes what `session` gave, and with it whatever locks it holds."""
+        if session in self._sessions:
+            self._sessions.remove(session)
+        await _hang_up(session, self.ask_within)
+
     async def close(self) -> None:
         """Finishes what was handed over, as far as the database goes along, then lets go of every connection."""
         await self._writer.close(self.write_within)
@@ -86,7 +105,9 @@ class Database:
             await coalescer.close(self.ask_within)
         await self.reads.close()
         await self.writes.close()
-        await _end(self._abandoned, self.ask_within)
+        await end(self._abandoned, self.ask_within)
+        for session in self._sessions:
+            await _hang_up(session, self.ask_within)
         await _dispose(self._reading, self.ask_within)
         await _dispose(self._writing, self.ask_within)
 
@@ -99,6 +120,15 @@ class Database:
         """Runs a read-modify-write inside a transaction. It may run twice (alone, when its batch failed), so it
         keeps no state outside the connection. Raises StoreUnavailable, StoreError, and what `work` raises."""
         result: T = await self._writer.submit(work, self.write_within if within is None else within)
+        return result
+
+    async def together(
+        self, work: Callable[[Connection, list[K]], Sequence[T]], item: K, *, within: float | None = None
+    ) -> T:
+        """A read-modify-write for `item` that all who wait with the same `work` share: it is called once for their
+        items, in one transaction, and gives a result for each. As `change` otherwise."""
+        shared = Shared(work, item)
+        result: T = await self._writer.submit(shared, self.write_within if within is None else within)
         return result
 
     async def read(self, work: Callable[[Connection], T], *, within: float | None = None) -> T:
@@ -175,107 +205,6 @@ class Database:
             task.exception()  # seen: nobody is left to hear it
 
 
-@dataclass(slots=True)
-class _Job:
-    work: tuple[Statement, ...] | Callable[[Connection], Any]
-    within: float
-    future: asyncio.Future[Any]
-
-    def fail(self, error: Exception) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
-
-
-class _Writer:
-    """One task that commits whatever queued up while its last commit ran."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._jobs: list[_Job] = []
-        self._task: asyncio.Task[None] | None = None
-
-    async def submit(self, work: tuple[Statement, ...] | Callable[[Connection], Any], within: float) -> Any:
-        self._database.writes.check()
-        job = _Job(work, within, asyncio.get_running_loop().create_future())
-        self._jobs.append(job)
-        if self._task is None:
-            self._task = asyncio.create_task(self._run())
-        try:
-            async with asyncio.timeout(within):
-                return await job.future
-        except TimeoutError:
-            self._database.writes.trip("a write took too long")
-            raise StoreUnavailable("the store did not take a write in time") from None
-
-    async def close(self, within: float) -> None:
-        if self._task is not None:
-            await _end({self._task}, within)
-
-    async def _run(self) -> None:
-        jobs: list[_Job] = []
-        try:
-            while self._jobs:
-                jobs, self._jobs = self._jobs[:_MOST_JOBS], self._jobs[_MOST_JOBS:]
-                # Whoever stopped waiting was told so: doing it now would surprise them.
-                wanted = [job for job in jobs if not job.future.done()]
-                if wanted:
-                    await self._commit(wanted)
-        finally:
-            self._task = None
-            for job in (*jobs, *self._jobs):
-                job.fail(StoreUnavailable("the store was closed"))
-            self._jobs.clear()
-
-    async def _commit(self, jobs: list[_Job]) -> None:
-        try:
-            # Longer than any caller waits: the limit is here only so that a dead connection ends one day.
-            async with asyncio.timeout(max(self._database.write_within, *(job.within for job in jobs)) * 2):
-                results = await self._database.transact(lambda connection: _run_batch(connection, jobs))
-        except Exception as error:  # noqa: BLE001 - whatever it is, it goes to the callers
-            await self._failed(jobs, error)
-        else:
-            for job, result in zip(jobs, results, strict=True):
-                if not job.future.done():
-                    job.future.set_result(result)
-
-    async def _failed(self, jobs: list[_Job], error: Exception) -> None:
-        """One bad row fails only its owner: unless the database itself is away, each job gets its own try."""
-        final = translated(error)
-        if isinstance(final, StoreUnavailable):
-            self._database.writes.trip(reason(error))
-            for job in (*jobs, *self._jobs):
-                job.fail(final)
-            self._jobs.clear()
-        elif len(jobs) > 1:
-            for job in jobs:
-                if self._database.writes.tripped:
-                    job.fail(StoreUnavailable("the store is away"))
-                elif not job.future.done():
-                    await self._commit([job])
-        else:
-            jobs[0].fail(_for_caller(final, jobs[0]))
-
-
-def _for_caller(error: Exception, job: _Job) -> Exception:
-    """What a function raised is its owner's; of statements the store says itself what is wrong with them."""
-    return error if callable(job.work) or isinstance(error, CandorError) else StoreError(reason(error))
-
-
-def execute(connection: Connection, statements: Iterable[Statement]) -> None:
-    """Runs the statements, all rows of the same statement together, in the order each was first met."""
-    grouped: dict[int, tuple[Executable, list[Mapping[str, Any]]]] = {}
-    for statement, rows in statements:
-        if rows:
-            grouped.setdefault(id(statement), (statement, []))[1].extend(rows)
-    for statement, together in grouped.values():
-        connection.execute(statement, together)
-
-
-def _run_batch(connection: Connection, jobs: list[_Job]) -> list[Any]:
-    execute(connection, (one for job in jobs if not callable(job.work) for one in job.work))
-    return [job.work(connection) if callable(job.work) else None for job in jobs]
-
-
 _Waiting = list[tuple[Collection[K], asyncio.Future[dict[K, V]]]]
 
 
@@ -306,7 +235,7 @@ class Coalescer(Generic[K, V]):
     async def close(self, within: float) -> None:
         """Answers whoever waits, as far as the database goes along."""
         if self._task is not None:
-            await _end({self._task}, within)
+            await end({self._task}, within)
 
     async def _run(self) -> None:
         waiting: _Waiting[K, V] = []
@@ -368,13 +297,13 @@ def _make_private(file: Path) -> None:
         file.touch(mode=0o600)
 
 
-async def _end(tasks: Collection[asyncio.Task[Any]], within: float) -> None:
-    """Lets the tasks finish for so long, then cancels them."""
-    if tasks:
-        _, late = await asyncio.wait(tasks, timeout=within)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
+async def _hang_up(session: AsyncConnection, within: float) -> None:
+    """Ends it for good, with whatever it holds: in the pool it would go on."""
+    with suppress(OSError, SQLAlchemyError):
+        async with asyncio.timeout(within):
+            if not session.closed:
+                await session.invalidate()
+            await session.close()
 
 
 async def _dispose(engine: AsyncEngine, within: float) -> None:

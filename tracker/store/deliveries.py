@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Text, bindparam, case, exists, insert, null, select, text, update
 
@@ -16,7 +16,7 @@ from tracker.store.audience import joining
 from tracker.store.contacts import contact_of, erased_among, knowing
 from tracker.store.database import Database, Statement
 from tracker.store.engines import BeforeErasures
-from tracker.store.messages import latest, story
+from tracker.store.messages import identified, latest, story
 from tracker.store.schema import Id, attempts, contacts, deliveries, links, messages
 from tracker.tokens import KeyRing, person_key
 
@@ -30,6 +30,17 @@ class Mailing:
     """`campaign`, `sender-day` or `sender-month`."""
     name: str
     sender: str
+
+
+class Kept(NamedTuple):
+    """What stayed as it was in a message, and why. Nothing here may name a person: it outlives their erasure."""
+
+    part: str
+    reason: str
+    """Empty in a last one that stands for all the others."""
+    where: str
+    """Where a link leads, in general: its host or scheme; a part's type."""
+    times: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +60,7 @@ class Message:
     untouched: str | None = None
     links: tuple[tuple[int, str, str], ...] = ()
     """(number, destination, visible text)."""
+    kept: tuple[Kept, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,11 +140,16 @@ _INSERT_ATTEMPTS = insert(attempts).values(
     # Upstream likes to quote the address, and of an erased person there is none to be kept.
     text=case((_IS_ERASED, ""), else_=bindparam("b_text", type_=Text))
 )
+_CAME_BACK = (deliveries.c.status == "bounced") | (deliveries.c.status == "complained")
+_STATUS = bindparam("b_status", type_=Text)
 _SETTLE = (
     update(deliveries)
     .where(deliveries.c.id == bindparam("b_id"))
     .values(
-        status=bindparam("b_status"), accepted_at=bindparam("b_accepted_at"), updated_at=bindparam("b_at")
+        # A report may be quicker than our own note that upstream took the mail: it is the later word.
+        status=case((_CAME_BACK & (_STATUS == "accepted"), deliveries.c.status), else_=_STATUS),
+        accepted_at=bindparam("b_accepted_at"),
+        updated_at=bindparam("b_at"),
     )
 )
 _NARROW = (
@@ -216,6 +233,22 @@ def _decision_row(decision: Decision, *, prefix: str = "") -> dict[str, Any]:
 def settling(tries: Iterable[Attempt]) -> tuple[Statement, ...]:
     """The statements that write down what became of deliveries: the attempt and the delivery's new state."""
     tries = list(tries)
+    states = [
+        {
+            "b_id": one.delivery_id,
+            "b_status": one.status,
+            "b_accepted_at": one.at if one.status == "accepted" else None,
+            "b_at": one.at,
+        }
+        for one in tries
+    ]
+    accepted = [one.delivery_id for one in tries if one.status == "accepted"]
+    # The delivery first: that waits for an erasure under way, and the attempt's text is judged after it.
+    return (_SETTLE, states), noting(tries), joining(accepted)
+
+
+def noting(tries: Iterable[Attempt]) -> Statement:
+    """The statement that writes down attempts, and what was reported of deliveries later, without changing a state."""
     rows = [
         {
             "delivery_id": one.delivery_id,
@@ -230,18 +263,7 @@ def settling(tries: Iterable[Attempt]) -> tuple[Statement, ...]:
         }
         for one in tries
     ]
-    states = [
-        {
-            "b_id": one.delivery_id,
-            "b_status": one.status,
-            "b_accepted_at": one.at if one.status == "accepted" else None,
-            "b_at": one.at,
-        }
-        for one in tries
-    ]
-    accepted = [one.delivery_id for one in tries if one.status == "accepted"]
-    # The delivery first: that waits for an erasure under way, and the attempt's text is judged after it.
-    return (_SETTLE, states), (_INSERT_ATTEMPTS, rows), joining(accepted)
+    return _INSERT_ATTEMPTS, rows
 
 
 def narrowing(decisions: Iterable[tuple[bytes, Decision]]) -> Statement:
@@ -271,6 +293,11 @@ class Deliveries:
         """The latest messages with the number of their deliveries by status."""
         return await self._database.read(lambda connection: latest(connection, limit))
 
+    async def find(self, prefix: str) -> bytes:
+        """The id of the one message whose hex form begins with `prefix`. Raises NotFound, InvalidValue where there
+        are several, StoreUnavailable."""
+        return await self._database.read(lambda connection: identified(connection, prefix))
+
     async def show(self, message_id: bytes) -> dict[str, Any]:
         """One message with deliveries, attempts and links, ready for JSON. Raises NotFound, StoreUnavailable."""
         return await self._database.read(lambda connection: story(connection, message_id), within=10.0)
@@ -289,6 +316,7 @@ def _message_row(message: Message) -> Mapping[str, Any]:
         "class": message.message_class,
         "size": message.size,
         "untouched": message.untouched,
+        "kept": list(map(list, message.kept)) or None,
     }
 
 

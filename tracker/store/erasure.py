@@ -137,6 +137,9 @@ def _forget_content(connection: Connection, ids: set[bytes]) -> None:
         exists().where(deliveries.c.message_id == messages.c.id).where(deliveries.c.recipient.is_not(None))
     )
     theirs = update(messages).where(messages.c.id.in_(ids)).where(~named).returning(messages.c.id)
-    blank = [bytes(one) for one in connection.execute(theirs.values(subject="", from_header="")).scalars()]
+    blank = [
+        bytes(one)
+        for one in connection.execute(theirs.values(subject="", from_header="", kept=None)).scalars()
+    ]
     if blank:
         connection.execute(update(links).where(links.c.message_id.in_(blank)).values(url="", text=""))

@@ -28,5 +28,5 @@ class Holder(Protocol):
         ...
 
     def purge(self, connection: Connection, messages: Collection[bytes]) -> None:
-        """Lets go of what belongs to messages (by id) that are no longer on record."""
+        """Lets go of what belongs to messages (by id) whose recipients are no longer on record."""
         ...

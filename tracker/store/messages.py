@@ -6,13 +6,29 @@ from typing import Any
 
 from sqlalchemy import Connection, desc, select
 
-from tracker.errors import NotFound
+from tracker.errors import InvalidValue, NotFound
 from tracker.moments import isoformat
 from tracker.store.schema import attempts, deliveries, links, mailings, messages
 
 _WITH_MAILING = select(messages, mailings.c.name.label("mailing")).join(
     mailings, mailings.c.id == messages.c.mailing_id
 )
+
+
+def identified(connection: Connection, prefix: str) -> bytes:
+    """The id of the one message whose hex form begins with `prefix`. Raises NotFound, InvalidValue."""
+    first, last = bytes.fromhex(prefix.ljust(32, "0")), bytes.fromhex(prefix.ljust(32, "f"))
+    query = select(messages.c.id).where(messages.c.id.between(first, last)).order_by(messages.c.id)
+    found = [bytes(one).hex() for one in connection.execute(query.limit(_MOST_NAMED + 1)).scalars()]
+    if not found:
+        raise NotFound(f"there is no message {prefix}")
+    if len(found) > 1:
+        shown = ", ".join(found[:_MOST_NAMED]) + (", …" if len(found) > _MOST_NAMED else "")
+        raise InvalidValue(f"more than one message begins with {prefix}: {shown}")
+    return bytes.fromhex(found[0])
+
+
+_MOST_NAMED = 5
 
 
 def latest(connection: Connection, limit: int) -> list[dict[str, Any]]:
@@ -58,6 +74,7 @@ def story(connection: Connection, message_id: bytes) -> dict[str, Any]:
         "received_at": isoformat(message.received_at),
         "size": message.size,
         "untouched": message.untouched,
+        **_kept(message.kept),
         "deliveries": [
             {
                 "id": bytes(row.id).hex(),
@@ -77,14 +94,26 @@ def story(connection: Connection, message_id: bytes) -> dict[str, Any]:
 
 def _anchors(connection: Connection, message_id: bytes) -> list[dict[str, Any]]:
     rows = connection.execute(select(links).where(links.c.message_id == message_id).order_by(links.c.number))
-    return [{"number": row.number, "url": row.url} for row in rows]
+    return [{"number": row.number, "url": row.url, "text": row.text} for row in rows]
+
+
+def _kept(rows: list[list[Any]] | None) -> dict[str, Any]:
+    """What stayed as it was, and how much more of it was not written down one by one."""
+    kept = [
+        {"part": part, "where": where, "reason": reason, "count": count}
+        for part, reason, where, count in rows or ()
+    ]
+    return {
+        "kept": [one for one in kept if one["reason"]],
+        "kept_more": sum(one["count"] for one in kept if not one["reason"]),
+    }
 
 
 def _tries(connection: Connection, message_id: bytes) -> dict[bytes, list[dict[str, Any]]]:
     joined = select(attempts).join(deliveries, deliveries.c.id == attempts.c.delivery_id)
     tries: dict[bytes, list[dict[str, Any]]] = {}
     for row in connection.execute(
-        joined.where(deliveries.c.message_id == message_id).order_by(attempts.c.id)
+        joined.where(deliveries.c.message_id == message_id).order_by(attempts.c.at, attempts.c.id)
     ):
         tries.setdefault(bytes(row.delivery_id), []).append(
             {

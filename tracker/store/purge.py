@@ -155,15 +155,14 @@ class Purge:
         connection.execute(delete(deliveries).where(deliveries.c.id.in_(held)))
         if len(held) < _AT_ONCE:
             self._remove_small(connection, set(ids) - own)
+            for holder in self._holders:
+                holder.purge(connection, ids)
         return Purged(events=removed, deliveries=len(held))
 
     def _remove_small(self, connection: Connection, ids: Collection[bytes]) -> None:
-        if not ids:
-            return
-        connection.execute(delete(links).where(links.c.message_id.in_(ids)))
-        connection.execute(delete(messages).where(messages.c.id.in_(ids)))
-        for holder in self._holders:
-            holder.purge(connection, ids)
+        if ids:
+            connection.execute(delete(links).where(links.c.message_id.in_(ids)))
+            connection.execute(delete(messages).where(messages.c.id.in_(ids)))
 
     def _remove_events(self, connection: Connection, before: datetime) -> int:
         query = select(events.c.id, events.c.delivery_id).where(events.c.at < before)

@@ -136,6 +136,9 @@ messages = Table(
     Column("class", Text, nullable=True),
     Column("size", BigInteger, nullable=False),
     Column("untouched", Text, nullable=True),  # why the message as a whole was not tracked
+    Column(
+        "kept", JSON(none_as_null=True), nullable=True
+    ),  # what stayed: [part, reason, where, how often], …
     Index(None, "received_at"),
     Index(None, "mailing_id"),
 )

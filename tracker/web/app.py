@@ -20,6 +20,7 @@ from tracker.device import device_of
 from tracker.domain import Domain
 from tracker.errors import CandorError, StoreUnavailable
 from tracker.httplog import retelling
+from tracker.web import wording
 from tracker.web.hits import Hits
 from tracker.web.preferences import Preferences
 
@@ -27,27 +28,21 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _MOST_FORM = 16 * 1024
 _MOST_LINE = 16 * 1024  # a request line: our longest token is a quarter of that
 _PAGE_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; "
-    "frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "X-Robots-Tag": "noindex",
 }
 _TROUBLE = {
-    400: ("This did not work", "Please go back and choose one of the answers."),
-    404: (
-        "This link is not complete",
-        "Links from mail are sometimes cut where a line was wrapped. Please open the message again and follow "
-        "the link there, or copy the whole of it, up to the last character.",
-    ),
-    405: ("This did not work", "This address answers only to links from mail."),
-    413: ("This did not work", "The request was too long."),
-    503: (
-        "Please try again in a moment",
-        "We cannot reach our records just now, so your choice may not have been saved.",
-    ),
+    400: ("back_title", "back"),
+    404: ("cut_title", "cut"),
+    405: ("back_title", "only_links"),
+    413: ("back_title", "too_long"),
+    503: ("later_title", "later"),
 }
+"""Names of the words that say it."""
 
 
 class PublicFace:
@@ -68,13 +63,16 @@ class PublicFace:
             keepalive_timeout=30.0,
         )
 
-    async def start(self) -> tuple[str, int]:
-        """Listens where the configuration says; gives the address bound."""
+    async def start(self, *, share_port: bool = False) -> tuple[str, int]:
+        """Listens where the configuration says; gives the address bound. `share_port`: other processes listen there
+        too, and the kernel spreads the connections."""
         # The first look at a user agent builds the library's tables, which takes longer than an answer may.
         await asyncio.to_thread(device_of, "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0")
         host, port = parse_listen(self._domain.config.tracker.listen)
         await self._runner.setup()
-        self._listener = await asyncio.get_running_loop().create_server(self._answer, host or None, port)
+        self._listener = await asyncio.get_running_loop().create_server(
+            self._answer, host or None, port, reuse_port=share_port or None
+        )
         bound = self._listener.sockets[0].getsockname()
         log.listening("tracker", f"http://{bound[0]}:{bound[1]}")
         return str(bound[0]), int(bound[1])
@@ -110,6 +108,7 @@ def build(domain: Domain, hits: Hits) -> web.Application:
         autoescape=jinja2.select_autoescape(default=True),
         undefined=jinja2.StrictUndefined,
     )
+    app[wording.HOUSE] = wording.house(domain.config.preferences)
     app.on_response_prepare.append(_nameless)
     preferences = Preferences(domain)
     app.router.add_get("/o/{token}", hits.open)
@@ -122,12 +121,7 @@ def build(domain: Domain, hits: Hits) -> web.Application:
 
 async def _nobodys_page(request: web.Request) -> web.Response:
     """Where the preference link of a mail leads that was sent while the store was away: it names nobody."""
-    context = {
-        "title": "This mail is not measured",
-        "text": "The mail you came from carries nothing that could measure it. Your choice for other mail is "
-        "behind the same link in any other message from this sender.",
-    }
-    return aiohttp_jinja2.render_template("trouble.html", request, context)
+    return wording.trouble(request, "nobody_title", "nobody")
 
 
 async def _nameless(request: web.Request, response: web.StreamResponse) -> None:
@@ -158,6 +152,4 @@ async def _pages(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 def _trouble(request: web.Request, status: int) -> web.Response:
-    title, text = _TROUBLE.get(status, _TROUBLE[405])
-    context = {"title": title, "text": text}
-    return aiohttp_jinja2.render_template("trouble.html", request, context, status=status)
+    return wording.trouble(request, *_TROUBLE.get(status, _TROUBLE[405]), status=status)

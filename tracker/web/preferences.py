@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs
 
-import aiohttp_jinja2
 from aiohttp import web
+from markupsafe import Markup
 
 from tracker.consent import Consent, Contact, DoNotTrack, Mode, Question, decide
 from tracker.domain import Domain
@@ -22,13 +22,14 @@ from tracker.statements import Statement
 from tracker.store.deliveries import Sent
 from tracker.store.register import Effect, Source
 from tracker.tokens import Kind, read
+from tracker.web import wording
+from tracker.words import Words
 
 TEXT_VERSION = "2026-11"
-CHOICES = {
-    "allow": "You may see when I open a mail and which links I follow.",
-    "anonymous": "Count me, but never by name.",
-    "decline": "Do not measure my mail at all.",
-}
+_STRONG = Markup("<strong><bdi>{}</bdi></strong>")
+YEARS = 3
+"""Calendar years for which events are kept."""
+CHOICES = ("allow", "anonymous", "decline")
 
 
 class Preferences:
@@ -49,7 +50,7 @@ class Preferences:
         choice = await _choice(request)
         if sent.recipient is None or sent.contact.erased:
             return self._page(request, sent, sent.contact)
-        said = statement(sent.recipient, choice, sent.contact)
+        said = statement(sent.recipient, choice, sent.contact, wording.words(request))
         (recorded,) = await self._domain.register.record(
             [said], source=Source.PREFERENCE_PAGE, actor="", now=self._clock()
         )
@@ -85,16 +86,32 @@ class Preferences:
 
     def _page(self, request: web.Request, sent: Sent, contact: Contact, *, note: str = "") -> web.Response:
         state = self._state(sent, contact)
+        words, house = wording.words(request), request.app[wording.HOUSE]
         context: dict[str, Any] = {
-            "address": masked(sent.recipient),
-            "sender": sent.sender,
+            "about": self._about(words, sent),
             "state": state,
             "erased": contact.erased,
             "choices": CHOICES,
             "chosen": chosen(contact, state),
             "note": note,
+            "kept": words.say(f"kept_{state}", years=YEARS)
+            if state is Mode.IDENTIFIED
+            else words[f"kept_{state}"],
+            "data": house.data(words),
+            "logo": house.logo,
+            "sender_name": house.sender_name,
+            "privacy_url": house.privacy_url,
+            "languages": house.languages,
         }
-        return aiohttp_jinja2.render_template("preferences.html", request, context)
+        return wording.page("preferences.html", request, context)
+
+    def _about(self, words: Words, sent: Sent) -> Markup:
+        name = self._domain.config.preferences.sender_name
+        sender = " ".join(filter(None, (name, f"({sent.sender})" if name and sent.sender else sent.sender)))
+        address = _STRONG.format(masked(sent.recipient))
+        if not sender:
+            return words.say("about", address=address)
+        return words.say("about_from", address=address, sender=_STRONG.format(sender))
 
     def _state(self, sent: Sent, contact: Contact) -> Mode:
         """What a mail like this one, sent to this person today, would measure."""
@@ -116,9 +133,14 @@ async def _choice(request: web.Request) -> str:
     return choices[0]
 
 
-def statement(address: str, choice: str, contact: Contact) -> Statement:
+def statement(address: str, choice: str, contact: Contact, words: Words) -> Statement:
     """What a choice says, with the text the person saw as its evidence."""
-    evidence = {"text": CHOICES[choice], "version": TEXT_VERSION, "form": "preference page"}
+    evidence = {
+        "text": words.plain(choice),
+        "language": words.language,
+        "version": TEXT_VERSION,
+        "form": "preference page",
+    }
     if choice == "decline":
         agreed_once = contact.consent in (Consent.GRANTED, Consent.WITHDRAWN)
         refusal = Consent.WITHDRAWN if agreed_once else Consent.DENIED

@@ -204,6 +204,7 @@ def upgrade() -> None:
         sa.Column("class", sa.Text(), nullable=True),
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("untouched", sa.Text(), nullable=True),
+        sa.Column("kept", sa.JSON(none_as_null=True), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_messages")),
     )
     op.create_index(op.f("ix_messages_mailing_id"), "messages", ["mailing_id"], unique=False)
@@ -216,17 +217,28 @@ def upgrade() -> None:
         sa.Column("address", sa.Text(), nullable=False),
         sa.Column("notify", sa.Text(), nullable=False),
         sa.Column("orcpt", sa.Text(), nullable=True),
+        sa.Column("domain", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("tries", sa.Integer(), nullable=False),
         sa.Column("queued_at", sa.Double(), nullable=False),
         sa.Column("due_at", sa.Double(), nullable=False),
         sa.Column("lease", sa.Text(), nullable=False),
-        sa.Column("lease_until", sa.Double(), nullable=False),
         sa.Column("delay_told", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("delivery_id", name=op.f("pk_queue")),
     )
     op.create_index(op.f("ix_queue_message_id"), "queue", ["message_id"], unique=False)
     op.create_index(op.f("ix_queue_state_due_at"), "queue", ["state", "due_at"], unique=False)
+    op.create_index(
+        op.f("ix_queue_state_domain_due_at"), "queue", ["state", "domain", "due_at"], unique=False
+    )
+    op.create_table(
+        "return_paths",
+        sa.Column("message_id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("sender", sa.Text(), nullable=False),
+        sa.Column("sender_key", sa.LargeBinary(length=16), nullable=True),
+        sa.PrimaryKeyConstraint("message_id", name=op.f("pk_return_paths")),
+    )
+    op.create_index(op.f("ix_return_paths_sender_key"), "return_paths", ["sender_key"], unique=False)
     op.create_table(
         "requests",
         sa.Column(
@@ -258,4 +270,15 @@ def upgrade() -> None:
         sa.Column("client", sa.JSON(), nullable=False),
         sa.Column("envelope", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("message_id", name=op.f("pk_spool")),
+    )
+    op.create_table(
+        "suppressions",
+        sa.Column("person_key", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("address", sa.Text(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("bounces", sa.Integer(), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("last_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("person_key", name=op.f("pk_suppressions")),
     )

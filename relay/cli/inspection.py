@@ -1,0 +1,302 @@
+"""One message's preview told: to programs as JSON, to people as tables and a diff."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import click
+
+from relay.cli.mailfiles import MailFile
+from relay.edits import Effect
+from relay.kept import is_filled_in
+from relay.preview import Preview
+from relay.reasons import EXPLANATIONS, TABLE, Reason, Scope
+from relay.verification import Change, Leaf, What, leaves
+from tracker.cli.common import printable, show_table
+
+_PLACES = {
+    Effect.PIXEL: ("placeholder", "where the author wrote {{open_pixel}}"),
+    Effect.PIXEL_AT_END: ("end", "at the end of the body"),
+    Effect.PIXEL_AT_START: ("start", "at the start of the body, since mail programs clip one this long"),
+}
+_SIGNATURES = {
+    "added": "when it is sent, our DKIM signature is put in front",
+    "replaced": "when it is sent, our DKIM signature takes the place of those that it breaks",
+    "removed": "when it is sent, DKIM signatures that it breaks are taken out",
+}
+_CONTEXT = 30
+_LONGEST = 1000
+
+
+def inspected(file: MailFile, preview: Preview, address: str | None) -> dict[str, Any]:
+    """What becomes of a message, ready for JSON."""
+    plan, decision = preview.plan, preview.decision
+    hunks = list(_hunks(_lines(preview.data), _lines(preview.copy)))
+    return {
+        "file": file.name,
+        "notes": file.notes,
+        "subject": preview.controls.subject,
+        "from": preview.controls.from_header,
+        "as": address,
+        "decision": {
+            "mode": decision.mode,
+            "reason": decision.reason,
+            "opens": decision.opens,
+            "clicks": decision.clicks,
+            "rule": preview.rule,
+        },
+        "signatures": preview.signatures,
+        "asks_for_override": preview.controls.override,
+        "untouched": plan.untouched,
+        "untouched_explanation": EXPLANATIONS[plan.untouched] if plan.untouched else None,
+        "size": {"before": len(preview.data), "after": len(preview.copy)},
+        "changed": {
+            "bytes": preview.verification.octets,
+            "of_bytes": len(preview.data),
+            "lines": sum(hunk[2] - hunk[1] for hunk in hunks),
+            "of_lines": len(_lines(preview.data)),
+        },
+        "pixel": _pixel(preview),
+        "links": [*_links(preview), *_kept(preview, Scope.LINK)],
+        "parts": [
+            {
+                "number": part.number,
+                "type": part.content_type,
+                "encoding": part.encoding,
+                "bytes": part.end - part.start,
+                "reason": part.reason,
+                "explanation": EXPLANATIONS[part.reason] if part.reason else None,
+            }
+            for part in plan.parts
+        ],
+        "placeholders": [_placeholder(change) for change in preview.verification.changes if _is_own(change)],
+        "placeholders_left": _kept(preview, Scope.PLACEHOLDER),
+        "problems": [str(problem) for problem in preview.verification.problems],
+    }
+
+
+def _links(preview: Preview) -> list[dict[str, Any]]:
+    numbers = {
+        preview.plan.links[index].number: part.number for part in preview.plan.parts for index in part.links
+    }
+    shown = []
+    for link in preview.plan.links:
+        reason, why = None, None
+        if link.number not in preview.wrapped:
+            reason, why = _unwrapped(preview)
+        shown.append(
+            {
+                "number": link.number,
+                "part": numbers.get(link.number, ""),
+                "url": link.url,
+                "text": link.text,
+                "wrapped": reason is None,
+                "reason": reason,
+                "explanation": why,
+            }
+        )
+    return shown
+
+
+def _unwrapped(preview: Preview) -> tuple[str, str]:
+    """Why a link that may be wrapped is not in this copy."""
+    if preview.decision.clicks:
+        return Reason.LINE_TOO_LONG, EXPLANATIONS[Reason.LINE_TOO_LONG]
+    return preview.decision.reason, "This copy carries no wrapped links: that was decided for its recipient."
+
+
+def _kept(preview: Preview, scope: Scope) -> list[dict[str, Any]]:
+    numbers = {index: part.number for part in preview.plan.parts for index in part.kept}
+    return [
+        {
+            "number": None,
+            "part": numbers.get(index, ""),
+            "url": one.what,
+            "text": one.text,
+            "wrapped": False,
+            "reason": one.reason,
+            "explanation": EXPLANATIONS[one.reason],
+        }
+        for index, one in enumerate(preview.plan.kept)
+        if TABLE[one.reason].scope is scope and not is_filled_in(one)
+    ]
+
+
+def _pixel(preview: Preview) -> dict[str, Any]:
+    """The pixel's place, or why there is none."""
+    change = next((one for one in preview.verification.changes if one.what is What.PIXEL), None)
+    if change is not None and preview.pixel is not None:
+        place, words = _PLACES[preview.pixel.effect]
+        return {
+            "part": change.part,
+            "line": change.line,
+            "place": place,
+            "reason": None,
+            "explanation": words,
+        }
+    reason, words = _no_pixel(preview)
+    return {"part": None, "line": None, "place": None, "reason": reason, "explanation": words}
+
+
+def _no_pixel(preview: Preview) -> tuple[str, str]:
+    if preview.decision.opens:
+        return Reason.LINE_TOO_LONG, EXPLANATIONS[Reason.LINE_TOO_LONG]
+    if preview.plan.untouched is not None:
+        return preview.plan.untouched, EXPLANATIONS[preview.plan.untouched]
+    if not preview.plan.has_pixel_place:
+        own = (one.reason for one in preview.plan.kept if TABLE[one.reason].scope is Scope.PIXEL)
+        reason = next(own, Reason.NO_HTML)
+        return reason, EXPLANATIONS[reason]
+    return preview.decision.reason, "This copy carries no pixel: that was decided for its recipient."
+
+
+def _is_own(change: Change) -> bool:
+    return bool(change.old) and change.what is not What.LINK
+
+
+def _placeholder(change: Change) -> dict[str, Any]:
+    return {"part": change.part, "line": change.line, "what": change.old.strip(), "becomes": change.new}
+
+
+# --- for people ---
+
+
+def show_inspected(found: dict[str, Any]) -> None:
+    """The same as tables."""
+    click.echo(printable(f"{found['file']}: {found['subject'] or '(no subject)'}"))
+    if found["from"]:
+        click.echo(printable(f"from {found['from']}"))
+    decision = found["decision"]
+    whose = found["as"] or "somebody who agreed to everything"
+    click.echo(printable(f"the copy of {whose}: {decision['mode']} ({decision['reason']})"))
+    if decision["rule"] and decision["reason"].startswith("unknown"):
+        click.echo(printable(f"of what they never said, {decision['rule']} decides"))
+    if found["signatures"] != "kept":
+        click.echo(_SIGNATURES[found["signatures"]])
+    if found["asks_for_override"]:
+        click.echo(
+            "it asks to pass over consent; who may is decided when it is sent, and here it is not granted"
+        )
+    if found["untouched"]:
+        click.echo(f"left as it came: {found['untouched']}. {found['untouched_explanation']}")
+    changed, size = found["changed"], found["size"]
+    click.echo(
+        f"changed: {changed['bytes']:,} of {changed['of_bytes']:,} bytes, in {changed['lines']:,} of "
+        f"{changed['of_lines']:,} lines; {size['before']:,} bytes became {size['after']:,}"
+    )
+    pixel = found["pixel"]
+    if pixel["place"]:
+        click.echo(f"pixel: in part {pixel['part']}, line {pixel['line']}, {pixel['explanation']}")
+    else:
+        click.echo(f"pixel: none, {pixel['reason']}. {pixel['explanation']}")
+    click.echo("")
+    if found["parts"]:
+        rows = [
+            (one["number"], one["type"], one["encoding"], f"{one['bytes']:,}", _why(one, "looked into"))
+            for one in found["parts"]
+        ]
+        show_table(("part", "type", "encoding", "bytes", "what became of it"), rows)
+    if found["links"]:
+        rows = [
+            (one["number"] or "–", one["part"], one["url"], one["text"], _why(one, "wrapped"))
+            for one in found["links"]
+        ]
+        show_table(("link", "part", "leads to", "text", "what became of it"), rows)
+    ours = [
+        (one["part"], one["line"], one["what"], one["becomes"] or "(nothing)")
+        for one in found["placeholders"]
+    ]
+    left = [(one["part"], "", one["url"], _why(one, "")) for one in found["placeholders_left"]]
+    if ours or left:
+        show_table(("part", "line", "placeholder or mark", "becomes"), ours + left)
+    for problem in found["problems"]:
+        click.echo(printable(f"WRONG: {problem}"), err=True)
+
+
+def _why(one: dict[str, Any], otherwise: str) -> str:
+    return f"{one['reason']}: {one['explanation']}" if one["reason"] else otherwise
+
+
+# --- differences ---
+
+
+def show_differences(preview: Preview) -> None:
+    """What changed: line by line as transferred; parts in quoted-printable and base64 also decoded, change by
+    change. Octets that are no printable ASCII are escaped."""
+    for sign, line in differences(preview):
+        click.secho(line, fg={"-": "red", "+": "green", "@": "cyan"}.get(sign))
+
+
+def differences(preview: Preview) -> Iterator[tuple[str, str]]:
+    """(`-`, `+`, `@` or a blank, the line)."""
+    if preview.data == preview.copy:
+        yield "@", "@@ nothing changed @@"
+        return
+    yield from _as_transferred(preview)
+    changed = {change.part for change in preview.verification.changes}
+    for leaf in leaves(preview.data):
+        if leaf.number not in changed or leaf.encoding not in ("quoted-printable", "base64"):
+            continue
+        text = leaf.text(preview.data[leaf.start : leaf.end])
+        for change in preview.verification.changes:
+            if change.part == leaf.number:
+                yield "@", f"@@ part {change.part}, decoded, line {change.line} @@"
+                yield "-", "-" + _around(leaf, text, change, change.old)
+                yield "+", "+" + _around(leaf, text, change, change.new)
+
+
+def _around(leaf: Leaf, text: str, change: Change, value: str) -> str:
+    """The change with a little of its line on both sides, in the part's own charset."""
+    start, end = change.start, change.start + len(change.old)
+    before = text[max(0, start - _CONTEXT, text.rfind("\n", 0, start) + 1) : start]
+    line_end = text.find("\n", end)
+    behind = text[end : min(end + _CONTEXT, len(text) if line_end < 0 else line_end)]
+    return escaped(leaf.readable(before + value + behind.rstrip("\r")))
+
+
+def _as_transferred(preview: Preview) -> Iterator[tuple[str, str]]:
+    before, after = _lines(preview.data), _lines(preview.copy)
+    encoded = [leaf for leaf in leaves(preview.data) if leaf.encoding == "base64"]
+    for old_start, old_from, old_to, new_from, new_to in _hunks(before, after):
+        base64 = next((leaf for leaf in encoded if leaf.start <= old_start < leaf.end), None)
+        yield "@", f"@@ -{old_from + 1},{old_to - old_from} +{new_from + 1},{new_to - new_from} @@"
+        if base64 is not None:
+            yield " ", f" (base64 of part {base64.number}, encoded anew from here; decoded below)"
+            continue
+        for line in before[old_from:old_to]:
+            yield "-", "-" + escaped(_ended(line))
+        for line in after[new_from:new_to]:
+            yield "+", "+" + escaped(_ended(line))
+
+
+def _lines(data: bytes) -> list[bytes]:
+    return data.split(b"\n")
+
+
+def _hunks(before: Sequence[bytes], after: Sequence[bytes]) -> Iterator[tuple[int, int, int, int, int]]:
+    """Runs of lines that differ: where in the message the run begins in octets, then its lines before and after."""
+    top = next((n for n, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), None)
+    if top is None:
+        top = min(len(before), len(after))
+    most = min(len(before), len(after)) - top
+    bottom = next((n for n in range(most) if before[-1 - n] != after[-1 - n]), most)
+    old, new = before[top : len(before) - bottom], after[top : len(after) - bottom]
+    at = sum(map(len, before[:top])) + top
+    counted = 0
+    for kind, a, b, c, d in difflib.SequenceMatcher(None, old, new).get_opcodes():
+        if kind != "equal":
+            at += sum(map(len, old[counted:a])) + a - counted
+            counted = a
+            yield at, top + a, top + b, top + c, top + d
+
+
+def _ended(line: bytes) -> str:
+    return line.removesuffix(b"\r").decode("ascii", "backslashreplace")
+
+
+def escaped(text: str) -> str:
+    """What can be printed as it is, everything else as `\\xNN` or `\\uNNNN`; very long lines are cut."""
+    cut = f"… and {len(text) - _LONGEST:,} more" if len(text) > _LONGEST else ""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text[:_LONGEST]) + cut

@@ -1,0 +1,125 @@
+"""7bit, 8bit and binary (RFC 2045 6.2): only the length of lines is watched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from relay.transfer.slots import MAX_LINE, Chunk, Slot
+
+
+class _Frame(NamedTuple):
+    """What of a content's octets stays, and how much its lines can take: the same for all renderings."""
+
+    slots: Sequence[Slot]
+    pieces: list[Chunk]
+    """What stands before, in and between the slots, in turns; each slot has an odd index."""
+    sizes: list[int]
+    """Of each slot's own octets."""
+    lines: list[int]
+    """Of each slot, the index of its line in `room`."""
+    room: list[int]
+    """Octets that the slots of one line may hold together."""
+
+
+class Raw:
+    """7bit, 8bit, binary: the octets are the content."""
+
+    __slots__ = ("_data", "_end", "_frame", "_start", "size")
+
+    def __init__(self, data: bytes, start: int, end: int) -> None:
+        self._data, self._start, self._end = data, start, end
+        self._frame: _Frame | None = None
+        self.size = end - start
+
+    @property
+    def decoded(self) -> bytes:
+        """A copy at each call, so that none stays in memory with the plan."""
+        return self._data[self._start : self._end]
+
+    def write(self, slots: Sequence[Slot], values: Sequence[bytes | None], out: list[Chunk]) -> list[int]:
+        frame = self._frame
+        if frame is None or frame.slots is not slots:
+            frame = self._frame = self._make_frame(slots)
+        filled = frame.pieces.copy()
+        filled[1::2] = [
+            own if value is None else value for own, value in zip(filled[1::2], values, strict=True)
+        ]
+        room = frame.room.copy()
+        for line, octets, own_octets in zip(frame.lines, map(len, filled[1::2]), frame.sizes, strict=True):
+            room[line] -= octets if octets > own_octets else own_octets
+        if min(room, default=0) < 0:
+            return self._write_closely(slots, values, out)
+        out += filled
+        return []
+
+    def _make_frame(self, slots: Sequence[Slot]) -> _Frame:
+        data, base = self._data, self._start
+        view = memoryview(data)
+        pieces: list[Chunk] = []
+        sizes, lines, room = [], [], []
+        at = line_start = base
+        line_end = -1
+        for start, end in ((base + slot.start, base + slot.end) for slot in slots):
+            pieces += (view[at:start], view[start:end])
+            if start > line_end:
+                line_start = max(line_end, data.rfind(b"\n", max(base, line_end), start) + 1, base)
+                line_end = _line_end(data, end, self._end)
+                room.append(MAX_LINE - (line_end - line_start))
+            elif end > line_end:
+                room[-1] += line_end
+                line_end = _line_end(data, end, self._end)
+                room[-1] -= line_end
+            room[-1] += end - start
+            sizes.append(end - start)
+            lines.append(len(room) - 1)
+            at = end
+        pieces.append(view[at : self._end])
+        return _Frame(slots, pieces, sizes, lines, room)
+
+    def _write_closely(
+        self, slots: Sequence[Slot], values: Sequence[bytes | None], out: list[Chunk]
+    ) -> list[int]:
+        """Slot by slot, where some line has no room for all that is put in."""
+        data, base = self._data, self._start
+        view = memoryview(data)
+        left: list[int] = []
+        at = line_start = base
+        line_end = -1
+        grown = 0
+        for index, (slot, value) in enumerate(zip(slots, values, strict=True)):
+            if value is None:
+                continue
+            start, end = base + slot.start, base + slot.end
+            if start > line_end:
+                line_start = max(line_end, data.rfind(b"\n", max(base, line_end), start) + 1, base)
+                line_end = _line_end(data, end, self._end)
+                grown = 0
+            elif end > line_end:
+                line_end = _line_end(data, end, self._end)
+            growth = len(value) - (end - start)
+            length = line_end - line_start + grown + growth
+            if length > MAX_LINE and growth > 0:
+                if slot.breakable and line_end - start + len(value) <= MAX_LINE:
+                    value = b"\r\n" + value
+                    line_start, grown = start, 0
+                elif slot.optional:
+                    left.append(index)
+                    if slot.fallback is None:
+                        if b"\n" in data[start:end]:
+                            line_end = -1  # its line ends stay too
+                        continue
+                    value = slot.fallback
+                    growth = len(value) - (end - start)
+            grown += growth
+            out += (view[at:start], value)
+            at = end
+        out.append(view[at : self._end])
+        return left
+
+
+def _line_end(data: bytes, at: int, stop: int) -> int:
+    end = data.find(b"\n", at, stop)
+    if end < 0:
+        return stop
+    return end - 1 if end > at and data[end - 1] == 0x0D else end

@@ -1,0 +1,92 @@
+"""What was meant for us is taken out or filled in, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+from support.mail import message, multipart, part
+from support.proof import (
+    ENCODINGS,
+    PREFERENCES,
+    base,
+    decoded,
+    prove,
+    reasons,
+    tracked,
+)
+from support.verifier import PIXEL, verify
+
+from relay.reasons import Reason
+from relay.rewrite import compile_message
+
+BASES = [
+    ('<a data-candor-no-track href="http://x.example/">t</a>', '<a href="http://x.example/">t</a>'),
+    ('<a href="https+notrack://x.example/">t</a>', '<a href="https://x.example/">t</a>'),
+    ("<a href='HTTP&#43;NOTRACK://x.example/'>t</a>", "<a href='HTTP://x.example/'>t</a>"),
+    ("<p>https+notrack://x.example/</p>", "<p>https+notrack://x.example/</p>"),
+    ("a{{open_pixel}}b", "ab"),
+    ("a{{ open_pixel }}b{{open_pixel}}", "ab"),
+    ('<a href="{{tracking_preferences_url}}">t</a>', f'<a href="{PREFERENCES}">t</a>'),
+    ('<a href="%7B%7Btracking_preferences_url%7D%7D">t</a>', f'<a href="{PREFERENCES}">t</a>'),
+    ("{{TRACKING_PREFERENCES_URL}}", PREFERENCES),
+    ("{{other}} {{open_pixels}} {open_pixel}", "{{other}} {{open_pixels}} {open_pixel}"),
+    ("<!--{{open_pixel}}--><title>{{open_pixel}}</title>", "<!----><title></title>"),
+    ('<p data-candor-no-track="{{open_pixel}}">', "<p>"),
+    (
+        '<!--[if mso]><a data-candor-no-track href="http+notrack://x/"><![endif]-->',
+        '<!--[if mso]><a href="http://x/"><![endif]-->',
+    ),
+]
+
+
+@pytest.mark.parametrize(("html", "expected"), BASES)
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_the_base_lacks_what_was_meant_for_us(html: str, expected: str, encoding: str) -> None:
+    around = "<body>\r\nüber " + "long words and more " * 8 + "{}\r\n</body>\r\n"
+    data = message(around.replace("{}", html), encoding=encoding)
+    wanted = around.replace("{}", expected)
+    assert decoded(base(compile_message(data)), encoding) == wanted
+    prove(data)
+
+
+def test_without_a_preferences_url_its_placeholder_stays() -> None:
+    data = message("<p>{{tracking_preferences_url}}</p>")
+    plan = compile_message(data)
+    assert plan.has_preferences_placeholder
+    assert plan.base(preferences_url=None) is data
+    assert plan.base(preferences_url="") == data.replace(b"{{tracking_preferences_url}}", b"")
+
+
+def test_a_preferences_url_is_escaped_where_it_must_be() -> None:
+    html = message("<p>{{tracking_preferences_url}}</p>", encoding="quoted-printable")
+    assert b"<p>x?a=3D1&amp;b</p>" in compile_message(html).base(preferences_url="x?a=1&b")
+    text = message("{{tracking_preferences_url}}", subtype="plain")
+    assert b"x?a=1&b" in compile_message(text).base(preferences_url="x?a=1&b")
+
+
+def test_placeholders_in_text_parts_are_resolved() -> None:
+    text = "See {{tracking_preferences_url}} {{open_pixel}}or https+notrack://x.example/"
+    for encoding in ENCODINGS:
+        data = multipart(
+            part(text, kind="text/plain", encoding=encoding.removesuffix("-binary")), part("<p>x")
+        )
+        plan = compile_message(data)
+        assert plan.has_preferences_placeholder
+        assert verify(base(plan), tracked(plan), original=data).problems == []
+        assert b"notrack" not in base(plan)
+    assert decoded(base(compile_message(message(text, subtype="plain"))), "8bit") == (
+        f"See {PREFERENCES} or https://x.example/"
+    )
+
+
+@pytest.mark.parametrize("subtype", ["html", "plain"])
+def test_of_too_many_placeholders_the_first_are_filled_in(subtype: str) -> None:
+    plan = compile_message(message("{{tracking_preferences_url}}\r\n" * 150, subtype=subtype))
+    assert base(plan).count(PREFERENCES.encode()) == 100
+    assert Reason.TOO_MANY_PLACEHOLDERS in reasons(plan)
+
+
+def test_of_too_many_pixel_placeholders_one_is_the_pixel() -> None:
+    data = message("<p>x" + "{{open_pixel}}\r\n" * 150)
+    copy = tracked(compile_message(data))
+    assert len(PIXEL.findall(copy.decode())) == 1
+    assert copy.count(b"{{open_pixel}}") == 50

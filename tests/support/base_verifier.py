@@ -1,0 +1,108 @@
+"""An independent proof that an untracked copy lacks what was meant for the relay, and nothing else."""
+
+from __future__ import annotations
+
+import re
+from html import escape
+
+from support.anatomy import Leaf, leaves, wide_codec
+
+_OWN = re.compile(rb"(?:x-candor-[!-9;-~]*|x-tracking-consent)[ \t]*:", re.IGNORECASE)
+_PLACEHOLDER = re.compile(
+    r"\{\{[ \t]*open_pixel[ \t]*\}\}"
+    r"|(?P<page>\{\{[ \t]*tracking_preferences_url[ \t]*\}\}|%7B%7Btracking_preferences_url%7D%7D)",
+    re.IGNORECASE,
+)
+_MARK = re.compile(
+    r"[ \t\r\n\f]*data-candor-no-track"
+    r"(?:[ \t\r\n\f]*=[ \t\r\n\f]*(?:\"[^\"]*\"|'[^']*'|[^ \t\r\n\f>]+)?)?",
+    re.IGNORECASE,
+)
+_PREFIX = re.compile(r"(?:\+|&#43;|&#x2b;|&plus;)notrack(?=://)", re.IGNORECASE)
+MANY = 5000
+"""A message with more places than these is not walked: every place has two ways."""
+
+
+def may_need_removal(data: bytes) -> bool:
+    """Something in the message may be meant for the relay. False is certain."""
+    block = re.split(rb"\r?\n\r?\n", data, maxsplit=1)[0]
+    return bool(_OWN.search(block)) or any(
+        pattern.search(_text(leaf, data))
+        for leaf in leaves(data)
+        for pattern in (_PLACEHOLDER, _MARK, _PREFIX)
+    )
+
+
+def verify_base(data: bytes, base: bytes, preferences: str) -> list[str]:
+    """What is wrong with `base` as the untracked copy of `data`; empty where nothing is."""
+    if base == data:
+        return []
+    before, after = leaves(data), leaves(base)
+    if len(before) != len(after):
+        return [f"{len(before)} parts became {len(after)}"]
+    problems: list[str] = []
+    at_data = at_base = 0
+    for index, (old, new) in enumerate(zip(before, after, strict=True)):
+        old_between, new_between = data[at_data : old.start], base[at_base : new.start]
+        if index == 0:
+            old_between, new_between = _without_own(old_between), _without_own(new_between)
+        if old_between != new_between:
+            problems.append(f"bytes before content {index} differ")
+        at_data, at_base = old.end, new.end
+        if data[old.start : old.end] != base[new.start : new.end]:
+            problems += _compare(old, new, data, base, preferences)
+    if data[at_data:] != base[at_base:]:
+        problems.append("bytes behind the last content differ")
+    return problems
+
+
+def _without_own(head: bytes) -> bytes:
+    """The message's header block (and what follows it) without our own fields."""
+    kept, own, ended = [], False, False
+    for line in re.findall(rb"[^\n]*\n|[^\n]+\Z", head):
+        ended = ended or line in (b"\r\n", b"\n")
+        if line[:1] not in (b" ", b"\t"):
+            own = not ended and _OWN.match(line) is not None
+        if ended or not own:
+            kept.append(line)
+    return b"".join(kept)
+
+
+def _text(leaf: Leaf, data: bytes) -> str:
+    octets = leaf.content(data)
+    return octets.decode(wide_codec(leaf.charset, octets) or "latin-1", "replace")
+
+
+def _compare(old: Leaf, new: Leaf, data: bytes, base: bytes, preferences: str) -> list[str]:
+    if not old.is_body:
+        return [f"a part of type {old.kind} was changed that is no body"]
+    text, copy = _text(old, data), _text(new, base)
+    page = escape(preferences) if old.kind == "text/html" else preferences
+    found = [(match, page if match["page"] else "") for match in _PLACEHOLDER.finditer(text)]
+    found += [(match, "") for pattern in (_MARK, _PREFIX) for match in pattern.finditer(text)]
+    if len(found) > MANY:
+        return []
+    reached = {(0, 0)}
+    """Pairs of positions, in the text and in the copy, up to which both agree."""
+    for match, instead in sorted(found, key=lambda one: one[0].span()):
+        further = set()
+        for at, at_copy in reached:
+            between = text[at : match.start()]
+            if at > match.start():
+                further.add((at, at_copy))
+            elif copy.startswith(between, at_copy):
+                at_copy += len(between)
+                # either it stays, or it goes, with or without the blanks before it
+                further.add((match.start(), at_copy))
+                blanks = match[0][: len(match[0]) - len(match[0].lstrip())]
+                further |= {
+                    (match.end(), at_copy + len(way))
+                    for way in (instead, blanks)
+                    if copy.startswith(way, at_copy)
+                }
+        if not further:
+            return [f"the base differs before {match[0]!r}"]
+        reached = further
+    return (
+        [] if any(copy[there:] == text[here:] for here, there in reached) else ["the base differs at its end"]
+    )

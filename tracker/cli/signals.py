@@ -1,0 +1,95 @@
+"""What a running program is told from outside: to stop, to read its configuration again."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Mapping
+from typing import Generic, TypeVar
+
+from tracker import log
+from tracker.config import Config
+from tracker.errors import CandorError
+from tracker.processes import Terminal, Ties
+from tracker.reload import renewed
+
+C = TypeVar("C", bound=Config)
+
+
+class Signals:
+    """Made first of all, inside the loop, so that no signal during the start is lost or ends the program."""
+
+    def __init__(self, ties: Ties | None = None) -> None:
+        self._stopped = asyncio.Event()
+        self._reload = asyncio.Event()
+        self._terminal = Terminal()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopped.set)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        if ties is not None:
+            loop.add_reader(ties.lifeline, self._parent_died, ties.lifeline)
+
+    async def until_stopped(self, reload: Reloading[C]) -> None:
+        """Returns at SIGTERM, SIGINT, or when the parent is gone; reads the configuration again at each SIGHUP."""
+        reloading = asyncio.create_task(self._keep_reloading(reload))
+        try:
+            await self._stopped.wait()
+        finally:
+            reloading.cancel()
+            await asyncio.gather(reloading, return_exceptions=True)
+
+    async def _keep_reloading(self, reload: Reloading[C]) -> None:
+        while True:
+            await self._reload.wait()
+            self._reload.clear()
+            reload.now()
+
+    def _hang_up(self) -> None:
+        """SIGHUP is also what a terminal says when its window is closed."""
+        if self._terminal.is_gone:
+            self._stopped.set()
+        else:
+            self._reload.set()
+
+    def _parent_died(self, lifeline: int) -> None:
+        asyncio.get_running_loop().remove_reader(lifeline)
+        self._stopped.set()
+
+
+class Reloading(Generic[C]):
+    """The configuration that holds, and how the next one takes its place."""
+
+    def __init__(
+        self,
+        config: C,
+        read: Callable[[], C],
+        changes: Mapping[str, frozenset[str]],
+        apply: Callable[[C], None],
+        *,
+        quiet: bool = False,
+    ) -> None:
+        """`read` gives the file as it is now; `apply` makes it hold. Both raise CandorError where it is wrong, `apply`
+        before it has changed anything. `changes`: see `renewed`. `quiet`: a worker, whose parent says what changed."""
+        self.config = config
+        self._read = read
+        self._changes = changes
+        self._apply = apply
+        self._quiet = quiet
+
+    def now(self) -> bool:
+        """True when the file's configuration holds now; else the log says what is wrong with it. Done in the loop: it
+        is over before a thread would have started."""
+        try:
+            config, waiting = renewed(self.config, self._read(), self._changes)
+            self._apply(config)
+        except (CandorError, OSError, ValueError) as error:
+            log.reload_refused(str(error))
+            return False
+        self.config = config
+        if self._quiet:
+            return True
+        log.reloaded()
+        for option in waiting:
+            log.needs_restart(option)
+        return True

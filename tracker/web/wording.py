@@ -1,0 +1,97 @@
+"""The pages' words in the reader's language, and the operator's name, logo and addresses on them."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp_jinja2
+from aiohttp import web
+from markupsafe import Markup
+
+from tracker import words as all_words
+from tracker.config import PreferencesTable
+from tracker.words import LANGUAGES, Words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """Who the pages speak for."""
+
+    words: Mapping[str, Words]
+    language: str
+    sender_name: str
+    contact: str
+    privacy_url: str
+    logo: str
+    """A `data:` URL: the page fetches nothing."""
+
+    @property
+    def languages(self) -> list[Words]:
+        return [self.words[language] for language in LANGUAGES]
+
+    def data(self, words: Words) -> Markup:
+        """How to get or erase one's data."""
+        if not self.contact:
+            return words["data_sender"]
+        target = self.contact if "://" in self.contact else f"mailto:{self.contact}"
+        link = Markup('<a href="{}" rel="noreferrer">{}</a>').format(target, self.contact)
+        return words.say("data_contact", contact=link)
+
+
+HOUSE = web.AppKey("house", House)
+
+
+def house(table: PreferencesTable) -> House:
+    """The same from the configuration, which has been checked."""
+    return House(
+        words=all_words.load(table.words),
+        language=table.language,
+        sender_name=table.sender_name,
+        contact=table.contact,
+        privacy_url=table.privacy_url,
+        logo=_inline(table.logo),
+    )
+
+
+def words(request: web.Request) -> Words:
+    """The words for this reader."""
+    speaker = request.app[HOUSE]
+    accepted = request.headers.get("Accept-Language", "")
+    return speaker.words[all_words.chosen(request.query.get("lang"), accepted, speaker.language)]
+
+
+def page(template: str, request: web.Request, context: dict[str, Any], *, status: int = 200) -> web.Response:
+    """The page in the reader's language."""
+    response = aiohttp_jinja2.render_template(
+        template, request, context | {"w": words(request)}, status=status
+    )
+    response.headers["Content-Language"] = words(request).language
+    response.headers["Vary"] = "Accept-Language"
+    return response
+
+
+def trouble(request: web.Request, title: str, text: str, *, status: int = 200) -> web.Response:
+    """A page with one thing to say; `title` and `text` are names of words."""
+    said = words(request)
+    return page("trouble.html", request, {"title": said[title], "text": said[text]}, status=status)
+
+
+def _inline(logo: str) -> str:
+    if not logo:
+        return ""
+    kind = LOGOS[Path(logo).suffix.lower()]
+    return f"data:{kind};base64,{base64.b64encode(Path(logo).read_bytes()).decode()}"
+
+
+LOGOS = {
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+}
