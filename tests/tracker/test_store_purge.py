@@ -235,3 +235,11 @@ async def test_a_purge_that_is_broken_off_is_gone_on_with(domain: Domain) -> Non
     await domain.purge.run(TODAY)
     assert await numbers(domain, copies) == before
     assert [row[0] for row in (await dump(domain))["messages"]] == [message]
+
+
+async def test_a_new_configuration_counts_from_now_on(domain: Domain) -> None:
+    await read_by_all(domain, await newsletter(domain, KEPT), KEPT)
+    assert (await domain.purge.due(TODAY)).events == 0
+    shorter = RetentionTable(events_years=1, messages_years=2)
+    domain.reconfigure(domain.config.model_copy(update={"retention": shorter}))
+    assert (await domain.purge.due(TODAY)).deliveries == len(PEOPLE)
