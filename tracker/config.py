@@ -325,6 +325,13 @@ class AnonymityTable(Table):
     min_group: int = Field(default=5, ge=2, le=10_000)
 
 
+class RetentionTable(Table):
+    """In calendar years (`tracker.retention`)."""
+
+    events_years: int = Field(default=3, ge=1, le=30)
+    messages_years: int = Field(default=3, ge=1, le=30)
+
+
 class TokensTable(Table):
     keys_file: str = Field(default="./candor-data/keys.toml", min_length=1)
 
@@ -343,6 +350,7 @@ class Config(Table):
     consent: ConsentTable = ConsentTable()
     preferences: PreferencesTable = PreferencesTable()
     anonymity: AnonymityTable = AnonymityTable()
+    retention: RetentionTable = RetentionTable()
     tokens: TokensTable = TokensTable()
     log: LogTable = LogTable()
 
