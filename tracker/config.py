@@ -273,6 +273,7 @@ class PreferencesTable(Table):
     sender_name: str = ""
     contact: str = ""
     privacy_url: str = ""
+    data_requests: Literal["contact", "queue", "at-once"] = "contact"
     logo: str = ""
     words: dict[Literal["en", "fr", "it", "de"], dict[str, str]] = Field(default_factory=dict)
 
