@@ -19,7 +19,7 @@ from relay import html, plain
 from relay.charsets import Text
 from relay.html import MARK, Anchor
 from relay.reasons import Reason
-from relay.rulebook import NO_TRACK_SCHEME, Rulebook
+from relay.rulebook import NO_TRACK_SCHEME, OPT_OUT_WORD, Rulebook, destination
 
 MAX_LINK_TEXT = 200
 MAX_PLACEHOLDERS = 100
@@ -98,8 +98,8 @@ class Findings:
 
 
 _PLACEHOLDER = re.compile(
-    r"\{\{[ \t]*(open_pixel|tracking_preferences_url)[ \t]*\}\}|%7B%7B(tracking_preferences_url)%7D%7D",
-    re.IGNORECASE,
+    r"\{\{[ \t]*((?i:open_pixel|tracking_preferences_url))[ \t]*\}\}"
+    r"|%7[bB]%7[bB]((?i:tracking_preferences_url))%7[dD]%7[dD]"
 )
 # The engine looks for plain text at an expression's beginning faster than `in` looks for it, and much faster than
 # anything in lower case: these say quickly that there is nothing.
@@ -203,7 +203,8 @@ class _Judged(NamedTuple):
 
 
 def _link_edits(text: Text, document: html.Document, findings: Findings) -> list[Edit]:
-    judged = _pair_twins([_judge(anchor, findings) for anchor in document.anchors])
+    marked = document.may_say(OPT_OUT_WORD)
+    judged = _pair_twins([_judge(anchor, findings, marked) for anchor in document.anchors])
     edits: list[Edit] = []
     numbers: dict[int, int] = {}
     for index, (anchor, url, link_text, reason, twin) in enumerate(judged):
@@ -227,12 +228,16 @@ def _link_edits(text: Text, document: html.Document, findings: Findings) -> list
     return edits
 
 
-def _judge(anchor: Anchor, findings: Findings) -> _Judged:
+def _judge(anchor: Anchor, findings: Findings, marked: bool) -> _Judged:
+    """`marked` says that the tag may carry an opt-out mark."""
     text = " ".join(anchor.text.split())
-    url, reason = findings.book.judge_tag(anchor.tag, text, findings.list_unsubscribe)
+    if marked:
+        url, reason = findings.book.judge_tag(anchor.tag, text, findings.list_unsubscribe)
+    else:
+        url, reason = findings.book.judge(destination(anchor.href), text, findings.list_unsubscribe)
     if reason is not None:
-        return _Judged(anchor, url, text, reason, -1)
-    if anchor.doubtful:
+        pass
+    elif anchor.doubtful:
         reason = Reason.TREE_CONSTRUCTION
     elif anchor.outlook:
         if not findings.book.rules.wrap_outlook:

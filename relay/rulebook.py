@@ -148,6 +148,8 @@ stands for any value."""
 
 _OPT_OUT_VALUES = dict(OPT_OUT_MARKS)
 OPT_OUT_CLASSES = frozenset({"untracked", "mktnotrack"})
+OPT_OUT_WORD = "track"
+"""Every one of these names and classes holds it: where no link says it, no link needs to be asked."""
 
 NO_TRACK_SCHEME = re.compile(r"\s*https?((?:\+|&#43;|&#x2b;|&plus;)notrack)://", re.IGNORECASE)
 """`https+notrack://host` asks for `https://host`, untracked."""
@@ -244,9 +246,8 @@ _BROWSERS_STRIP = "".join(map(chr, range(0x21)))
 _BROWSERS_REMOVE = re.compile(r"[\t\r\n]+")
 
 _PLAIN_URL = re.compile(
-    r"https?://([a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?)"
-    r"(?:[/?#](?:[^\x00-\x20\"%<>\[\]{}|\\\x7f-\U0010ffff]++|%[0-9a-f])*+)?",
-    re.ASCII | re.IGNORECASE,
+    r"[hH][tT][tT][pP][sS]?://([A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?)"
+    r"(?:[/?#](?:[^\x00-\x20\"%<>\[\]{}|\\\x7f-\U0010ffff]++|%[0-9A-Fa-f])*+)?"
 )
 """A URL whose form needs no second look: it has nothing of what follows, and its host neither port nor odd signs."""
 
