@@ -38,6 +38,7 @@ class Effect(Enum):
 
 
 _LINK = Effect.LINK
+_new = tuple.__new__  # half the time of a NamedTuple's constructor
 
 
 class Edit(NamedTuple):
@@ -50,8 +51,7 @@ class Edit(NamedTuple):
     """The link's."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
+class Link(NamedTuple):
     """A link that is wrapped. The Outlook twin of a visible link shares its number."""
 
     number: int
@@ -62,8 +62,7 @@ class Link:
     """The visible text, at most `MAX_LINK_TEXT` characters."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class Kept(NamedTuple):
     """Something that stays as it is, and why."""
 
     what: str
@@ -89,12 +88,12 @@ class Findings:
         if len(self.links) >= self.book.rules.max_links:
             self.keep(url, text, Reason.TOO_MANY_LINKS)
             return None
-        link = Link(number=len(self.links) + 1, url=url, text=text[:MAX_LINK_TEXT])
+        link = _new(Link, (len(self.links) + 1, url, text[:MAX_LINK_TEXT]))
         self.links.append(link)
         return link
 
     def keep(self, url: str, text: str, reason: Reason) -> None:
-        self.kept.append(Kept(what=url[:1000], reason=reason, text=text[:MAX_LINK_TEXT]))
+        self.kept.append(_new(Kept, (url[:1000], reason, text[:MAX_LINK_TEXT])))
 
 
 _PLACEHOLDER = re.compile(
@@ -123,7 +122,8 @@ def html_edits(text: Text, findings: Findings) -> list[Edit]:
     edits += _link_edits(text, document, findings)
     edits += _pixel_edits(text, document, placeholders, findings)
     edits += [Edit(*place, Effect.PREFERENCES) for place, name in placeholders if name != "open_pixel"]
-    findings.has_preferences |= any(edit.effect is Effect.PREFERENCES for edit in edits)
+    if placeholders:
+        findings.has_preferences |= any(edit.effect is Effect.PREFERENCES for edit in edits)
     return _disjoint(edits)
 
 
@@ -207,21 +207,22 @@ def _link_edits(text: Text, document: html.Document, findings: Findings) -> list
     judged = _pair_twins([_judge(anchor, findings, marked) for anchor in document.anchors])
     edits: list[Edit] = []
     numbers: dict[int, int] = {}
+    scan = text.scan
     for index, (anchor, url, link_text, reason, twin) in enumerate(judged):
         if reason is not None:
             findings.keep(url, link_text, reason)
-            removal = NO_TRACK_SCHEME.match(text.scan, anchor.href_start, anchor.href_end)
+            removal = NO_TRACK_SCHEME.match(scan, anchor.href_start, anchor.href_end)
             if removal is not None:
                 edits.append(Edit(*removal.span(1), Effect.REMOVE))
         elif twin < 0:
             link = findings.wrap(url, link_text)
             if link is not None:
                 numbers[index] = link.number
-                edits.append(Edit(anchor.href_start, anchor.href_end, _LINK, link.number))
+                edits.append(_new(Edit, (anchor.href_start, anchor.href_end, _LINK, link.number)))
     edits += [
-        Edit(one.anchor.href_start, one.anchor.href_end, _LINK, numbers[one.twin])
-        for one in judged
-        if one.twin in numbers and one.reason is None
+        Edit(anchor.href_start, anchor.href_end, _LINK, numbers[twin])
+        for anchor, _, _, reason, twin in judged
+        if twin in numbers and reason is None
     ]
     if document.more_anchors:
         findings.keep("further links", "", Reason.TOO_MANY_LINKS)
@@ -245,7 +246,7 @@ def _judge(anchor: Anchor, findings: Findings, marked: bool) -> _Judged:
         elif not anchor.quoted:
             # a URL ending in two hyphens before the tag's end would close the comment
             reason = Reason.UNQUOTED_IN_COMMENT
-    return _Judged(anchor, url, text, reason, -1)
+    return _new(_Judged, (anchor, url, text, reason, -1))
 
 
 def _pair_twins(judged: list[_Judged]) -> list[_Judged]:
@@ -316,7 +317,8 @@ def _disjoint(edits: list[Edit]) -> list[Edit]:
     result: list[Edit] = []
     last = 0
     for edit in edits:
-        if edit.start >= last:
+        start, end, _, _ = edit
+        if start >= last:
             result.append(edit)
-            last = edit.end
+            last = end
     return result

@@ -178,8 +178,8 @@ def _compile_part(data: bytes, part: Part, findings: Findings) -> Body | Reason 
 def _body(
     start: int, end: int, content: Content, text: Text, edits: Sequence[Edit], *, is_html: bool
 ) -> Body:
-    numbers = tuple([edit.number for edit in edits])
-    others = tuple([(index, edit.effect) for index, edit in enumerate(edits) if edit.effect is not _LINK])
+    numbers = tuple([number for _, _, _, number in edits])
+    others = tuple([(index, effect) for index, (_, _, effect, _) in enumerate(edits) if effect is not _LINK])
     codec = text.charset if text.wide else "ascii"
     return Body(start, end, content, codec, tuple(edits), _slots(text, edits), is_html, numbers, others)
 
@@ -227,13 +227,16 @@ def _slots(text: Text, edits: Sequence[Edit]) -> tuple[Slot, ...]:
         edits = [edit._replace(start=next(offsets), end=next(offsets)) for edit in edits]
     return tuple(
         [
-            Slot(start, end, True) if effect is _LINK else Slot(start, end, *_MANNER[effect])
+            _new(Slot, (start, end, True, None, False))
+            if effect is _LINK
+            else Slot(start, end, *_MANNER[effect])
             for start, end, effect, _ in edits
         ]
     )
 
 
 _LINK = Effect.LINK
+_new = tuple.__new__  # half the time of a NamedTuple's constructor
 _MANNER: Mapping[Effect, tuple[bool, bytes | None, bool]] = {
     effect: (effect in PIXELS, b"" if effect is Effect.PIXEL else None, effect in PIXELS) for effect in Effect
 }
