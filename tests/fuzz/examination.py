@@ -107,7 +107,9 @@ def _unanswered(data: bytes, plan: Plan) -> set[str]:
     answered = {link.url[:1000] for link in plan.links} | {kept.what for kept in plan.kept}
     if _DISAGREED.search(b"".join(leaf.content(data) for leaf in leaves(data) if leaf.is_body)):
         return set()
-    return {link for link in web_links(data) if link[:1000] not in answered and link.isascii()}
+    # with an escape of ISO-2022 in it no link is wrapped, and it is answered for under its masked form
+    plain = {link for link in web_links(data) if link.isascii() and "\x1b" not in link}
+    return {link for link in plain if link[:1000] not in answered}
 
 
 _DISAGREED = re.compile(
