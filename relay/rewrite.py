@@ -227,7 +227,7 @@ def _slots(text: Text, edits: Sequence[Edit]) -> tuple[Slot, ...]:
         edits = [edit._replace(start=next(offsets), end=next(offsets)) for edit in edits]
     return tuple(
         [
-            _new(Slot, (start, end, True, None, False))
+            _new(Slot, (start, end, True, None, False, False))
             if effect is _LINK
             else Slot(start, end, *_MANNER[effect])
             for start, end, effect, _ in edits
@@ -237,8 +237,14 @@ def _slots(text: Text, edits: Sequence[Edit]) -> tuple[Slot, ...]:
 
 _LINK = Effect.LINK
 _new = tuple.__new__  # half the time of a NamedTuple's constructor
-_MANNER: Mapping[Effect, tuple[bool, bytes | None, bool]] = {
-    effect: (effect is not Effect.REMOVE, b"" if effect is Effect.PIXEL else None, effect in PIXELS)
+_MANNER: Mapping[Effect, tuple[bool, bytes | None, bool, bool]] = {
+    effect: (
+        effect is not Effect.REMOVE,
+        b"" if effect is Effect.PIXEL else None,
+        effect in PIXELS,
+        effect is Effect.PREFERENCES,
+    )
     for effect in Effect
 }
-"""Whether a slot of the effect is optional, its fallback, and whether a line may end before it."""
+"""Whether a slot of the effect is optional, its fallback, whether a line may end before it, and whether it has room
+before others: a placeholder is filled in in the tracked copy where it is in the untracked one."""

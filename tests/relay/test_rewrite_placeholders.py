@@ -7,6 +7,7 @@ from support.mail import message, multipart, part
 from support.proof import (
     ENCODINGS,
     PREFERENCES,
+    a,
     base,
     decoded,
     prove,
@@ -58,6 +59,18 @@ def test_a_placeholder_stays_where_its_line_would_grow_too_long(subtype: str) ->
         assert max(map(len, copy.split(b"\r\n"))) <= 998
     rendered = plan.rendered(link_url=None, pixel_url=PIXEL_URL, preferences_url=PREFERENCES)
     assert (rendered.has_pixel, rendered.unwrapped) == (subtype == "html", ())
+    prove(data)
+
+
+@pytest.mark.parametrize("links", [1, 20])
+def test_a_placeholder_has_its_line_s_room_before_links(links: int) -> None:
+    line = a("href=http://x.example/") * links + "{{tracking_preferences_url}}"
+    line = "x" * (990 - len(line)) + line
+    data = message(f"{line}\r\n")
+    untracked, copy = base(compile_message(data)), tracked(compile_message(data))
+    assert PREFERENCES.encode() in untracked
+    assert PREFERENCES.encode() in copy
+    assert max(map(len, copy.split(b"\r\n"))) <= 998
     prove(data)
 
 
