@@ -83,8 +83,14 @@ class Document:
 
     def is_shown(self, position: int) -> bool:
         """No tag, comment or raw text covers the position. Only known where `closely` was asked for."""
+        return self.hidden_at(position) is None
+
+    def hidden_at(self, position: int) -> tuple[int, int] | None:
+        """What covers the position, if anything does; known as `is_shown` is."""
         index = bisect_right(self.hidden, (position, maxsize)) - 1
-        return index < 0 or position >= self.hidden[index][1]
+        if index < 0 or position >= self.hidden[index][1]:
+            return None
+        return self.hidden[index]
 
 
 def read(text: str, show: Callable[[int, int], str], *, limit: int = 1000, closely: bool = False) -> Document:
