@@ -46,7 +46,7 @@ def _told(window: str, gone: Sequence[Range], marks: set[str]) -> list[object]:
         if token.kind is Kind.START:
             inner = [
                 (
-                    _without(one.name, marks),
+                    one.name,
                     one.quote,
                     _without(window[one.value_start : one.value_end], marks),
                 )
