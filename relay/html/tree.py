@@ -376,9 +376,13 @@ class _Reader:
             self._open[closed] -= 1
 
     def _removable(self, attribute: Attribute) -> tuple[int, int]:
-        """The attribute with the blanks before it, where what stays does not grow together without them."""
-        start = attribute.start
-        if self._text[attribute.end] in " \t\r\n\f>":
-            while self._text[start - 1] in " \t\r\n\f":
+        """The attribute with the blanks before it, where what stays does not grow together without them. Line ends stay:
+        two lines that become one may be longer than SMTP permits."""
+        start, end = attribute.start, attribute.end
+        if not attribute.quote and attribute.value_start == attribute.value_end:
+            while self._text[end - 1] in " \t\r\n\f":
+                end -= 1
+        if self._text[end] in " \t\r\n\f>":
+            while self._text[start - 1] in " \t":
                 start -= 1
-        return start, attribute.end
+        return start, end

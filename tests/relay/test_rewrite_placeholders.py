@@ -31,6 +31,9 @@ BASES = [
     ("{{other}} {{open_pixels}} {open_pixel}", "{{other}} {{open_pixels}} {open_pixel}"),
     ("<!--{{open_pixel}}--><title>{{open_pixel}}</title>", "<!----><title></title>"),
     ('<p data-candor-no-track="{{open_pixel}}">', "<p>"),
+    # lines stay apart: joined they could pass what SMTP permits
+    ('<p\r\n data-candor-no-track\r\n id="x">', '<p\r\n\r\n id="x">'),
+    ("<p data-candor-no-track=\r\n>" + "y" * 990, "<p\r\n>" + "y" * 990),
     (
         '<!--[if mso]><a data-candor-no-track href="http+notrack://x/"><![endif]-->',
         '<!--[if mso]><a href="http://x/"><![endif]-->',
