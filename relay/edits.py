@@ -277,7 +277,9 @@ def _pixel_edits(
 ) -> list[Edit]:
     """One pixel for the message: in its first body, where the sender asked for it or at the end. Further
     placeholders go."""
-    asked = [place for place, name in placeholders if name == "open_pixel"]
+    asked = _removable(
+        text.scan, document, [place for place, name in placeholders if name == "open_pixel"], findings
+    )
     shown = [place for place in asked if document.is_shown(place[0]) and _is_text(text.scan, place[0])]
     wanted = not findings.has_pixel_place
     if wanted and _is_tracked(text.scan, findings.book):
@@ -297,6 +299,22 @@ def _pixel_edits(
     if document.body_start is not None and document.body_start <= document.body_end:
         edits.append(Edit(document.body_start, document.body_start, Effect.PIXEL_AT_START))
     return edits
+
+
+def _removable(
+    scan: str, document: html.Document, asked: list[tuple[int, int]], findings: Findings
+) -> list[tuple[int, int]]:
+    """Those that may go: in text, and in a tag, comment or raw text that stays the same without them."""
+    together: dict[tuple[int, int] | None, list[tuple[int, int]]] = {}
+    for place in asked:
+        together.setdefault(document.hidden_at(place[0]), []).append(place)
+    removable = [place for place in together.pop(None, []) if _is_text(scan, place[0])]
+    for token, places in together.items():
+        if token is not None and html.stays_the_same(scan, token, places):
+            removable += places
+    if len(removable) < len(asked):
+        findings.keep("placeholders", "", Reason.IN_TAG)
+    return sorted(removable)
 
 
 def _is_text(scan: str, position: int) -> bool:

@@ -83,8 +83,14 @@ class Document:
 
     def is_shown(self, position: int) -> bool:
         """No tag, comment or raw text covers the position. Only known where `closely` was asked for."""
+        return self.hidden_at(position) is None
+
+    def hidden_at(self, position: int) -> tuple[int, int] | None:
+        """What covers the position, if anything does; known as `is_shown` is."""
         index = bisect_right(self.hidden, (position, maxsize)) - 1
-        return index < 0 or position >= self.hidden[index][1]
+        if index < 0 or position >= self.hidden[index][1]:
+            return None
+        return self.hidden[index]
 
 
 def read(text: str, show: Callable[[int, int], str], *, limit: int = 1000, closely: bool = False) -> Document:
@@ -373,9 +379,13 @@ class _Reader:
             self._open[closed] -= 1
 
     def _removable(self, attribute: Attribute) -> tuple[int, int]:
-        """The attribute with the blanks before it, where what stays does not grow together without them."""
-        start = attribute.start
-        if self._text[attribute.end] in " \t\r\n\f>":
-            while self._text[start - 1] in " \t\r\n\f":
+        """The attribute with the blanks before it, where what stays does not grow together without them. Line ends stay:
+        two lines that become one may be longer than SMTP permits."""
+        start, end = attribute.start, attribute.end
+        if not attribute.quote and attribute.value_start == attribute.value_end:
+            while self._text[end - 1] in " \t\r\n\f":
+                end -= 1
+        if self._text[end] in " \t\r\n\f>":
+            while self._text[start - 1] in " \t":
                 start -= 1
-        return start, attribute.end
+        return start, end
