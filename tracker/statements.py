@@ -41,23 +41,28 @@ def parse_statement(address: str, fields: Mapping[str, str], *, evidence: Mappin
     and free attributes under any other name.
 
     Raises InvalidAddress, and InvalidValue that names key, value and what is allowed."""
-    rest = dict(fields)
-    consent, do_not_track = rest.pop("tracking_consent", None), rest.pop("do_not_track", None)
-    as_of = rest.pop("as_of", None)
+    consent, do_not_track = fields.get("tracking_consent"), fields.get("do_not_track")
+    country, as_of = fields.get("country"), fields.get("as_of")
     return Statement(
         address=normalize(address),
-        consent=_word(Consent, "tracking_consent", consent) if consent is not None else None,
-        do_not_track=_word(DoNotTrack, "do_not_track", do_not_track) if do_not_track is not None else None,
-        country=_country(rest.pop("country", None)),
-        group=rest.pop("group", None),
+        consent=_word(Consent, _CONSENTS, "tracking_consent", consent) if consent is not None else None,
+        do_not_track=_word(DoNotTrack, _CHOICES, "do_not_track", do_not_track)
+        if do_not_track is not None
+        else None,
+        country=_country(country) if country is not None else None,
+        group=fields.get("group"),
         as_of=parse_moment("as_of", as_of) if as_of is not None else None,
-        attributes={attribute_name(name): value for name, value in rest.items()},
+        attributes={attribute_name(name): fields[name] for name in fields if name not in _TAKEN},
         evidence=dict(evidence),
     )
 
 
 KEYS = ("tracking_consent", "do_not_track", "country", "group", "as_of", "evidence")
 
+
+_TAKEN = frozenset({"tracking_consent", "do_not_track", "country", "group", "as_of"})
+_CONSENTS: dict[str, Consent] = {str(word): word for word in Consent}
+_CHOICES: dict[str, DoNotTrack] = {str(word): word for word in DoNotTrack}
 
 _MEANT = {
     "consent": "tracking_consent",
@@ -82,15 +87,16 @@ def attribute_name(name: str) -> str:
     return name
 
 
-def _word(words: type[W], key: str, value: str) -> W:
-    try:
-        return words(value)
-    except ValueError:
-        raise InvalidValue(f"{key}: {value!r} is not one of {', '.join(words)}") from None
+def _word(words: type[W], known: Mapping[str, W], key: str, value: str) -> W:
+    word = known.get(value)
+    if word is None:
+        raise InvalidValue(f"{key}: {value!r} is not one of {', '.join(words)}")
+    return word
 
 
-def _country(value: str | None) -> str | None:
-    if value is None or value == "":
+@lru_cache(maxsize=1024)
+def _country(value: str) -> str:
+    if value == "":
         return value
     if len(value) != 2 or not value.isascii() or not value.isalpha():
         raise InvalidValue(f"country: {value!r} is no country code of two letters (ISO 3166), such as FR")

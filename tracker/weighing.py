@@ -17,6 +17,7 @@ from tracker.consent import Consent, DoNotTrack
 from tracker.statements import Statement
 
 _PERSONAL = "preference-page"
+_UNKNOWN, _UNSET = str(Consent.UNKNOWN), str(DoNotTrack.UNSET)
 
 
 class Source(StrEnum):
@@ -64,8 +65,8 @@ class Held:
     """0 until the store has given one."""
     address: str | None
     erased_key: bytes | None = None
-    consent: Value = field(default_factory=lambda: Value(Consent.UNKNOWN.value))
-    do_not_track: Value = field(default_factory=lambda: Value(DoNotTrack.UNSET.value))
+    consent: Value = field(default_factory=lambda: Value(_UNKNOWN))
+    do_not_track: Value = field(default_factory=lambda: Value(_UNSET))
     country: str | None = None
     group: str | None = None
     attributes: dict[str, str] = field(default_factory=dict)
@@ -111,9 +112,9 @@ def weigh(held: Held, address: str, statement: Statement, speaker: Speaker, note
                     "address": address,
                     "attribute": attribute,
                     "old": present.value,
-                    "new": said.value,
+                    "new": str(said),
                     "as_of": as_of.isoformat(),
-                    "source": speaker.source.value,
+                    "source": str(speaker.source),
                     "actor": speaker.actor,
                     "evidence": dict(statement.evidence),
                     "effective": not refusal,
@@ -135,15 +136,15 @@ def weigh(held: Held, address: str, statement: Statement, speaker: Speaker, note
 def _repeats(present: Value, said: StrEnum, statement: Statement, source: Source) -> bool:
     """A bare repetition (yesterday's export sent again) says nothing new; the person's own word does, where so far
     it was a list's."""
-    if present.as_of is None or present.value != said.value or statement.evidence:
+    if present.as_of is None or present.value != said or statement.evidence:
         return False
     personal = source is Source.PREFERENCE_PAGE and present.source != _PERSONAL
     return statement.as_of in (None, present.as_of) and not personal
 
 
 _PROTECTING = {
-    "tracking_consent": frozenset({Consent.DENIED.value, Consent.WITHDRAWN.value}),
-    "do_not_track": frozenset({DoNotTrack.TRUE.value}),
+    "tracking_consent": frozenset({str(Consent.DENIED), str(Consent.WITHDRAWN)}),
+    "do_not_track": frozenset({str(DoNotTrack.TRUE)}),
 }
 
 
@@ -152,7 +153,7 @@ def _refusal(
 ) -> str:
     """Why the statement may not take effect; `""` when it may."""
     protecting = _PROTECTING[attribute]
-    protects = said.value in protecting
+    protects = str(said) in protecting
     if present.as_of is None or (source is Source.PREFERENCE_PAGE and protects):
         return ""  # the person is speaking now, whatever our clocks say
     protected = present.value in protecting
@@ -166,11 +167,11 @@ def _refusal(
 
 def _set(attribute: str, present: Value, said: StrEnum, as_of: datetime, source: Source) -> None:
     protecting = _PROTECTING[attribute]
-    personal = present.source == _PERSONAL and present.value in protecting and said.value in protecting
-    present.value = said.value
+    personal = present.source == _PERSONAL and present.value in protecting and str(said) in protecting
+    present.value = str(said)
     present.as_of = max(as_of, present.as_of) if present.as_of else as_of
     # A list that repeats a person's refusal does not make it the list's: it stays theirs to lift.
-    present.source = _PERSONAL if personal else source.value
+    present.source = _PERSONAL if personal else str(source)
 
 
 def _set_facts(held: Held, statement: Statement) -> bool:
@@ -198,8 +199,8 @@ def _restore(held: Held, address: str, statement: Statement, now: datetime) -> s
     if not granted or erased_at is None or as_of <= erased_at:
         return "the person was erased: only a grant with evidence later than the erasure restores them"
     held.address, held.erased_key = address, None
-    held.consent = Value(Consent.UNKNOWN.value)
+    held.consent = Value(_UNKNOWN)
     # Its `as_of` and source were cleared at the erasure.
-    held.do_not_track.value = DoNotTrack.UNSET.value
+    held.do_not_track.value = _UNSET
     held.changed = True
     return ""

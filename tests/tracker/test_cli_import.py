@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from support.commands import Installation, Result
 from support.tracking import dump, say
 
-from tracker.contactfile import Refused, read_contacts
+from tracker.contactfile import ContactFile, Refused
 from tracker.errors import InvalidValue
 from tracker.store.register import MOST_CHANGES, Source
 
@@ -165,7 +165,8 @@ def test_the_same_file_again_changes_nothing(candor: Installation) -> None:
     imported(candor, content)
     before = candor.prepare(dump)
     assert imported(candor, content, "--json").json == NOTHING | {"read": 1, "unchanged": 1}
-    assert candor.prepare(dump) == before
+    after = candor.prepare(dump)
+    assert {**after, "imports": before["imports"]} == before
 
 
 @pytest.mark.parametrize("store_kind", ["sqlite"])
@@ -235,7 +236,7 @@ def test_what_a_spreadsheet_wrote_is_read_back_with_the_right_lines(
         writer.writerow(["a@x.example" if right else "nobody", note])
     file = tmp_path / "people.csv"
     file.write_bytes((b"\xef\xbb\xbf" if bom else b"") + out.getvalue().encode())
-    rows = [row for _, row, _ in read_contacts(file, datetime.now(UTC))]
+    rows = [row for _, _, row in ContactFile(file).rows(datetime.now(UTC))]
     expected: list[object] = [
         (note.strip() if right else line) for (note, right), line in zip(notes, lines, strict=True)
     ]
@@ -253,7 +254,7 @@ def test_any_file_is_read_or_refused_and_nothing_worse(content: bytes, tmp_path:
     file = tmp_path / "people.csv"
     file.write_bytes(content)
     try:
-        for _, row, _ in read_contacts(file, datetime.now(UTC)):
+        for _, _, row in ContactFile(file).rows(datetime.now(UTC)):
             assert not isinstance(row, Refused) or row.line >= 2
     except InvalidValue as error:
         if not str(error).startswith(f"{file}:"):

@@ -20,6 +20,7 @@ from tracker.address import normalize
 from tracker.consent import Consent, Contact, DoNotTrack
 from tracker.errors import InvalidValue
 from tracker.statements import Statement, checked
+from tracker.store.bulk import Bulk
 from tracker.store.contacts import contact_of, find
 from tracker.store.database import Database
 from tracker.store.ledger import Sealed, end_of_chain, seal, write_chain
@@ -69,15 +70,17 @@ class Register:
         actor: str,
         now: datetime,
         beside: Callable[[Connection, list[Recorded]], None] | None = None,
+        store: Bulk | None = None,
     ) -> Taken:
-        """As `record`, with what else belongs into the transaction, and how long that lasted."""
+        """As `record`, with what else belongs into the transaction, and how long that lasted. `store`: the way into
+        the database, where it is not the programs' own."""
         if len(statements) > MOST_CHANGES:
             raise InvalidValue(f"at most {MOST_CHANGES} statements at a time, not {len(statements)}")
         named = [(normalize(statement.address), checked(statement, now)) for statement in statements]
         speaker = Speaker(source=source, actor=actor, now=now)
         batch = _Batch(named, speaker, self._ring)
         if len(named) >= _WORTH_PREPARING:  # so that others wait only for what must happen inside
-            await self._database.read(batch.prepare, within=_PATIENCE)
+            await (store or self._database).read(batch.prepare, within=_PATIENCE)
         began = 0.0
 
         def work(connection: Connection) -> list[Recorded]:
@@ -88,7 +91,8 @@ class Register:
                 beside(connection, recorded)
             return recorded
 
-        recorded = await self._database.change(work, within=max(self._database.write_within, _PATIENCE))
+        patience = max(self._database.write_within, _PATIENCE)
+        recorded = await (store or self._database).change(work, within=patience)
         return Taken(recorded=recorded, seconds=perf_counter() - began)
 
     async def held_at(self, address: str, at: datetime) -> Contact:
