@@ -17,7 +17,7 @@ from tracker.errors import CandorError, InvalidValue
 from tracker.statements import KEYS, Statement, attribute_name, checked, parse_statement
 
 if TYPE_CHECKING:
-    from _csv import _reader as Reader
+    from _csv import Reader
 
 _LONGEST_HEADER = 1 << 20
 _ADDRESS = ("address", "email", "e-mail", "mail")
@@ -48,9 +48,7 @@ class ContactFile:
         """Octets, and the SHA-256 of all of them: the same digest is the same file."""
         with path.open(encoding="utf-8-sig", newline="") as text:
             self.columns, self._address = _header(path, _table(path, text))
-        self._others = [
-            (at, name) for at, name in enumerate(self.columns) if name and at != self._address
-        ]
+        self._others = [(at, name) for at, name in enumerate(self.columns) if name and at != self._address]
         self._octets: BinaryIO | None = None
 
     @property

@@ -43,7 +43,7 @@ def _part(file: str) -> str:
 
 
 def main(report: str) -> None:
-    from relay.cli import main as candor  # noqa: PLC0415 - only the profiled process loads it
+    from relay.cli import main as candor
 
     profiler = cProfile.Profile()
     try:

@@ -22,7 +22,7 @@ from tracker.consent import Consent, DoNotTrack
 from tracker.domain import Domain
 from tracker.errors import CandorError, InvalidValue
 from tracker.moments import isoformat
-from tracker.statements import Statement, parse_statement
+from tracker.statements import parse_statement
 from tracker.store.contacts import Person
 from tracker.store.register import Effect, Recorded, Source
 

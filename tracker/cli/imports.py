@@ -61,7 +61,10 @@ def import_(
 
     async def work(domain: Domain) -> Counted:
         contacts = ContactFile(file)
-        with _refusals(refused_file, contacts.columns) as write, progress("importing", contacts.size) as advance:
+        with (
+            _refusals(refused_file, contacts.columns) as write,
+            progress("importing", contacts.size) as advance,
+        ):
             before = 0
 
             def forward(position: int) -> None:
@@ -140,5 +143,3 @@ def _actor() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return "cli"
-
-

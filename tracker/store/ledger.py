@@ -10,7 +10,7 @@ import hashlib
 import json
 import secrets
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,6 +22,7 @@ from tracker.store.schema import consent_ledger
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 GENESIS = bytes(32)
 """What stands in place of a previous hash in the first row."""
+_SALT = 16
 _LOCK = 0x6C6564676572  # "ledger": PostgreSQL's advisory locks are numbers
 
 
@@ -34,10 +35,14 @@ class Sealed:
     commitment: bytes
 
 
-def seal(content: Mapping[str, Any]) -> Sealed:
-    body = canonical(content)
-    salt = secrets.token_bytes(16)
-    return Sealed(body, salt, commitment(salt, body))
+def seal(contents: Sequence[Mapping[str, Any]]) -> list[Sealed]:
+    """Each with a salt of its own."""
+    salts = secrets.token_bytes(_SALT * len(contents))
+    sealed = []
+    for number, content in enumerate(contents):
+        body, salt = canonical(content), salts[number * _SALT : (number + 1) * _SALT]
+        sealed.append(Sealed(body, salt, commitment(salt, body)))
+    return sealed
 
 
 @dataclass(slots=True)
@@ -51,26 +56,35 @@ class Chain:
 
     def add(self, at: datetime, contact_id: int, content: Mapping[str, Any], *, keep: bool = True) -> None:
         """`keep` False: only the commitment stays, as after an erasure."""
-        self._append(at, contact_id, seal(content), keep)
+        (sealed,) = seal([content])
+        self.extend(at, [(contact_id, sealed)], keep=keep)
 
-    def extend(self, at: datetime, sealed: Iterable[tuple[int, Sealed]]) -> None:
+    def extend(self, at: datetime, sealed: Iterable[tuple[int, Sealed]], *, keep: bool = True) -> None:
         """Many rows of one moment: (contact's id, what the row says)."""
+        micros = _micros(at)
         for contact_id, one in sealed:
-            self._append(at, contact_id, one, True)
-
-    def _append(self, at: datetime, contact_id: int, one: Sealed, keep: bool) -> None:
-        previous, self.seq = self.hash, self.seq + 1
-        self.hash = chain_hash(self.seq, at, previous, one.commitment)
-        salt, content = (one.salt, one.content) if keep else (None, None)
-        self.rows.append((self.seq, at, contact_id, salt, content, one.commitment, previous, self.hash))
-
-
-_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode
+            previous, self.seq = self.hash, self.seq + 1
+            self.hash = _hash(self.seq, micros, previous, one.commitment)
+            salt, content = (one.salt, one.content) if keep else (None, None)
+            self.rows.append((self.seq, at, contact_id, salt, content, one.commitment, previous, self.hash))
 
 
 def canonical(content: Mapping[str, Any]) -> str:
     """The one spelling of a row's content that its commitment is made over."""
-    return _canonical(content)
+    return _encoded(content)
+
+
+def _encoder() -> Callable[[Mapping[str, Any]], str]:
+    """The library makes its encoder anew for each document, which takes longer than the encoding."""
+    plain = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    make, quote = getattr(json.encoder, "c_make_encoder", None), json.encoder.encode_basestring_ascii
+    if make is None:
+        return plain.encode
+    pieces = make(None, plain.default, quote, None, ":", ",", True, False, True)
+    return lambda content: "".join(pieces(content, 0))
+
+
+_encoded = _encoder()
 
 
 def commitment(salt: bytes, content: str) -> bytes:
@@ -79,8 +93,18 @@ def commitment(salt: bytes, content: str) -> bytes:
 
 def chain_hash(seq: int, recorded_at: datetime, previous: bytes, seal: bytes) -> bytes:
     """SHA-256 over sequence, time in microseconds since 1970, the previous hash and the commitment."""
-    micros = (recorded_at - _EPOCH) // _MICROSECOND
-    return hashlib.sha256(struct.pack(">Qq", seq, micros) + previous + seal).digest()
+    return _hash(seq, _micros(recorded_at), previous, seal)
+
+
+def _micros(at: datetime) -> int:
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def _hash(seq: int, micros: int, previous: bytes, seal: bytes) -> bytes:
+    return hashlib.sha256(_PLACE.pack(seq, micros) + previous + seal).digest()
+
+
+_PLACE = struct.Struct(">Qq")
 
 
 def end_of_chain(connection: Connection) -> Chain:

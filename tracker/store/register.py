@@ -60,24 +60,22 @@ class Register:
         """Takes down what was said, in order, one transaction for at most `MOST_CHANGES` statements.
 
         Raises InvalidAddress and InvalidValue before anything is written, StoreUnavailable."""
-        return (await self.take_down(statements, source=source, actor=actor, now=now)).recorded
+        named = [(normalize(statement.address), checked(statement, now)) for statement in statements]
+        speaker = Speaker(source=source, actor=actor, now=now)
+        return (await self.take_down(named, speaker)).recorded
 
     async def take_down(
         self,
-        statements: Sequence[Statement],
+        named: Sequence[tuple[str, Statement]],
+        speaker: Speaker,
         *,
-        source: Source,
-        actor: str,
-        now: datetime,
         beside: Callable[[Connection, list[Recorded]], None] | None = None,
         store: Bulk | None = None,
     ) -> Taken:
-        """As `record`, with what else belongs into the transaction, and how long that lasted. `store`: the way into
-        the database, where it is not the programs' own."""
-        if len(statements) > MOST_CHANGES:
-            raise InvalidValue(f"at most {MOST_CHANGES} statements at a time, not {len(statements)}")
-        named = [(normalize(statement.address), checked(statement, now)) for statement in statements]
-        speaker = Speaker(source=source, actor=actor, now=now)
+        """As `record`, for statements that were `checked`, each with its address in normal form. `beside`: what else
+        belongs into the transaction. `store`: the way into the database, where it is not the programs' own."""
+        if len(named) > MOST_CHANGES:
+            raise InvalidValue(f"at most {MOST_CHANGES} statements at a time, not {len(named)}")
         batch = _Batch(named, speaker, self._ring)
         if len(named) >= _WORTH_PREPARING:  # so that others wait only for what must happen inside
             await (store or self._database).read(batch.prepare, within=_PATIENCE)
@@ -163,7 +161,7 @@ class _Batch:
     """Statements on their way into the register. What they come to is worked out before the transaction; inside, only
     whether what was found still stands is asked again, and if it does not, they are weighed anew."""
 
-    def __init__(self, named: list[tuple[str, Statement]], speaker: Speaker, ring: KeyRing) -> None:
+    def __init__(self, named: Sequence[tuple[str, Statement]], speaker: Speaker, ring: KeyRing) -> None:
         self._named = named
         self._speaker = speaker
         self._ring = ring
@@ -198,5 +196,6 @@ class _Batch:
         recorded = [
             weigh(people[address], address, said, self._speaker, notes) for address, said in self._named
         ]
-        self._weighed = _Weighed(found, people, new, recorded, [(held, seal(note)) for held, note in notes])
+        about, seals = [held for held, _ in notes], seal([content for _, content in notes])
+        self._weighed = _Weighed(found, people, new, recorded, list(zip(about, seals, strict=True)))
         return self._weighed

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Column, Connection, Dialect
@@ -58,7 +59,7 @@ class Standing:
         self._sqlite = dialect.name == "sqlite"
         self._in = [_in(contacts.c[name], dialect) for name in _KEPT]
         self._out = [_out(contacts.c[name], dialect) for name in _KEPT]
-        self._moment = _in(contacts.c.created_at, dialect)
+        self._moment = lru_cache(maxsize=1024)(_in(contacts.c.created_at, dialect))
 
     def find(self, connection: Connection, addresses: Sequence[str], ring: KeyRing) -> Found:
         """The rows of these people (in normal form); of whom nothing is known there is none."""
@@ -100,7 +101,9 @@ class Standing:
             held.id = ids.get(held.address, 0)
         return len(ids) == len(new)
 
-    def write(self, connection: Connection, new: Sequence[Held], known: Iterable[Held], now: datetime) -> None:
+    def write(
+        self, connection: Connection, new: Sequence[Held], known: Iterable[Held], now: datetime
+    ) -> None:
         """Writes what holds now: of everybody who is new (they have their ids), and of those of `known` who changed;
         who is in both is new."""
         changed = [held for held in known if held.changed and not held.new]
@@ -150,7 +153,9 @@ class Standing:
 
     def _held(self, row: Row) -> Held:
         values = [convert(value) for convert, value in zip(self._out, row[1:], strict=True)]
-        (address, key, consent, said, through, apart, apart_said, apart_through, country, group, more) = values
+        (address, key, consent, said, through, apart, apart_said, apart_through, country, group, more) = (
+            values
+        )
         return Held(
             id=row[0],
             address=address,
@@ -165,7 +170,7 @@ class Standing:
     def _row(self, held: Held) -> Row:
         consent, apart = held.consent, held.do_not_track
         said, apart_said = consent.as_of, apart.as_of
-        moment, attributes = self._in[3], self._in[10]
+        moment, attributes = self._moment, self._in[10]
         return (
             held.address,
             held.erased_key,
