@@ -24,6 +24,7 @@ from relay.ready import Ready, Work
 from relay.replies import Reply
 from relay.rewrite import Rules
 from relay.settlement import Settlement
+from relay.sources import Sources
 from relay.store.recipients import NOBODY, Known, Recipients
 from relay.store.spool import Waiting
 from relay.store.suppression import Suppressing
@@ -74,6 +75,7 @@ class Delivery:
         domain_name = config.bounces.domain
         self.return_paths = ReturnPaths(domain=domain_name, ring=domain.ring) if domain_name else None
         self._recipients = Recipients(domain)
+        self._sources = Sources(config, domain)
         self._hostname = hostname
         self._clock = clock
         self._budget = Budget()
@@ -91,6 +93,8 @@ class Delivery:
         if refusal := self._refusal(message):
             return refusal
         known = await self.ask(submission)
+        if await self._sources.learn(message, known):
+            known = await self.ask(submission)
         addressed = self._decide(message, known)
         paths = self.paths(submission, known)
         patience = self.config.relay.wait_for_upstream

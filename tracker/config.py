@@ -7,6 +7,7 @@ not stand in the configuration. The relay's tables are read by `relay.config`; h
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import re
@@ -110,6 +111,14 @@ def _public_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _network(value: str) -> str:
+    try:
+        ipaddress.ip_network(value)
+    except ValueError as error:
+        raise ValueError(f'{error}; expected a network such as "10.0.0.0/8" or "::1/128"') from None
+    return value
+
+
 def _country(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z]{2}", value):
         raise ValueError('expected a country code of two letters (ISO 3166), such as "FR"')
@@ -209,6 +218,9 @@ DomainPattern = Annotated[str, AfterValidator(_domain_pattern)]
 SenderPattern = Annotated[str, AfterValidator(_sender_pattern)]
 
 
+NetworkText = Annotated[str, AfterValidator(_network)]
+
+
 class RuleTable(Table):
     """One `[[consent.rule]]`."""
 
@@ -243,6 +255,8 @@ class ConsentTable(Table):
     unknown: Unknown = Unknown.TRACK
     do_not_track_unset: bool = False
     presets: tuple[str, ...] = ()
+    trust_header_users: tuple[str, ...] = ()
+    trust_header_networks: tuple[NetworkText, ...] = ()
     rule: tuple[RuleTable, ...] = ()
 
     @field_validator("presets")

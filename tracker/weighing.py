@@ -39,6 +39,11 @@ class Effect(StrEnum):
     NOT_EFFECTIVE = "not-effective"
 
 
+_RESTATING = frozenset({Source.HEADER, Source.LOOKUP})
+"""What a mail system says again with every message is a list's word: the message's id tells where it stood, and proves
+nothing that the person did. So it never lifts a person's own refusal, nor fills the ledger with the same again."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
     """The answer to one statement; `reason` says why it had no effect."""
@@ -91,8 +96,9 @@ Noted = tuple[Held, Mapping[str, Any]]
 def weigh(held: Held, address: str, statement: Statement, speaker: Speaker, notes: list[Noted]) -> Recorded:
     """Applies one statement to what is held, and adds to `notes` what the ledger is to say. `address` in normal
     form."""
+    proven = bool(statement.evidence) and speaker.source not in _RESTATING
     if held.erased_key is not None:
-        refusal = _restore(held, address, statement, speaker.now)
+        refusal = _restore(held, address, statement, speaker.now, proven)
         if refusal:
             return Recorded(address=address, effect=Effect.NOT_EFFECTIVE, reason=refusal)
     as_of = min(statement.as_of or speaker.now, speaker.now).astimezone(UTC)  # as the ledger says it
@@ -102,9 +108,9 @@ def weigh(held: Held, address: str, statement: Statement, speaker: Speaker, note
         ("tracking_consent", held.consent, statement.consent),
         ("do_not_track", held.do_not_track, statement.do_not_track),
     ):
-        if said is None or _repeats(present, said, statement, speaker.source):
+        if said is None or _repeats(present, said, statement, speaker.source, proven):
             continue
-        refusal = _refusal(attribute, present, said, as_of, speaker.source, bool(statement.evidence))
+        refusal = _refusal(attribute, present, said, as_of, speaker.source, proven)
         notes.append(
             (
                 held,
@@ -133,10 +139,10 @@ def weigh(held: Held, address: str, statement: Statement, speaker: Speaker, note
     return Recorded(address=address, effect=Effect.CHANGED if changed else Effect.UNCHANGED)
 
 
-def _repeats(present: Value, said: StrEnum, statement: Statement, source: Source) -> bool:
+def _repeats(present: Value, said: StrEnum, statement: Statement, source: Source, proven: bool) -> bool:
     """A bare repetition (yesterday's export sent again) says nothing new; the person's own word does, where so far
     it was a list's."""
-    if present.as_of is None or present.value != said or statement.evidence:
+    if present.as_of is None or present.value != said or proven:
         return False
     personal = source is Source.PREFERENCE_PAGE and present.source != _PERSONAL
     return statement.as_of in (None, present.as_of) and not personal
@@ -149,7 +155,7 @@ _PROTECTING = {
 
 
 def _refusal(
-    attribute: str, present: Value, said: StrEnum, as_of: datetime, source: Source, evidence: bool
+    attribute: str, present: Value, said: StrEnum, as_of: datetime, source: Source, proven: bool
 ) -> str:
     """Why the statement may not take effect; `""` when it may."""
     protecting = _PROTECTING[attribute]
@@ -160,7 +166,7 @@ def _refusal(
     if as_of < present.as_of or (as_of == present.as_of and protected and not protects):
         return f"{attribute} {said} of {as_of:%Y-%m-%d %H:%M:%S} UTC is older than what is known since then"
     lifts = protected and not protects and present.source == _PERSONAL
-    if lifts and (as_of <= present.as_of or not evidence):
+    if lifts and (as_of <= present.as_of or not proven):
         return f"{attribute} {said} would undo the person's own choice without later evidence"
     return ""
 
@@ -192,10 +198,10 @@ def _set_facts(held: Held, statement: Statement) -> bool:
     return changed
 
 
-def _restore(held: Held, address: str, statement: Statement, now: datetime) -> str:
+def _restore(held: Held, address: str, statement: Statement, now: datetime, proven: bool) -> str:
     """An erased person comes back only by a grant of their own with fresh evidence; `""` when they do."""
     as_of, erased_at = min(statement.as_of or now, now), held.consent.as_of
-    granted = statement.consent is Consent.GRANTED and bool(statement.evidence)
+    granted = statement.consent is Consent.GRANTED and proven
     if not granted or erased_at is None or as_of <= erased_at:
         return "the person was erased: only a grant with evidence later than the erasure restores them"
     held.address, held.erased_key = address, None
