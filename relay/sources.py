@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from relay import log
@@ -19,11 +20,22 @@ from relay.submission import Client
 from tracker.consent import Consent
 from tracker.domain import Domain
 from tracker.errors import StoreError
+from tracker.lookup import Lookup
 from tracker.statements import Statement
 from tracker.weighing import Effect, Source
 
 _ACTOR = "network"
 """Who said it, where the client was let in by its network."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learnt:
+    """What came of asking around."""
+
+    changed: bool = False
+    """The register changed: it is to be asked again."""
+    doubtful: frozenset[str] = frozenset()
+    """Of whom an answer was needed and none came (in normal form): they are not tracked."""
 
 
 class Sources:
@@ -34,12 +46,42 @@ class Sources:
         self._patience = config.store.write_within
         self._domain = domain
 
-    async def learn(self, message: Compiled, known: Mapping[str, Known] | None) -> bool:
-        """Takes down what the message itself says of its recipient. True when the register changed, so that it is
-        to be asked again. Never raises for a store that is away."""
+    async def learn(self, message: Compiled, known: Mapping[str, Known] | None) -> Learnt:
+        """Takes down what the message itself says of its recipient, and what the CRM says of all of them. Never
+        raises for a store or a CRM that is away."""
         if known is None:
-            return False  # nobody is tracked, and the store would not take it either
-        return await self._declared(message, known)
+            return Learnt()  # nobody is tracked, and the store would not take it either
+        declared = await self._declared(message, known)
+        if self._domain.lookup is None:
+            return Learnt(changed=declared)
+        looked_up = await self._looked_up(self._domain.lookup, message, known)
+        return Learnt(changed=declared or looked_up.changed, doubtful=looked_up.doubtful)
+
+    async def _looked_up(self, lookup: Lookup, message: Compiled, known: Mapping[str, Known]) -> Learnt:
+        """The CRM's word on everybody who is not erased, one question for all."""
+        addresses = {
+            address
+            for one in message.submission.recipients
+            if (address := normal_form(one)) is not None and not known.get(address, NOBODY).contact.erased
+        }
+        found = await lookup.ask(addresses)
+        doubtful = addresses - found.keys() if lookup.required else set()
+        fresh = {address: one.statement for address, one in found.items() if one.fresh}
+        said = [one for one in fresh.values() if one is not None]
+        if not said:
+            return Learnt(doubtful=frozenset(doubtful))
+        try:
+            async with asyncio.timeout(self._patience):
+                recorded = await self._domain.register.record(
+                    said, source=Source.LOOKUP, actor="lookup", now=datetime.now(UTC)
+                )
+        except (StoreError, TimeoutError) as error:
+            log.consent_not_recorded(message.id, error=error)
+            return Learnt(doubtful=frozenset({*doubtful, *(one.address for one in said)}))
+        lookup.heard(fresh)
+        return Learnt(
+            changed=any(one.effect is Effect.CHANGED for one in recorded), doubtful=frozenset(doubtful)
+        )
 
     async def _declared(self, message: Compiled, known: Mapping[str, Known]) -> bool:
         """`X-Tracking-Consent`, from whoever is trusted with it. A header speaks of one person: of several it would
