@@ -101,15 +101,20 @@ def weigh(held: Held, address: str, statement: Statement, speaker: Speaker, note
         refusal = _restore(held, address, statement, speaker.now, proven)
         if refusal:
             return Recorded(address=address, effect=Effect.NOT_EFFECTIVE, reason=refusal)
-    as_of = min(statement.as_of or speaker.now, speaker.now).astimezone(UTC)  # as the ledger says it
     refusals = ""
     changed = False
-    for attribute, present, said in (
-        ("tracking_consent", held.consent, statement.consent),
-        ("do_not_track", held.do_not_track, statement.do_not_track),
+    for attribute, present, said, at in (
+        ("tracking_consent", held.consent, statement.consent, statement.as_of),
+        (
+            "do_not_track",
+            held.do_not_track,
+            statement.do_not_track,
+            statement.do_not_track_as_of or statement.as_of,
+        ),
     ):
-        if said is None or _repeats(present, said, statement, speaker.source, proven):
+        if said is None or _repeats(present, said, at, speaker.source, proven):
             continue
+        as_of = min(at or speaker.now, speaker.now).astimezone(UTC)  # as the ledger says it
         refusal = _refusal(attribute, present, said, as_of, speaker.source, proven)
         notes.append(
             (
@@ -139,13 +144,15 @@ def weigh(held: Held, address: str, statement: Statement, speaker: Speaker, note
     return Recorded(address=address, effect=Effect.CHANGED if changed else Effect.UNCHANGED)
 
 
-def _repeats(present: Value, said: StrEnum, statement: Statement, source: Source, proven: bool) -> bool:
+def _repeats(present: Value, said: StrEnum, at: datetime | None, source: Source, proven: bool) -> bool:
     """A bare repetition (yesterday's export sent again) says nothing new; the person's own word does, where so far
     it was a list's."""
-    if present.as_of is None or present.value != said or proven:
+    if present.as_of is None:
+        return said is DoNotTrack.UNSET and not proven
+    if present.value != said or proven:
         return False
     personal = source is Source.PREFERENCE_PAGE and present.source != _PERSONAL
-    return statement.as_of in (None, present.as_of) and not personal
+    return at in (None, present.as_of) and not personal
 
 
 _PROTECTING = {

@@ -284,6 +284,34 @@ def test_a_wrong_encoding_late_in_a_file_is_found_before_anything_is_changed(can
     assert candor.prepare(dump) == before
 
 
+def test_who_is_listed_as_csv_is_read_back_and_nothing_changes(candor: Installation) -> None:
+    candor.prepare(lambda domain: say(domain, "eve@x.example", "withdrawn", source=Source.PREFERENCE_PAGE))
+    imported(
+        candor,
+        "address,tracking_consent,as_of,do_not_track,do_not_track_as_of,country,group,shoe size\n"
+        'joe@x.example,granted,2026-05-01T12:00:00.123456Z,true,2026-04-01T12:00:00Z,fr,"a ""b"", c",43\n'
+        "ann@x.example,unknown,,unset,,,,\n"
+        "jörg@x.example,,,unset,,IT,,\n",
+    )
+    candor.prepare(lambda domain: domain.erasure.erase("gone@x.example", actor="test", now=datetime.now(UTC)))
+    file = candor.folder / "all.csv"
+    said = candor.call("contact", "list", "-o", file)
+    assert (said.code, said.out, said.err) == (0, "", f"4 people in {file}\n")
+    assert file.stat().st_mode & 0o777 == 0o600
+    listed = {row["address"]: row for row in csv.DictReader(io.StringIO(file.read_text("utf-8"), newline=""))}
+    assert listed["joe@x.example"]["do_not_track_as_of"] == "2026-04-01T12:00:00+00:00"
+    assert (listed["jörg@x.example"]["tracking_consent"], listed["jörg@x.example"]["do_not_track"]) == (
+        "",
+        "unset",
+    )
+    assert candor.call("contact", "list", "--csv").out == file.read_text("utf-8")
+    before = candor.prepare(dump)
+    again = candor.call("contact", "import", file, "--json")
+    assert (again.code, again.json["changed"], again.json["unchanged"]) == (0, 0, 4)
+    assert {**candor.prepare(dump), "imports": before["imports"]} == before
+    assert "joe@x.example" in candor.call("contact", "list").out
+
+
 # --- any file at all ---
 
 CELL = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)

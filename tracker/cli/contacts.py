@@ -18,6 +18,7 @@ from tracker.cli.common import (
     with_domain,
 )
 from tracker.cli.imports import import_
+from tracker.cli.listing import list_
 from tracker.consent import Consent, DoNotTrack
 from tracker.domain import Domain
 from tracker.errors import CandorError, InvalidValue
@@ -107,6 +108,7 @@ def erase(address: str, yes: bool, config_file: Path | None) -> None:
 
 
 contact.add_command(import_)
+contact.add_command(list_)
 
 
 def _pairs(values: tuple[str, ...]) -> dict[str, str]:
