@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -49,6 +49,10 @@ class Outcome:
     @property
     def settled(self) -> bool:
         return self.status in SETTLED
+
+
+Outcomes = Mapping[bytes, Outcome]
+"""By delivery id."""
 
 
 def answer(outcomes: Sequence[Outcome], owed: int, accepted: Reply) -> Reply | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 
 from relay import log
 from relay.compiled import Compiled, Compiler
 from relay.dsn import Action, Told, report
-from relay.outcome import Outcome, Status
+from relay.outcome import Outcome, Outcomes, Status
 from relay.personalize import Addressed
 from relay.queue import Queue
 from relay.store.spool import Waiting
@@ -16,8 +16,6 @@ from relay.submission import Submission
 from tracker.consent import untracked
 from tracker.store.database import Statement
 
-Outcomes = Mapping[bytes, Outcome]
-"""By delivery id."""
 Recording = Callable[[Compiled, Sequence[Addressed], Status], tuple[Statement, ...]]
 
 

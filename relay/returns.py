@@ -26,8 +26,8 @@ from relay.mime import read_header
 from relay.outcome import Status
 from relay.personalize import Addressed
 from relay.queue import Queue
+from relay.records import recording
 from relay.replies import Reply
-from relay.settlement import recording
 from relay.store import returns
 from relay.store.returns import Returned
 from relay.store.spool import Waiting

@@ -18,6 +18,7 @@ from relay.intake import Intake, Settings
 from relay.queue import Queue
 from relay.replies import Reply
 from relay.room import Room
+from relay.store.holdings import Holdings
 from relay.submission import Submission
 from relay.users import Users
 from relay.worker import Worker
@@ -38,6 +39,7 @@ class Relay:
     def __init__(self, config: Config, domain: Domain, *, processes: int = 1) -> None:
         """`processes`: how many share the ports and upstream, this one included. Raises ConfigError."""
         self._config = config
+        domain.holders.append(Holdings())
         self._domain = domain
         self._processes = processes
         self._queue = Queue(domain.database, config.queue)

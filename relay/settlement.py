@@ -17,11 +17,11 @@ from relay import log, replies
 from relay.bounces import concerns_mailbox
 from relay.compiled import Compiled, Compiler
 from relay.config import OverrideTable
-from relay.kept import kept
-from relay.outcome import Outcome, Status
+from relay.outcome import Outcome, Outcomes, Status
 from relay.personalize import Addressed
 from relay.queue import Queue
-from relay.reporting import Outcomes, Reporting, report_ids
+from relay.records import narrowing, recording, settling
+from relay.reporting import Reporting, report_ids
 from relay.store.returns import keeping_sender
 from relay.store.spool import (
     Waiting,
@@ -35,13 +35,11 @@ from relay.store.spool import (
 from relay.store.suppression import Suppressing
 from relay.submission import Submission
 from relay.unsaved import Saving, Unsaved
-from tracker.consent import untracked
 from tracker.domain import Domain
 from tracker.errors import StoreError
 from tracker.store import deliveries
 from tracker.store.database import Statement, execute
 from tracker.store.register import overriding
-from tracker.tokens import KeyRing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -352,81 +350,6 @@ class Settlement:
             "confirmed_by": self._override.lawful_basis_confirmed_by,
         }
         return overriding(addresses, content, now=self._clock(), ring=self._domain.ring)
-
-
-def recording(
-    message: Compiled, addressed: Sequence[Addressed], status: Status, ring: KeyRing
-) -> tuple[Statement, ...]:
-    """The statements that write down a message and its deliveries."""
-    submission, controls, options = message.submission, message.controls, message.controls.options
-    row = deliveries.Message(
-        id=submission.id,
-        mailing=message.mailing,
-        received_at=submission.received_at,
-        sender=message.mailing.sender,
-        from_header=_storable(controls.from_header),
-        subject=_storable(controls.subject),
-        tags=tuple(map(_storable, options.tags)),
-        variant=None if options.variant is None else _storable(options.variant),
-        message_class=options.message_class,
-        size=len(submission.data),
-        untouched=message.untouchable,
-        kept=kept(message.plan),
-        links=tuple((link.number, _storable(link.url), _storable(link.text)) for link in message.plan.links),
-    )
-    sent = [
-        deliveries.Delivery(
-            id=one.delivery_id,
-            message_id=submission.id,
-            position=one.position,
-            recipient=one.normal,
-            group=one.group,
-            decision=one.decision,
-            status=str(status),
-        )
-        for one in addressed
-    ]
-    return deliveries.recording(row, sent, ring)
-
-
-def settling(
-    addressed: Iterable[Addressed], outcomes: Outcomes, status: Status | None = None
-) -> tuple[Statement, ...]:
-    """The statements that write attempts and states; `status` stands in for every state when given."""
-    return deliveries.settling(
-        deliveries.Attempt(
-            delivery_id=one.delivery_id,
-            at=outcome.at,
-            status=str(status or outcome.status),
-            host=outcome.host,
-            tls=outcome.tls,
-            code=outcome.reply.code,
-            enhanced=outcome.reply.enhanced,
-            # Upstream likes to quote the address, and of an erased person there is none to be kept.
-            text="" if one.normal is None else _storable(outcome.reply.text[:1000]),
-        )
-        for one in addressed
-        if (outcome := outcomes.get(one.delivery_id)) is not None
-    )
-
-
-def narrowing(
-    addressed: Iterable[Addressed], outcomes: Outcomes, plain: Collection[bytes], *, everybody: bool = False
-) -> Statement:
-    """The statement that says what the copies really carry that upstream took: those in `plain` nothing, because
-    theirs could not be made; and with `everybody` the others what was decided for this try."""
-    return deliveries.narrowing(
-        (one.delivery_id, untracked("copy-failed") if one.delivery_id in plain else one.decision)
-        for one in addressed
-        if (everybody or one.delivery_id in plain)
-        and (outcome := outcomes.get(one.delivery_id)) is not None
-        and outcome.status is Status.ACCEPTED
-    )
-
-
-def _storable(text: str) -> str:
-    """As databases take it: mail can spell lone surrogates, which are no characters, and PostgreSQL keeps no NUL."""
-    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _waiting(one: Addressed, *, tries: int = 0) -> Waiting:

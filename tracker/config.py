@@ -313,6 +313,7 @@ class PreferencesTable(Table):
     sender_name: str = ""
     contact: str = ""
     privacy_url: str = ""
+    data_requests: Literal["contact", "queue", "at-once"] = "contact"
     logo: str = ""
     words: dict[Literal["en", "fr", "it", "de"], dict[str, str]] = Field(default_factory=dict)
 
@@ -365,6 +366,13 @@ class AnonymityTable(Table):
     min_group: int = Field(default=5, ge=2, le=10_000)
 
 
+class RetentionTable(Table):
+    """In calendar years (`tracker.retention`)."""
+
+    events_years: int = Field(default=3, ge=1, le=30)
+    messages_years: int = Field(default=3, ge=1, le=30)
+
+
 class TokensTable(Table):
     keys_file: str = Field(default="./candor-data/keys.toml", min_length=1)
 
@@ -384,6 +392,7 @@ class Config(Table):
     lookup: LookupTable = LookupTable()
     preferences: PreferencesTable = PreferencesTable()
     anonymity: AnonymityTable = AnonymityTable()
+    retention: RetentionTable = RetentionTable()
     tokens: TokensTable = TokensTable()
     log: LogTable = LogTable()
 

@@ -17,8 +17,12 @@ from tracker.store.database import Database
 from tracker.store.deliveries import Deliveries
 from tracker.store.erasure import Erasure
 from tracker.store.events import Events
+from tracker.store.holders import Holder
 from tracker.store.proof import Proof
+from tracker.store.purge import Purge
 from tracker.store.register import Register
+from tracker.store.requests import Requests
+from tracker.store.rights import Rights
 from tracker.tokens import KeyRing
 
 _TRY_AGAIN = 2.0
@@ -38,7 +42,10 @@ class Domain:
         self.proof = Proof(database, ring)
         self.deliveries = Deliveries(database, ring)
         self.events = Events(database)
-        self.erasure = Erasure(database, ring)
+        self.holders: list[Holder] = []
+        """Others who keep something of people in this store; they join when they start."""
+        self.requests = Requests(database, ring)
+        self._set_limits(config)
         self.lookup: Lookup | None = None
         """The user's CRM; whoever runs a program that sends mail puts it here, and it is closed with the rest."""
 
@@ -66,6 +73,14 @@ class Domain:
         """From now on these rules hold. Store and key ring stay: they change with a restart only."""
         self.policy = config.consent.policy()
         self.config = config
+        self._set_limits(config)
+
+    def _set_limits(self, config: Config) -> None:
+        """What goes by how many people hide one another, and by how long things are kept."""
+        store, least = (self.database, self.ring), config.anonymity.min_group
+        self.erasure = Erasure(*store, self.holders, min_group=least)
+        self.rights = Rights(*store, self.holders, min_group=least)
+        self.purge = Purge(*store, config.retention, self.holders, min_group=least)
 
     @classmethod
     async def open_patiently(cls, config: Config) -> Domain:

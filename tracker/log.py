@@ -71,6 +71,15 @@ def hits_in_trouble(late: int, lost: int, reasons: str) -> None:
     _log.warning("hits-late-or-lost", answered_before_commit=late, lost=lost, reasons=reasons)
 
 
+def job_done(job: str, did: str) -> None:
+    _log.info("job-done", job=job, did=did)
+
+
+def job_failed(job: str, reason: str) -> None:
+    """It is tried again later; nothing else waits for it."""
+    _log.error("job-failed", job=job, reason=reason)
+
+
 def request_failed(reason: str) -> None:
     _log.error("request-failed", reason=reason)
 

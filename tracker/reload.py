@@ -20,6 +20,7 @@ TRACKER_CHANGES: Mapping[str, frozenset[str]] = {
     "tracker": frozenset({"public_url", "answer_within", "referrer_policy"}),
     "consent": frozenset({ALL}),
     "anonymity": frozenset({ALL}),
+    "retention": frozenset({ALL}),
 }
 """Table → the keys that take effect at once (`ALL` for every one)."""
 

@@ -4,6 +4,7 @@ the process that faces the public web loads nothing of mail."""
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -25,6 +26,8 @@ _COMMANDS = {
     "suppression": "relay.cli.suppression:suppression",
     "event": "tracker.cli.messages:event",
     "report": "tracker.cli.messages:report",
+    "purge": "tracker.cli.purge:purge",
+    "request": "tracker.cli.requests:request",
     "token": "tracker.cli.tokens:token",
     "keys": "tracker.cli.tokens:keys",
 }
@@ -46,6 +49,8 @@ _SUMMARIES = {
     "suppression": "Addresses that mail is not sent to.",
     "event": "Opens and clicks.",
     "report": "What it adds up to.",
+    "purge": "Remove what has been kept for long enough.",
+    "request": "What people asked of you on their page.",
     "token": "Explain one of our links.",
     "keys": "The key ring.",
 }
@@ -69,5 +74,12 @@ class _Lazy(click.Group):
 
 @click.command(cls=_Lazy)
 @click.version_option(package_name="candor", prog_name="candor")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Candor: an SMTP relay that tracks only those who may be tracked."""
+    context.obj = import_module("tracker.cli.common").Beside(_holders)
+
+
+def _holders() -> tuple[Any, ...]:
+    """Mail keeps something of people too: the tracker's commands reach it when they export or erase."""
+    return (import_module("relay.store.holdings").Holdings(),)

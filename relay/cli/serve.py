@@ -10,11 +10,13 @@ import click
 
 from relay.config import CHANGES, Config, load
 from relay.service import Relay, checked
+from relay.store.holdings import Holdings
 from tracker import log
 from tracker.cli.common import config_option, run
 from tracker.cli.serve import Faces, exit_code, prepare, starting, workers_option
 from tracker.cli.signals import Reloading, Signals
 from tracker.domain import Domain
+from tracker.jobs import nightly
 from tracker.processes import Parent, Ties
 
 Program = Callable[[Config, Ties | None], Coroutine[Any, Any, None]]
@@ -80,8 +82,10 @@ async def _serve(
     """What this process serves, until somebody stops it."""
     signals = Signals(ties)
     domain = await Domain.open_patiently(config)
+    if not relay:  # who takes mail brings it along
+        domain.holders.append(Holdings())
     faces = Faces(domain) if tracker else None
-    service = None
+    jobs, service = nightly(domain), None
     try:
         if relay and config.lookup.url:
             from tracker.crm import open_lookup  # an HTTP client, for those only who asked for one
@@ -92,12 +96,14 @@ async def _serve(
             await faces.start()
         if service is not None:
             await service.start()
+        jobs.start()
         if ties is not None:
             ties.ready()
         apply = service.reload if service is not None else domain.reconfigure
         quiet = ties is not None
         await signals.until_stopped(Reloading(config, lambda: load(config_file), CHANGES, apply, quiet=quiet))
     finally:
+        await jobs.stop()
         if service is not None:
             await service.stop()
         if faces is not None:

@@ -31,6 +31,9 @@ BASES = [
     ("{{other}} {{open_pixels}} {open_pixel}", "{{other}} {{open_pixels}} {open_pixel}"),
     ("<!--{{open_pixel}}--><title>{{open_pixel}}</title>", "<!----><title></title>"),
     ('<p data-candor-no-track="{{open_pixel}}">', "<p>"),
+    # lines stay apart: joined they could pass what SMTP permits
+    ('<p\r\n data-candor-no-track\r\n id="x">', '<p\r\n\r\n id="x">'),
+    ("<p data-candor-no-track=\r\n>" + "y" * 990, "<p\r\n>" + "y" * 990),
     (
         '<!--[if mso]><a data-candor-no-track href="http+notrack://x/"><![endif]-->',
         '<!--[if mso]><a href="http://x/"><![endif]-->',
@@ -45,6 +48,42 @@ def test_the_base_lacks_what_was_meant_for_us(html: str, expected: str, encoding
     data = message(around.replace("{}", html), encoding=encoding)
     wanted = around.replace("{}", expected)
     assert decoded(base(compile_message(data)), encoding) == wanted
+    prove(data)
+
+
+P = "{{ open_pixel }}"
+
+
+@pytest.mark.parametrize(
+    ("html", "goes"),
+    [
+        (f'<a title="{P}">x</a>', True),
+        (f"<a title='a{P}b' href='http://x.example/'>x</a>", True),
+        (f"<a title=a{P.replace(' ', '')}b>x</a>", True),
+        (f"<!-- {P} --><p>x", True),
+        (f"<!--{P}--><p>x", True),
+        (f"<!--[if mso]><p>{P}</p><![endif]-->x", True),
+        (f"<title>{P}</title>x", True),
+        (f"<style>a {P} b</style>x", True),
+        (f"<a 1 href={P}\"=><a href='http://x.example/'>x\"><b>", False),
+        (f'<a title={P.replace(" ", "")}"x>y" href="http://x.example/">x</a>', False),
+        (f'<a {P.replace(" ", "")}="x>y" href="http://x.example/">x</a>', False),
+        (f"<a hr{P.replace(' ', '')}ef=http://x.example/>x</a>", False),
+        (f"<!--{P}><p>--><p>x", False),
+        (f"<!-- -{P}-{P}> <p>x --><p>y", False),
+        (f"<!--[if mso]><p title={P.replace(' ', '')}\"><a href='http://x.example/'>\"<![endif]-->x", False),
+        (f"<title></ti{P.replace(' ', '')}tle>x</title>y", False),
+        (f"<style></sty{P.replace(' ', '')}le><p></style>y", False),
+        (f"<title>{P}never closed", True),
+        (f"<{P}a href='http://x.example/'>x</a>", False),
+    ],
+)
+def test_a_placeholder_goes_only_where_tags_stay_what_they_are(html: str, goes: bool) -> None:
+    data = message(f"<body>{html}</body>", encoding="base64")
+    plan = compile_message(data)
+    found = decoded(plan.base(preferences_url=PREFERENCES), "base64")
+    assert (P not in found and P.replace(" ", "") not in found) is goes
+    assert any(kept.reason is Reason.IN_TAG for kept in plan.kept) is not goes
     prove(data)
 
 

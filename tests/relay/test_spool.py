@@ -11,8 +11,8 @@ from relay.config import QueueTable
 from relay.outcome import Status
 from relay.personalize import Addressed
 from relay.queue import Queue
+from relay.records import recording
 from relay.rewrite import Rules
-from relay.settlement import recording
 from relay.store import claims
 from relay.store.spool import Claimed, Waiting, deferring, removing
 from relay.submission import Client, Recipient, Submission

@@ -551,3 +551,79 @@ def test_what_cannot_stand_on_the_page_is_said(table: str, said: str, tmp_path: 
     with pytest.raises(ConfigError) as caught:
         load_config(file, Config)
     assert said in str(caught.value)
+
+
+# --- one's data ---
+
+
+@pytest.fixture
+async def asking(store_url: str, tmp_path: Path, how: str) -> AsyncIterator[tuple[Domain, Client, Copy]]:
+    table = PreferencesTable(data_requests=how)  # type: ignore[arg-type]
+    async with opened(configuration(store_url, tmp_path, preferences=table)) as domain:
+        copy = (await send(domain, Mail(to={JOE: IDENTIFIED})))[JOE]
+        async with serving(domain) as (client, _):
+            yield domain, client, copy
+
+
+async def wish(client: Client, copy: Copy, body: str) -> Answer:
+    return await client.ask(copy.page, "POST", headers=FORM, body=body.encode())
+
+
+@pytest.mark.parametrize("how", ["queue", "at-once"])
+async def test_what_is_kept_is_asked_for_and_never_shown_to_whoever_has_the_link(
+    asking: tuple[Domain, Client, Copy], how: str
+) -> None:
+    domain, client, copy = asking
+    answer = await wish(client, copy, "request=export")
+    assert (answer.status, "Your request was taken down" in answer.text) == (200, True)
+    await wish(client, copy, "request=export")
+    (asked,) = await domain.requests.list()
+    assert (asked.kind, asked.state) == ("export", "open")
+    assert JOE not in answer.text
+
+
+@pytest.mark.parametrize("how", ["queue"])
+async def test_a_wish_to_be_erased_waits_for_the_operator(
+    asking: tuple[Domain, Client, Copy], how: str
+) -> None:
+    domain, client, copy = asking
+    answer = await wish(client, copy, "request=erase&sure=yes")
+    assert "Your wish was taken down" in answer.text
+    (asked,) = await domain.requests.list()
+    assert (asked.kind, (await held(domain)).erased) == ("erase", False)
+
+
+@pytest.mark.parametrize("how", ["at-once"])
+async def test_a_wish_to_be_erased_is_done_at_once_where_the_operator_allows_it(
+    asking: tuple[Domain, Client, Copy], how: str
+) -> None:
+    domain, client, copy = asking
+    answer = await wish(client, copy, "request=erase&sure=yes")
+    assert "Erased. Nothing is kept" in answer.text
+    assert (await held(domain)).erased
+    again = await client.ask(copy.page)
+    assert "Nothing is kept about you here" in again.text
+    assert "<form" not in again.text
+
+
+@pytest.mark.parametrize(
+    ("how", "body"),
+    [
+        ("contact", "request=export"),
+        ("contact", "request=erase&sure=yes"),
+        ("queue", "request=erase"),
+        ("at-once", "request=erase"),
+        ("at-once", "request=erase&sure=no"),
+        ("at-once", "request=everything&sure=yes"),
+        ("at-once", "request=erase&request=export&sure=yes"),
+    ],
+)
+@pytest.mark.parametrize("store_kind", ["sqlite"])
+async def test_what_was_not_meant_changes_nothing(
+    asking: tuple[Domain, Client, Copy], how: str, body: str
+) -> None:
+    domain, client, copy = asking
+    before = await dump(domain)
+    assert (await wish(client, copy, body)).status == 400
+    assert await dump(domain) == before
+    assert (await client.ask(copy.page)).text.count("<form") == (1 if how == "contact" else 3)

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ from tracker import log
 from tracker.config import RELAY_TABLES, Config, load
 from tracker.domain import Domain
 from tracker.errors import CandorError, ConfigError, InvalidAddress, InvalidValue
+from tracker.store.holders import Holder
 
 T = TypeVar("T")
 
@@ -31,6 +33,20 @@ config_option = click.option(
     help="The configuration file; without one every option has its default.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What the whole command gives to ours (as click's `obj`): who else keeps something of people in the store."""
+
+    holders: Callable[[], Sequence[Holder]]
+
+
+def holders_beside() -> Sequence[Holder]:
+    """Called within a command."""
+    context = click.get_current_context(silent=True)
+    beside = context.find_object(Beside) if context is not None else None
+    return beside.holders() if beside is not None else ()
 
 
 class CommandError(click.ClickException):
@@ -77,6 +93,7 @@ def with_domain(
         file = Path(config.store.url.removeprefix("sqlite:///"))
         fresh = config.store.url.startswith("sqlite:///") and not file.exists()  # noqa: ASYNC240 - a command
         domain = await Domain.open(config)
+        domain.holders.extend(holders_beside())
         if fresh:  # in the wrong folder, or without --config, that is not what was meant
             click.echo(f"candor: made a new store, {printable(file)}", err=True)
         try:

@@ -12,11 +12,12 @@ import click
 
 from tracker import log
 from tracker.admin.app import AdminFace
-from tracker.cli.common import CommandError, config_option, run
+from tracker.cli.common import CommandError, config_option, holders_beside, run
 from tracker.cli.signals import Reloading, Signals
 from tracker.config import RELAY_TABLES, Config, load, parse_listen
 from tracker.domain import Domain
 from tracker.errors import CandorError, ConfigError
+from tracker.jobs import nightly
 from tracker.processes import MOST_WORKERS, Parent, Ties, claim
 from tracker.reload import TRACKER_CHANGES
 from tracker.web.app import PublicFace
@@ -68,14 +69,17 @@ async def serve(
     """The tracker's faces until somebody stops them: alone, or as one worker of several."""
     signals = Signals(ties)
     domain = await Domain.open_patiently(config)
-    faces = Faces(domain, admin=admin)
+    domain.holders.extend(holders_beside())
+    faces, jobs = Faces(domain, admin=admin), nightly(domain)
     try:
         await faces.start(share_port=workers > 1)
+        jobs.start()
         if ties is not None:
             ties.ready()
         quiet = ties is not None
         await signals.until_stopped(Reloading(config, read, TRACKER_CHANGES, domain.reconfigure, quiet=quiet))
     finally:
+        await jobs.stop()
         await faces.stop()
         await domain.close()
 

@@ -16,14 +16,10 @@ from tracker.consent import Mode
 from tracker.domain import Domain
 from tracker.errors import NotFound
 from tracker.events import EventKind, VerdictKind
+from tracker.store.carried import DELIVERED, HUMAN, Totals, carried, carried_statuses
 from tracker.store.counts import totals
 from tracker.store.schema import deliveries, events, links, mailings, messages
 from tracker.verdict import MACHINES
-
-DELIVERED = ("accepted", "complained")
-"""States of what arrived: who complains has read it."""
-HUMAN = (VerdictKind.PERSON.value, VerdictKind.PROXY.value)
-"""Verdicts that count; the others stand beside them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +107,7 @@ def _report(connection: Connection, message_id: bytes) -> MessageReport:
     if message is None:
         raise NotFound(f"there is no message {message_id.hex()}")
     statuses, not_trackable, trackable = _deliveries(connection, message_id)
+    gone = carried(connection, message_id)
     return MessageReport(
         id=message_id,
         subject=message.subject,
@@ -119,14 +116,20 @@ def _report(connection: Connection, message_id: bytes) -> MessageReport:
         delivered=sum(statuses.get(status, 0) for status in DELIVERED),
         trackable_delivered=trackable,
         not_trackable=not_trackable,
-        identified={kind: _engagement(connection, message_id, kind) for kind in EventKind},
-        links=_links(connection, message_id),
+        identified={kind: _engagement(connection, message_id, kind, gone) for kind in EventKind},
+        links=_links(connection, message_id, gone),
         mailing_counts=_mailing_counts(connection, bytes(message.mailing_id)),
     )
 
 
 def _mailing_counts(connection: Connection, mailing: bytes) -> tuple[dict[str, Any], ...]:
-    return tuple(
+    """Counts without names; `carried` are those of people whose messages were too small to keep theirs."""
+    gone = carried(connection, mailing).human()
+    told = tuple(
+        {"scope": "carried", "group": "", "kind": kind, "link": link or None, "count": n}
+        for (kind, link), n in sorted(gone.items())
+    )
+    return told + tuple(
         {
             "scope": one["scope"],
             "group": one["grp"],
@@ -148,7 +151,7 @@ def _deliveries(connection: Connection, message_id: bytes) -> tuple[dict[str, in
         .where(deliveries.c.message_id == message_id)
         .group_by(deliveries.c.status, deliveries.c.mode, deliveries.c.reason)
     )
-    for row in connection.execute(grouped):
+    for row in (*connection.execute(grouped), *carried_statuses(connection, message_id)):
         statuses[row.status] = statuses.get(row.status, 0) + row.n
         if row.mode == Mode.IDENTIFIED:
             trackable += row.n if row.status in DELIVERED else 0
@@ -158,7 +161,7 @@ def _deliveries(connection: Connection, message_id: bytes) -> tuple[dict[str, in
     return statuses, not_trackable, trackable
 
 
-def _engagement(connection: Connection, message_id: bytes, kind: EventKind) -> Engagement:
+def _engagement(connection: Connection, message_id: bytes, kind: EventKind, gone: Totals) -> Engagement:
     theirs = (events.c.message_id == message_id) & (events.c.kind == kind.value)
     human = events.c.verdict.in_(HUMAN)
     delivered = select(deliveries.c.id).where(
@@ -175,17 +178,18 @@ def _engagement(connection: Connection, message_id: bytes, kind: EventKind) -> E
     )
     persons = connection.execute(counted.where(theirs & human)).one()
     by_verdict = select(events.c.verdict, func.count().label("n")).where(theirs & ~human)
-    beside = {row.verdict: row.n for row in connection.execute(by_verdict.group_by(events.c.verdict))}
+    beside = gone.verdicts(kind.value)
+    beside.update({row.verdict: row.n for row in connection.execute(by_verdict.group_by(events.c.verdict))})
     return Engagement(
-        unique=persons.people,
-        delivered=persons.delivered,
-        total=persons.total,
-        machines=sum(beside.get(kind.value, 0) for kind in MACHINES),
-        unsure=beside.get(VerdictKind.UNSURE.value, 0),
+        unique=persons.people + gone.people[kind.value, 0],
+        delivered=persons.delivered + gone.delivered[kind.value],
+        total=persons.total + sum(gone.verdicts(kind.value)[verdict] for verdict in HUMAN),
+        machines=sum(beside[kind.value] for kind in MACHINES),
+        unsure=beside[VerdictKind.UNSURE.value],
     )
 
 
-def _links(connection: Connection, message_id: bytes) -> tuple[LinkCount, ...]:
+def _links(connection: Connection, message_id: bytes, gone: Totals) -> tuple[LinkCount, ...]:
     clicked = (
         select(
             events.c.link,
@@ -202,8 +206,8 @@ def _links(connection: Connection, message_id: bytes) -> tuple[LinkCount, ...]:
         LinkCount(
             number=row.number,
             url=row.url,
-            unique=found.get(row.number, (0, 0))[0],
-            total=found.get(row.number, (0, 0))[1],
+            unique=found.get(row.number, (0, 0))[0] + gone.people[EventKind.CLICKED.value, row.number],
+            total=found.get(row.number, (0, 0))[1] + gone.clicks_of(row.number),
         )
         for row in rows
     )

@@ -14,7 +14,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from tracker.consent import Mode
 from tracker.store.database import Statement
-from tracker.store.schema import Id, audience_members, deliveries, messages
+from tracker.store.schema import Id, audience_members, messages
 
 _JOIN = text(
     "INSERT INTO audience_members (mailing_id, mode, person_key, grp)"
@@ -36,17 +36,13 @@ def joining(accepted: Iterable[bytes]) -> Statement:
     return _JOIN, [{"id": one} for one in accepted]
 
 
-def leaving(connection: Connection, address: str) -> None:
-    """Takes a person out of every audience they are in; before their deliveries cease to name them."""
-    query = (
-        select(deliveries.c.person_key, messages.c.mailing_id)
-        .distinct()
-        .join(messages, messages.c.id == deliveries.c.message_id)
-        .where(deliveries.c.recipient == address)
-        .where(deliveries.c.person_key.is_not(None))
-    )
+def leaving(connection: Connection, theirs: Iterable[tuple[bytes, bytes | None]]) -> None:
+    """Takes a person out of the audiences they are in by these deliveries: message and person key of each."""
+    keys = {message: key for message, key in theirs if key is not None}
+    query = select(messages.c.id, messages.c.mailing_id).where(messages.c.id.in_(keys))
     rows = [
-        {"b_mailing_id": row.mailing_id, "b_person_key": row.person_key} for row in connection.execute(query)
+        {"b_mailing_id": row.mailing_id, "b_person_key": keys[bytes(row.id)]}
+        for row in connection.execute(query)
     ]
     if rows:
         connection.execute(_LEAVE, rows)

@@ -9,6 +9,7 @@ that too few got.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -41,22 +42,42 @@ def counting_anonymous(
     sent: Sent, kind: EventKind, position: int, at: datetime, ring: KeyRing, min_group: int
 ) -> Callable[[Connection], None]:
     """Counts an anonymous hit in the finest cell that is large enough. Neither time nor delivery is kept."""
-    day = f"{at:%Y-%m-%d}"
-    month = month_of(sent.sender, at, ring)
+    cell = Cell(mailing=sent.mailing_id, group=sent.group or "", sender=sent.sender)
 
     def count(connection: Connection) -> None:
-        mailing, group = sent.mailing_id, sent.group or ""
-        row: dict[str, Any] = {"kind": kind.value, "grp": "", "position": position, "day": day}
-        if reaches(connection, mailing, Mode.ANONYMOUS, min_group, group):
-            row |= {"mailing_id": mailing, "scope": "group", "grp": group}
-        elif in_small_groups(connection, mailing, min_group) >= min_group:
-            row |= {"mailing_id": mailing, "scope": "other"}
-        else:
-            _count_for_month(connection, month, kind, day[:7])
-            return
-        connection.execute(_ADD, [row])
+        count_in(connection, cell, kind, position, at, ring, min_group)
 
     return count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """Where somebody would be counted if there were enough others."""
+
+    mailing: bytes
+    group: str
+    sender: str
+
+
+def count_in(
+    connection: Connection,
+    cell: Cell,
+    kind: EventKind,
+    position: int,
+    at: datetime,
+    ring: KeyRing,
+    min_group: int,
+) -> None:
+    """Counts one in the cell, or in the finest one above it that is large enough."""
+    row: dict[str, Any] = {"kind": kind.value, "grp": "", "position": position, "day": f"{at:%Y-%m-%d}"}
+    if reaches(connection, cell.mailing, Mode.ANONYMOUS, min_group, cell.group):
+        row |= {"mailing_id": cell.mailing, "scope": "group", "grp": cell.group}
+    elif in_small_groups(connection, cell.mailing, min_group) >= min_group:
+        row |= {"mailing_id": cell.mailing, "scope": "other"}
+    else:
+        _count_for_month(connection, month_of(cell.sender, at, ring), kind, f"{at:%Y-%m}")
+        return
+    connection.execute(_ADD, [row])
 
 
 def counting_aggregate(

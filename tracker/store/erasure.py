@@ -1,57 +1,110 @@
-"""Erasure of a person (GDPR art. 17): what named them goes, a keyed hash stays so that nobody tracks them again."""
+"""Erasure of a person (GDPR art. 17): what named them goes, a keyed hash stays so that nobody tracks them again.
+
+It works while mail flows. Most of what somebody was sent is cut loose in small transactions beforehand; the last one
+takes what is left, the contact and the ledger together. Who runs it twice, or again after a crash, does no harm.
+What their events added up to is carried on without them. Mail that is still owed to them is delivered, untracked, and
+the queue forgets them with it: asking not to be known is no wish to lose mail.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, null, text, update
+from sqlalchemy import Connection, exists, insert, null, select, update
 
 from tracker.address import erased_key, normalize
 from tracker.consent import Consent, DoNotTrack
 from tracker.store.audience import leaving
+from tracker.store.carried import Places, carry_events
 from tracker.store.contacts import find
 from tracker.store.database import Database
 from tracker.store.engines import hold_writers
+from tracker.store.holders import Holder
 from tracker.store.ledger import end_of_chain, write_chain
-from tracker.store.schema import Id, attempts, consent_ledger, contacts, deliveries, events
+from tracker.store.requests import settling_erased
+from tracker.store.schema import attempts, consent_ledger, contacts, deliveries, events, links, messages
 from tracker.tokens import KeyRing
 
-_ELSEWHERE = tuple(
-    text(statement).bindparams(bindparam("key", type_=Id))
-    for statement in (
-        "UPDATE suppressions SET address = NULL, note = '' WHERE person_key = :key",
-        "DELETE FROM return_paths WHERE sender_key = :key",
-    )
-)
-"""Mail's own tables that outlast a delivery, by name only: the tracker knows nothing of mail, and one chain of
-migrations makes the tables of both. An address that takes no mail stays suppressed, by its keyed hash."""
+_AT_ONCE = 50
+"""Deliveries in one transaction: mail does not wait for longer."""
+_WITHIN = 60.0
 
 
 class Erasure:
-    """`await Erasure(database, ring).erase(address, now=...)`."""
+    """`await Erasure(database, ring).erase(address, now=...)`. `holders` keep something of people beside us;
+    `min_group` persons a total must be about to stand on its own."""
 
-    def __init__(self, database: Database, ring: KeyRing) -> None:
+    def __init__(
+        self, database: Database, ring: KeyRing, holders: Sequence[Holder] = (), *, min_group: int = 5
+    ) -> None:
         self._database = database
         self._ring = ring
+        self._holders = holders
+        self._min_group = min_group
 
     async def erase(self, address: str, *, actor: str, now: datetime) -> int:
         """Erases the person, known or not, and gives the number of events that went with them.
 
         Raises InvalidAddress, StoreUnavailable."""
         normal = normalize(address)
-        removed = await self._database.change(
-            lambda connection: _erase(connection, normal, actor, now, self._ring), within=60.0
+        removed = 0
+        while await self._database.read(partial(_has_many, address=normal), within=_WITHIN):
+            removed += await self._database.change(
+                lambda connection: self._cut_loose(connection, normal), within=_WITHIN
+            )
+        removed += await self._database.change(
+            lambda connection: self._erase(connection, normal, actor, now), within=_WITHIN
         )
         await self._database.forget()
         return removed
 
+    def _erase(self, connection: Connection, address: str, actor: str, now: datetime) -> int:
+        hold_writers(connection)  # or a delivery that is being written now would name them for ever
+        # Before anybody is touched, as the register does: else they block each other.
+        link = end_of_chain(connection)
+        contact_id = _erase_contact(connection, address, now, self._ring)
+        link.add(now, contact_id, {"attribute": "status", "new": "erased", "actor": actor})
+        write_chain(connection, link)
+        settling_erased(connection, contact_id, now)
+        removed = self._cut_loose(connection, address, limit=None)
+        for holder in self._holders:
+            holder.erase(connection, address, self._ring)
+        return removed
 
-def _erase(connection: Connection, address: str, actor: str, now: datetime, ring: KeyRing) -> int:
-    hold_writers(connection)  # or a delivery that is being written now would name them for ever
-    link = end_of_chain(
-        connection
-    )  # before anybody is touched, as the register does: else they block each other
+    def _cut_loose(self, connection: Connection, address: str, limit: int | None = _AT_ONCE) -> int:
+        """Cuts the person loose from what they were sent. The deliveries come first: whoever writes an event or an
+        attempt of one of them, or takes it into an audience, is waited for, and what they wrote is found."""
+        theirs = (
+            select(deliveries.c.id, deliveries.c.message_id, deliveries.c.person_key)
+            .where(deliveries.c.recipient == address)
+            .order_by(deliveries.c.id)
+            .limit(limit)
+            .with_for_update()
+        )
+        rows = connection.execute(theirs).all()
+        places, removed = Places(connection, self._ring, self._min_group), 0
+        for start in range(0, len(rows), 900):
+            some = rows[start : start + 900]
+            ids = [bytes(row.id) for row in some]
+            leaving(connection, [(bytes(row.message_id), row.person_key) for row in some])
+            mine = deliveries.c.id.in_(ids)
+            nobody = {"recipient": null(), "grp": null(), "domain": "", "person_key": null()}
+            connection.execute(update(deliveries).where(mine).values(nobody))
+            removed += carry_events(connection, events.c.delivery_id.in_(ids), ids, places)
+            connection.execute(update(attempts).where(attempts.c.delivery_id.in_(ids)).values(text=""))
+            _forget_content(connection, {bytes(row.message_id) for row in some})
+        return removed
+
+
+def _has_many(connection: Connection, address: str) -> bool:
+    query = select(deliveries.c.id).where(deliveries.c.recipient == address).limit(_AT_ONCE + 1)
+    return len(connection.execute(query).all()) > _AT_ONCE
+
+
+def _erase_contact(connection: Connection, address: str, now: datetime, ring: KeyRing) -> int:
     row = find(connection, address, ring)
     blank: dict[str, Any] = {
         "address": None,
@@ -68,35 +121,25 @@ def _erase(connection: Connection, address: str, actor: str, now: datetime, ring
         "last_open_day": None,
     }
     if row is None:
-        contact_id = connection.execute(
-            insert(contacts).values(created_at=now, **blank).returning(contacts.c.id)
-        ).scalar_one()
-    else:
-        contact_id = row.id
-        connection.execute(update(contacts).where(contacts.c.id == contact_id).values(**blank))
-        connection.execute(
-            update(consent_ledger)
-            .where(consent_ledger.c.contact_id == contact_id)
-            .values(contact_id=null(), salt=null(), content=null())
-        )
-    link.add(now, contact_id, {"attribute": "status", "new": "erased", "actor": actor})
-    write_chain(connection, link)
-    leaving(connection, address)
-    for statement in _ELSEWHERE:
-        connection.execute(statement, {"key": blank["erased_key"]})
-    return _erase_deliveries(connection, address)
+        new = insert(contacts).values(created_at=now, **blank).returning(contacts.c.id)
+        contact_id: int = connection.execute(new).scalar_one()
+        return contact_id
+    connection.execute(update(contacts).where(contacts.c.id == row.id).values(**blank))
+    said = update(consent_ledger).where(consent_ledger.c.contact_id == row.id)
+    connection.execute(said.values(contact_id=null(), salt=null(), content=null()))
+    return int(row.id)
 
 
-def _erase_deliveries(connection: Connection, address: str) -> int:
-    """Cuts the person loose from what they were sent. The deliveries come first: whoever writes an event or an
-    attempt of one of them is waited for, and what they wrote is found."""
-    named = update(deliveries).where(deliveries.c.recipient == address).returning(deliveries.c.id)
-    ids = list(
-        connection.execute(named.values(recipient=null(), grp=null(), domain="", person_key=null())).scalars()
+def _forget_content(connection: Connection, ids: set[bytes]) -> None:
+    """Of messages that nobody with a name got any more, what the sender wrote for their reader goes: a subject greets
+    by name, a link carries a customer's number. Their numbers stay."""
+    named = (
+        exists().where(deliveries.c.message_id == messages.c.id).where(deliveries.c.recipient.is_not(None))
     )
-    removed = 0
-    for start in range(0, len(ids), 900):
-        some = ids[start : start + 900]
-        removed += connection.execute(delete(events).where(events.c.delivery_id.in_(some))).rowcount
-        connection.execute(update(attempts).where(attempts.c.delivery_id.in_(some)).values(text=""))
-    return removed
+    theirs = update(messages).where(messages.c.id.in_(ids)).where(~named).returning(messages.c.id)
+    blank = [
+        bytes(one)
+        for one in connection.execute(theirs.values(subject="", from_header="", kept=None)).scalars()
+    ]
+    if blank:
+        connection.execute(update(links).where(links.c.message_id.in_(blank)).values(url="", text=""))

@@ -11,6 +11,9 @@ from tracker.moments import isoformat
 from tracker.store.database import Database, Statement
 from tracker.store.schema import deliveries, events, links
 
+ANONYMIZED = "anonymized"
+"""Why a delivery measured by name no longer is: its person wanted past events to name nobody either."""
+
 _NAMES = [column.name for column in events.c if column.name != "id"]
 _INSERT = insert(events).from_select(
     _NAMES,
@@ -18,13 +21,15 @@ _INSERT = insert(events).from_select(
     .select_from(deliveries)
     .where(deliveries.c.id == bindparam("b_delivery_id"))
     .where(deliveries.c.recipient.is_not(None))
+    .where(deliveries.c.reason != ANONYMIZED)
     # An erasure under way is waited for, and one that comes now waits for us and finds the event.
     .with_for_update(read=True),
 )
 
 
 def recording(event: Event) -> Statement:
-    """The statement that keeps an event, unless its delivery names nobody any more: then it leaves nothing."""
+    """The statement that keeps an event, unless its delivery names nobody any more or was made anonymous since: then it
+    leaves nothing."""
     verdict, device = event.verdict, event.device
     row = {
         "kind": event.kind.value,

@@ -221,6 +221,53 @@ counts = Table(
     Column("n", BigInteger, nullable=False),
 )
 
+carried_totals = Table(  # what purged and erased events added up to (tracker.store.carried)
+    "carried_totals",
+    metadata,
+    _key("subject_id"),  # a message; a mailing where that would be about too few; else the sender's month
+    Column("measure", Text, primary_key=True, nullable=False),  # hits, people, delivered
+    Column("kind", Text, primary_key=True, nullable=False),
+    Column("verdict", Text, primary_key=True, nullable=False),  # "" but for hits
+    Column("link", Integer, primary_key=True, nullable=False, autoincrement=False),  # 0: none, or any
+    Column("day", Text, primary_key=True, nullable=False),  # YYYY-MM-DD, YYYY-MM, or "" but for hits
+    Column("n", BigInteger, nullable=False),
+)
+
+carried_deliveries = Table(  # what purged deliveries added up to
+    "carried_deliveries",
+    metadata,
+    _key("subject_id"),
+    Column("status", Text, primary_key=True, nullable=False),
+    Column("mode", Text, primary_key=True, nullable=False),
+    Column("reason", Text, primary_key=True, nullable=False),
+    Column("n", BigInteger, nullable=False),
+)
+
+requests = Table(  # what people asked of the operator
+    "requests",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("contact_id", BigId, nullable=False),
+    Column("kind", Text, nullable=False),  # export, erase
+    Column("state", Text, nullable=False),  # open, done, refused
+    Column("asked_at", Moment, nullable=False),
+    Column("settled_at", Moment, nullable=True),
+    Column("note", Text, nullable=False),
+    Index(None, "contact_id"),
+    Index(None, "state"),
+)
+
+jobs = Table(  # what is done by itself, by whichever process comes first
+    "jobs",
+    metadata,
+    _key("name", Text),
+    Column("due_at", Moment, nullable=False),
+    Column("holder", Text, nullable=False),  # who is at it; "" for nobody
+    Column("held_until", Moment, nullable=False),
+    Column("done_at", Moment, nullable=True),
+    Column("failures", Integer, nullable=False),  # since it was last done
+)
+
 events = Table(
     "events",
     metadata,

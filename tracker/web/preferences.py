@@ -6,7 +6,7 @@ already in the inbox too. The token in the URL is the permission: nobody who lac
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -21,14 +21,13 @@ from tracker.errors import StoreError, TokenError
 from tracker.statements import Statement
 from tracker.store.deliveries import Sent
 from tracker.store.register import Effect, Source
+from tracker.store.requests import RequestKind
 from tracker.tokens import Kind, read
 from tracker.web import wording
 from tracker.words import Words
 
 TEXT_VERSION = "2026-11"
 _STRONG = Markup("<strong><bdi>{}</bdi></strong>")
-YEARS = 3
-"""Calendar years for which events are kept."""
 CHOICES = ("allow", "anonymous", "decline")
 
 
@@ -47,9 +46,12 @@ class Preferences:
     async def choose(self, request: web.Request) -> web.Response:
         """POST `choice=allow|anonymous|decline`: takes effect before the answer leaves."""
         sent = await self._sent(request)
-        choice = await _choice(request)
+        form = await _form(request)
         if sent.recipient is None or sent.contact.erased:
             return self._page(request, sent, sent.contact)
+        if "request" in form:
+            return await self._request(request, sent, sent.recipient, form)
+        choice = _one_of(form, "choice", CHOICES)
         said = statement(sent.recipient, choice, sent.contact, wording.words(request))
         (recorded,) = await self._domain.register.record(
             [said], source=Source.PREFERENCE_PAGE, actor="", now=self._clock()
@@ -60,6 +62,26 @@ class Preferences:
             )
         contact = await self._today(sent.recipient, after(said, sent.contact))
         return self._page(request, sent, contact, note="saved")
+
+    async def _request(
+        self, request: web.Request, sent: Sent, recipient: str, form: Mapping[str, list[str]]
+    ) -> web.Response:
+        """A wish for one's data, or for its erasure, where the configuration lets the page take it."""
+        how, words = self._domain.config.preferences.data_requests, wording.words(request)
+        if how == "contact":
+            raise web.HTTPBadRequest
+        kind = RequestKind(_one_of(form, "request", tuple(RequestKind)))
+        if kind is RequestKind.EXPORT:
+            # Whoever was forwarded the mail has the link too: what is kept goes to the address, never to the page.
+            await self._domain.requests.ask(recipient, kind, self._clock())
+            note = words.say("asked_export", address=masked(recipient))
+            return self._page(request, sent, sent.contact, note=note)
+        _one_of(form, "sure", ("yes",))
+        if how == "queue":
+            await self._domain.requests.ask(recipient, kind, self._clock())
+            return self._page(request, sent, sent.contact, note=words["asked_erase"])
+        await self._domain.erasure.erase(recipient, actor="preference page", now=self._clock())
+        return self._page(request, sent, replace(sent.contact, erased=True), note=words["erased_now"])
 
     async def _today(self, recipient: str, otherwise: Contact) -> Contact:
         """The contact as it is now. What was saved stays saved when the store cannot be asked afterwards."""
@@ -94,7 +116,8 @@ class Preferences:
             "choices": CHOICES,
             "chosen": chosen(contact, state),
             "note": note,
-            "kept": words.say(f"kept_{state}", years=YEARS)
+            "asks": house.asks,
+            "kept": words.say(f"kept_{state}", years=self._domain.config.retention.events_years)
             if state is Mode.IDENTIFIED
             else words[f"kept_{state}"],
             "data": house.data(words),
@@ -119,18 +142,22 @@ class Preferences:
         return decide(Question(contact=contact, reading=reading)).mode
 
 
-async def _choice(request: web.Request) -> str:
-    """The form's answer. Raises HTTPBadRequest for what is no form, or no answer of ours."""
+async def _form(request: web.Request) -> dict[str, list[str]]:
+    """The form's fields. Raises HTTPBadRequest for what is no form."""
     if request.content_type != "application/x-www-form-urlencoded":
         raise web.HTTPBadRequest
     try:
-        form = parse_qs((await request.read()).decode("ascii"), max_num_fields=10)
+        return parse_qs((await request.read()).decode("ascii"), max_num_fields=10)
     except (ValueError, web.RequestPayloadError) as error:
         raise web.HTTPBadRequest from error
-    choices = form.get("choice", [])
-    if len(choices) != 1 or choices[0] not in CHOICES:
+
+
+def _one_of(form: Mapping[str, list[str]], name: str, allowed: Collection[str]) -> str:
+    """The field's one answer. Raises HTTPBadRequest for none, several, or none of ours."""
+    answers = form.get(name, [])
+    if len(answers) != 1 or answers[0] not in allowed:
         raise web.HTTPBadRequest
-    return choices[0]
+    return answers[0]
 
 
 def statement(address: str, choice: str, contact: Contact, words: Words) -> Statement:

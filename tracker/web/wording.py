@@ -26,6 +26,8 @@ class House:
     sender_name: str
     contact: str
     privacy_url: str
+    asks: bool
+    """There are forms for one's data."""
     logo: str
     """A `data:` URL: the page fetches nothing."""
 
@@ -53,6 +55,7 @@ def house(table: PreferencesTable) -> House:
         sender_name=table.sender_name,
         contact=table.contact,
         privacy_url=table.privacy_url,
+        asks=table.data_requests != "contact",
         logo=_inline(table.logo),
     )
 

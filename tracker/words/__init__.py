@@ -64,6 +64,7 @@ PLACEHOLDERS: Mapping[str, tuple[str, ...]] = {
     "about_from": ("address", "sender"),
     "kept_identified": ("years",),
     "data_contact": ("contact",),
+    "asked_export": ("address",),
 }
 """What may be put into a sentence."""
 

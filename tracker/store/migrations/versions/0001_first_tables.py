@@ -43,6 +43,28 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_table(
+        "carried_deliveries",
+        sa.Column("subject_id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("mode", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("n", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("subject_id", "status", "mode", "reason", name=op.f("pk_carried_deliveries")),
+    )
+    op.create_table(
+        "carried_totals",
+        sa.Column("subject_id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("measure", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("verdict", sa.Text(), nullable=False),
+        sa.Column("link", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("day", sa.Text(), nullable=False),
+        sa.Column("n", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint(
+            "subject_id", "measure", "kind", "verdict", "link", "day", name=op.f("pk_carried_totals")
+        ),
+    )
+    op.create_table(
         "consent_ledger",
         sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
@@ -134,6 +156,16 @@ def upgrade() -> None:
     op.create_index(op.f("ix_events_delivery_id_at"), "events", ["delivery_id", "at"], unique=False)
     op.create_index(op.f("ix_events_message_id"), "events", ["message_id"], unique=False)
     op.create_table(
+        "jobs",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("holder", sa.Text(), nullable=False),
+        sa.Column("held_until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("done_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_jobs")),
+    )
+    op.create_table(
         "ledger_heads",
         sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("hash", sa.LargeBinary(length=32), nullable=False),
@@ -214,6 +246,21 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_imports")),
     )
+    op.create_table(
+        "requests",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("contact_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_requests")),
+    )
+    op.create_index(op.f("ix_requests_contact_id"), "requests", ["contact_id"], unique=False)
+    op.create_index(op.f("ix_requests_state"), "requests", ["state"], unique=False)
     op.create_table(
         "ring_keys",
         sa.Column("key_id", sa.LargeBinary(length=3), nullable=False),
