@@ -276,6 +276,7 @@ class Delivery:
             override=options.override,
             ceiling=message.ceiling,
             refused=options.refused,
+            has_link=message.plan.has_preferences_placeholder,
         )
         return decide(question)
 

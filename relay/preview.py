@@ -91,6 +91,7 @@ class Previewer:
                 opens=options.opens and plan.has_pixel_place,
                 clicks=options.clicks and bool(plan.links),
                 refused=options.refused,
+                has_link=plan.has_preferences_placeholder,
             )
         )
         copy, links = self._copy(message, decision)

@@ -269,5 +269,6 @@ class Worker:
             override=sent.override,
             untouchable=message.untouchable,
             ceiling=message.ceiling,
+            has_link=message.plan.has_preferences_placeholder,
         )
         return narrow(sent, decide(question))

@@ -75,7 +75,7 @@ class Reading:
     source: str = "[consent]"
     """The rule or preset that says so, for `candor explain`."""
     withdrawal_link: bool = False
-    """Each tracked mail carries a link to the person's own page."""
+    """Only mail that carries a link to the person's own page is tracked."""
     device: bool = True
     """May an event keep client, device and operating system?"""
     place: bool = True
@@ -97,6 +97,8 @@ class Question:
     ceiling: Ceiling = Ceiling.FULL
     refused: bool = False
     """The message itself declares the recipient's refusal."""
+    has_link: bool = True
+    """The message carries the link to the person's own page."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,9 +162,20 @@ def steps(question: Question) -> Iterator[Step]:
         decision=decision,
     )
     decision = _lower_to_ceiling(decision, question.ceiling)
+    asks = question.reading.withdrawal_link and not decision.override
     yield Step(
-        asked="the sending user's ceiling?", found=str(question.ceiling), decision=decision, settled=True
+        asked="the sending user's ceiling?", found=str(question.ceiling), decision=decision, settled=not asks
     )
+    if asks:
+        found = "yes" if question.has_link else "no"
+        if not question.has_link:
+            decision = untracked("no-withdrawal-link")
+        yield Step(
+            asked="does the message carry the withdrawal link that the policy asks for?",
+            found=found,
+            decision=decision,
+            settled=True,
+        )
 
 
 def _refusal(question: Question) -> Iterator[tuple[str, str, str | None]]:

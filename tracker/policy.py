@@ -87,7 +87,7 @@ class Rule:
     """None leaves it to what comes after."""
     do_not_track_unset: bool | None = None
     withdrawal_link: bool = False
-    """Each tracked mail carries a link to the person's own page."""
+    """Only mail that carries a link to the person's own page is tracked."""
     device: bool = True
     """May an event keep client, device and operating system?"""
     place: bool = True

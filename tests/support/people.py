@@ -53,6 +53,7 @@ async def tell(
     do_not_track: DoNotTrack | None = None,
     *,
     group: str | None = None,
+    country: str | None = None,
 ) -> None:
     """What a person says now, with the evidence a grant needs."""
     said = Statement(
@@ -60,6 +61,7 @@ async def tell(
         consent=consent,
         do_not_track=do_not_track,
         group=group,
+        country=country,
         evidence={"form": "the test's sign-up form"},
     )
     results: Sequence[Recorded] = await domain.register.record(

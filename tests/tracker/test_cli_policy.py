@@ -52,7 +52,7 @@ def test_every_rule_is_printed_in_full_and_in_order(ruled: Installation) -> None
         "FR",
         "hygiene",
         "IT",
-        "withdrawal link",
+        "tracking_preferences_url",
         "no legal advice",
         "[consent]",
     ):

@@ -325,3 +325,26 @@ def test_the_message_can_only_ask_for_less(question: Question) -> None:
     decision = decide(question)
     assert decision.opens <= question.opens
     assert decision.clicks <= question.clicks
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "there", "override", "mode"),
+    [
+        (True, True, False, Mode.IDENTIFIED),
+        (True, False, False, Mode.UNTRACKED),
+        (False, False, False, Mode.IDENTIFIED),
+        (True, False, True, Mode.IDENTIFIED),
+    ],
+)
+def test_where_the_policy_asks_for_the_link_mail_without_it_is_not_tracked(
+    asked_for: bool, there: bool, override: bool, mode: Mode
+) -> None:
+    question = Question(
+        contact=Contact(consent=Consent.GRANTED),
+        reading=Reading(withdrawal_link=asked_for),
+        has_link=there,
+        override=override,
+    )
+    decision = decide(question)
+    assert decision.mode is mode
+    assert (decision.reason == "no-withdrawal-link") is (mode is Mode.UNTRACKED)

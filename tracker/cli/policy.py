@@ -126,7 +126,7 @@ def _says(rule: Rule) -> tuple[str, str]:
     if rule.do_not_track_unset is not None:
         also.append(f"unset do_not_track reads as {'true' if rule.do_not_track_unset else 'false'}")
     if rule.withdrawal_link:
-        also.append("withdrawal link in each tracked mail")
+        also.append("tracked only if the mail carries {{tracking_preferences_url}}")
     if not rule.device:
         also.append("no device kept")
     if not rule.place:
