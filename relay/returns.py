@@ -26,14 +26,13 @@ from relay.mime import read_header
 from relay.outcome import Status
 from relay.personalize import Addressed
 from relay.queue import Queue
-from relay.records import recording
+from relay.records import OWN_REPORT, recording
 from relay.replies import Reply
 from relay.store import returns
 from relay.store.returns import Returned
 from relay.store.spool import Waiting
 from relay.submission import MESSAGE_ID_OCTETS, Recipient, Submission
 from relay.verp import ReturnPaths
-from tracker.consent import untracked
 from tracker.domain import Domain
 from tracker.errors import StoreError
 from tracker.store.database import Statement, execute
@@ -213,7 +212,7 @@ class Returns:
                 position=position,
                 recipient=recipient,
                 normal=None,  # as of a report of our own: nobody asks who it went to
-                decision=untracked("null-sender"),
+                decision=OWN_REPORT,
             )
             for position, recipient in enumerate(passed_on.recipients)
         ]
