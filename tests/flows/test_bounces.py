@@ -200,6 +200,30 @@ async def test_a_report_that_was_passed_on_is_no_erasure_and_has_the_answer_that
         assert "(erased)" not in text
 
 
+@pytest.mark.parametrize("local", ["postmaster", "Abuse"])
+async def test_postmaster_and_abuse_reach_whoever_reads_them(
+    store_url: str, tmp_path: Path, local: str
+) -> None:
+    question = b"From: anna@people.example\r\nSubject: A question\r\n\r\nWho are you?\r\n"
+    address = f"{local}@{DOMAIN}"
+    async with relaying(tmp_path, store_url, bounces={"postmaster": "ops@shop.example"}) as (
+        where,
+        domain,
+        upstream,
+    ):
+        assert (await write_back(where.smtp_port, address, question, "anna@people.example"))[0] == 250
+        got = await passed_on(upstream, "ops@shop.example")
+        assert (envelope_sender(got), got.data.endswith(question)) == ("", True)
+        assert (await write_back(where.smtp_port, f"sales@{DOMAIN}", question))[0] == 550
+        await until(lambda: nothing_waits(domain), "that is settled")
+
+
+async def test_postmaster_is_refused_where_nobody_is_named(store_url: str, tmp_path: Path) -> None:
+    async with relaying(tmp_path, store_url) as (where, _, _):
+        code, text = await write_back(where.smtp_port, f"postmaster@{DOMAIN}", b"Subject: x\r\n\r\n")
+        assert (code, text[:5]) == (550, "5.1.1")
+
+
 async def test_the_same_report_twice_is_recorded_and_passed_on_once(store_url: str, tmp_path: Path) -> None:
     async with relaying(tmp_path, store_url) as (where, domain, upstream):
         await send(where.smtp_port, newsletter(), DENIED)
