@@ -38,7 +38,10 @@ def recording(
         untouched=OWN_REPORT.reason
         if any(one.decision is OWN_REPORT for one in addressed)
         else message.untouchable,
-        kept=kept(message.plan),
+        kept=(
+            *(deliveries.Kept("", why, name, 1) for name, why in controls.misread),
+            *kept(message.plan),
+        ),
         links=tuple((link.number, _storable(link.url), _storable(link.text)) for link in message.plan.links),
     )
     sent = [
