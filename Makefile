@@ -48,6 +48,7 @@ bench: bench-rewrite ## measure what a message costs, as ratios within one run
 	$(BIN)/python tests/bench/signing.py
 	$(BIN)/python tests/bench/relaying.py
 	$(BIN)/python tests/bench/hits.py
+	$(BIN)/python tests/bench/importing.py
 
 clean:           ## remove what was made here
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -88,7 +88,7 @@ class Compiler:
         except Exception as error:  # noqa: BLE001 - mail that we fail on is passed on as it came
             log.not_compiled(submission.id.hex(), error=error)
             controls = read_own(submission.data)
-            plan = Plan(data=submission.data, untouched=Reason.INTERNAL_ERROR, _ranges=controls.ranges)
+            plan = Plan(data=submission.data, untouched=Reason.INTERNAL_ERROR, cuts=controls.ranges)
             mailing = self._nobodys_mailing(submission)
             signatures = UNSIGNED
         user, tags = submission.client.user, submission.client.tags

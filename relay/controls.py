@@ -153,8 +153,13 @@ def _override(options: Options, value: str) -> Options:
 def _consent(options: Options, value: str) -> Options:
     """`granted` and `unknown` are for the register, which asks who said so; a refusal counts at once, and so
     does a word that is none of the four."""
-    known = value.strip().lower() in ("granted", "unknown")
-    return replace(options, refused=options.refused or not known)
+    word = value.strip().lower()
+    if word in ("granted", "unknown"):
+        declared = options.declared if options.refused or word == "unknown" else word
+        return replace(options, declared=declared)
+    # Of a refusal and a grant beside each other the refusal holds; of what is no word, neither is recorded.
+    declared = word if word in ("denied", "withdrawn") else options.declared
+    return replace(options, refused=True, declared=None if declared == "granted" else declared)
 
 
 def _tag(options: Options, value: str) -> Options:

@@ -24,6 +24,7 @@ from relay.ready import Ready, Work
 from relay.replies import Reply
 from relay.rewrite import Rules
 from relay.settlement import Settlement
+from relay.sources import Sources
 from relay.store.recipients import NOBODY, Known, Recipients
 from relay.store.spool import Waiting
 from relay.store.suppression import Suppressing
@@ -74,6 +75,7 @@ class Delivery:
         domain_name = config.bounces.domain
         self.return_paths = ReturnPaths(domain=domain_name, ring=domain.ring) if domain_name else None
         self._recipients = Recipients(domain)
+        self._sources = Sources(config, domain)
         self._hostname = hostname
         self._clock = clock
         self._budget = Budget()
@@ -93,7 +95,10 @@ class Delivery:
         if refusal := self._refusal(message):
             return refusal
         known = await self.ask(submission)
-        addressed = self._decide(message, known)
+        learnt = await self._sources.learn(message, known)
+        if learnt.changed:
+            known = await self.ask(submission)
+        addressed = self._decide(message, known, learnt.doubtful)
         paths = self.paths(submission, known)
         patience = self.config.relay.wait_for_upstream
         if patience == 0:
@@ -237,8 +242,10 @@ class Delivery:
             return replies.OVERRIDE_REFUSED
         return None
 
-    def _decide(self, message: Compiled, known: dict[str, Known] | None) -> list[Addressed]:
-        """One decision per recipient."""
+    def _decide(
+        self, message: Compiled, known: dict[str, Known] | None, doubtful: Collection[str]
+    ) -> list[Addressed]:
+        """One decision per recipient. `doubtful`: of whom the lookup was to say something, and did not."""
         addressed = []
         for position, recipient in enumerate(message.submission.recipients):
             normal = normal_form(recipient)
@@ -251,7 +258,9 @@ class Delivery:
                     recipient=recipient,
                     normal=None if erased else normal or recipient.address,
                     group=contact.group if contact else None,
-                    decision=self._decision(message, contact, normal),
+                    decision=untracked("lookup-failed")
+                    if normal in doubtful
+                    else self._decision(message, contact, normal),
                 )
             )
         return addressed

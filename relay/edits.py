@@ -19,7 +19,7 @@ from relay import html, plain
 from relay.charsets import Text
 from relay.html import MARK, Anchor
 from relay.reasons import Reason
-from relay.rulebook import NO_TRACK_SCHEME, Rulebook
+from relay.rulebook import NO_TRACK_SCHEME, OPT_OUT_WORD, Rulebook, destination
 
 MAX_LINK_TEXT = 200
 MAX_PLACEHOLDERS = 100
@@ -38,6 +38,7 @@ class Effect(Enum):
 
 
 _LINK = Effect.LINK
+_new = tuple.__new__  # half the time of a NamedTuple's constructor
 
 
 class Edit(NamedTuple):
@@ -50,8 +51,7 @@ class Edit(NamedTuple):
     """The link's."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
+class Link(NamedTuple):
     """A link that is wrapped. The Outlook twin of a visible link shares its number."""
 
     number: int
@@ -62,8 +62,7 @@ class Link:
     """The visible text, at most `MAX_LINK_TEXT` characters."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class Kept(NamedTuple):
     """Something that stays as it is, and why."""
 
     what: str
@@ -89,17 +88,17 @@ class Findings:
         if len(self.links) >= self.book.rules.max_links:
             self.keep(url, text, Reason.TOO_MANY_LINKS)
             return None
-        link = Link(number=len(self.links) + 1, url=url, text=text[:MAX_LINK_TEXT])
+        link = _new(Link, (len(self.links) + 1, url, text[:MAX_LINK_TEXT]))
         self.links.append(link)
         return link
 
     def keep(self, url: str, text: str, reason: Reason) -> None:
-        self.kept.append(Kept(what=url[:1000], reason=reason, text=text[:MAX_LINK_TEXT]))
+        self.kept.append(_new(Kept, (url[:1000], reason, text[:MAX_LINK_TEXT])))
 
 
 _PLACEHOLDER = re.compile(
-    r"\{\{[ \t]*(open_pixel|tracking_preferences_url)[ \t]*\}\}|%7B%7B(tracking_preferences_url)%7D%7D",
-    re.IGNORECASE,
+    r"\{\{[ \t]*((?i:open_pixel|tracking_preferences_url))[ \t]*\}\}"
+    r"|%7[bB]%7[bB]((?i:tracking_preferences_url))%7[dD]%7[dD]"
 )
 # The engine looks for plain text at an expression's beginning faster than `in` looks for it, and much faster than
 # anything in lower case: these say quickly that there is nothing.
@@ -123,7 +122,8 @@ def html_edits(text: Text, findings: Findings) -> list[Edit]:
     edits += _link_edits(text, document, findings)
     edits += _pixel_edits(text, document, placeholders, findings)
     edits += [Edit(*place, Effect.PREFERENCES) for place, name in placeholders if name != "open_pixel"]
-    findings.has_preferences |= any(edit.effect is Effect.PREFERENCES for edit in edits)
+    if placeholders:
+        findings.has_preferences |= any(edit.effect is Effect.PREFERENCES for edit in edits)
     return _disjoint(edits)
 
 
@@ -203,36 +203,42 @@ class _Judged(NamedTuple):
 
 
 def _link_edits(text: Text, document: html.Document, findings: Findings) -> list[Edit]:
-    judged = _pair_twins([_judge(anchor, findings) for anchor in document.anchors])
+    marked = document.may_say(OPT_OUT_WORD)
+    judged = _pair_twins([_judge(anchor, findings, marked) for anchor in document.anchors])
     edits: list[Edit] = []
     numbers: dict[int, int] = {}
+    scan = text.scan
     for index, (anchor, url, link_text, reason, twin) in enumerate(judged):
         if reason is not None:
             findings.keep(url, link_text, reason)
-            removal = NO_TRACK_SCHEME.match(text.scan, anchor.href_start, anchor.href_end)
+            removal = NO_TRACK_SCHEME.match(scan, anchor.href_start, anchor.href_end)
             if removal is not None:
                 edits.append(Edit(*removal.span(1), Effect.REMOVE))
         elif twin < 0:
             link = findings.wrap(url, link_text)
             if link is not None:
                 numbers[index] = link.number
-                edits.append(Edit(anchor.href_start, anchor.href_end, _LINK, link.number))
+                edits.append(_new(Edit, (anchor.href_start, anchor.href_end, _LINK, link.number)))
     edits += [
-        Edit(one.anchor.href_start, one.anchor.href_end, _LINK, numbers[one.twin])
-        for one in judged
-        if one.twin in numbers and one.reason is None
+        Edit(anchor.href_start, anchor.href_end, _LINK, numbers[twin])
+        for anchor, _, _, reason, twin in judged
+        if twin in numbers and reason is None
     ]
     if document.more_anchors:
         findings.keep("further links", "", Reason.TOO_MANY_LINKS)
     return edits
 
 
-def _judge(anchor: Anchor, findings: Findings) -> _Judged:
+def _judge(anchor: Anchor, findings: Findings, marked: bool) -> _Judged:
+    """`marked` says that the tag may carry an opt-out mark."""
     text = " ".join(anchor.text.split())
-    url, reason = findings.book.judge_tag(anchor.tag, text, findings.list_unsubscribe)
+    if marked:
+        url, reason = findings.book.judge_tag(anchor.tag, text, findings.list_unsubscribe)
+    else:
+        url, reason = findings.book.judge(destination(anchor.href), text, findings.list_unsubscribe)
     if reason is not None:
-        return _Judged(anchor, url, text, reason, -1)
-    if anchor.doubtful:
+        pass
+    elif anchor.doubtful:
         reason = Reason.TREE_CONSTRUCTION
     elif anchor.outlook:
         if not findings.book.rules.wrap_outlook:
@@ -240,7 +246,7 @@ def _judge(anchor: Anchor, findings: Findings) -> _Judged:
         elif not anchor.quoted:
             # a URL ending in two hyphens before the tag's end would close the comment
             reason = Reason.UNQUOTED_IN_COMMENT
-    return _Judged(anchor, url, text, reason, -1)
+    return _new(_Judged, (anchor, url, text, reason, -1))
 
 
 def _pair_twins(judged: list[_Judged]) -> list[_Judged]:
@@ -271,7 +277,9 @@ def _pixel_edits(
 ) -> list[Edit]:
     """One pixel for the message: in its first body, where the sender asked for it or at the end. Further
     placeholders go."""
-    asked = [place for place, name in placeholders if name == "open_pixel"]
+    asked = _removable(
+        text.scan, document, [place for place, name in placeholders if name == "open_pixel"], findings
+    )
     shown = [place for place in asked if document.is_shown(place[0]) and _is_text(text.scan, place[0])]
     wanted = not findings.has_pixel_place
     if wanted and _is_tracked(text.scan, findings.book):
@@ -293,6 +301,22 @@ def _pixel_edits(
     return edits
 
 
+def _removable(
+    scan: str, document: html.Document, asked: list[tuple[int, int]], findings: Findings
+) -> list[tuple[int, int]]:
+    """Those that may go: in text, and in a tag, comment or raw text that stays the same without them."""
+    together: dict[tuple[int, int] | None, list[tuple[int, int]]] = {}
+    for place in asked:
+        together.setdefault(document.hidden_at(place[0]), []).append(place)
+    removable = [place for place in together.pop(None, []) if _is_text(scan, place[0])]
+    for token, places in together.items():
+        if token is not None and html.stays_the_same(scan, token, places):
+            removable += places
+    if len(removable) < len(asked):
+        findings.keep("placeholders", "", Reason.IN_TAG)
+    return sorted(removable)
+
+
 def _is_text(scan: str, position: int) -> bool:
     """No `<` is open before the position: with what follows it may begin a tag or a comment."""
     return scan.rfind("<", 0, position) <= scan.rfind(">", 0, position)
@@ -311,7 +335,8 @@ def _disjoint(edits: list[Edit]) -> list[Edit]:
     result: list[Edit] = []
     last = 0
     for edit in edits:
-        if edit.start >= last:
+        start, end, _, _ = edit
+        if start >= last:
             result.append(edit)
-            last = edit.end
+            last = end
     return result

@@ -202,6 +202,11 @@ def not_recorded(id: str, *, error: BaseException) -> None:
     _log.warning("not-recorded", id=id, error=type(error).__name__)
 
 
+def consent_not_recorded(id: str, *, error: BaseException) -> None:
+    """What the message or the lookup said of its recipients did not reach the register; the mail goes on."""
+    _log.warning("consent-not-recorded", id=id, error=type(error).__name__)
+
+
 def not_compiled(id: str, *, error: BaseException) -> None:
     """Passed on untouched: nobody is tracked by it."""
     _log.error("passed-on-not-compiled", id=id, **_described(error))

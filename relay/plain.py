@@ -51,11 +51,15 @@ def _is_quoted(text: str, at: int) -> bool:
 
 
 def _without_punctuation(text: str, start: int, end: int) -> int:
+    surplus = {
+        closing: text.count(closing, start, end) - text.count(opening, start, end)
+        for closing, opening in _PAIRS.items()
+    }
     while end > start:
         last = text[end - 1]
-        opening = _PAIRS.get(last)
-        unpaired = opening and text.count(opening, start, end) < text.count(last, start, end)
-        if last not in _TRAILING and not unpaired:
-            break
+        if last not in _TRAILING:
+            if surplus.get(last, 0) <= 0:
+                break
+            surplus[last] -= 1
         end -= 1
     return end

@@ -24,6 +24,8 @@ def recording(
 ) -> tuple[Statement, ...]:
     """The statements that write down a message and its deliveries."""
     submission, controls, options = message.submission, message.controls, message.controls.options
+    # where no copy has wrapped links, no event will ever name one, and they may tell of a person who declined
+    wrapped = message.plan.links if any(one.decision.clicks for one in addressed) else ()
     row = deliveries.Message(
         id=submission.id,
         mailing=message.mailing,
@@ -42,7 +44,7 @@ def recording(
             *(deliveries.Kept("", why, name, 1) for name, why in controls.misread),
             *kept(message.plan),
         ),
-        links=tuple((link.number, _storable(link.url), _storable(link.text)) for link in message.plan.links),
+        links=tuple((link.number, _storable(link.url), _storable(link.text)) for link in wrapped),
     )
     sent = [
         deliveries.Delivery(

@@ -148,6 +148,8 @@ stands for any value."""
 
 _OPT_OUT_VALUES = dict(OPT_OUT_MARKS)
 OPT_OUT_CLASSES = frozenset({"untracked", "mktnotrack"})
+OPT_OUT_WORD = "track"
+"""Every one of these names and classes holds it: where no link says it, no link needs to be asked."""
 
 NO_TRACK_SCHEME = re.compile(r"\s*https?((?:\+|&#43;|&#x2b;|&plus;)notrack)://", re.IGNORECASE)
 """`https+notrack://host` asks for `https://host`, untracked."""
@@ -158,6 +160,7 @@ class Rulebook:
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
+        self._max_length, self._leave_visible = rules.max_url_length, not rules.wrap_visible_urls
         self.is_own_host = _hosts(rules.own_hosts)
         wrapped, skipped = _hosts(rules.wrapped_hosts), _hosts(rules.skip_hosts)
 
@@ -186,8 +189,9 @@ class Rulebook:
             url = "https:" + url
         plain = _PLAIN_URL.fullmatch(url)
         if plain is not None:
-            reason = Reason.TOO_LONG if len(url) > self.rules.max_url_length else None
-            return url, reason or self._place(url, plain[1].lower(), text, list_unsubscribe)
+            if len(url) > self._max_length:
+                return url, Reason.TOO_LONG
+            return url, self._place(url, plain[1].lower(), text, list_unsubscribe)
         authority = _AUTHORITY.match(url)
         if authority is None:
             return url, _why_not_http(url)
@@ -210,7 +214,7 @@ class Rulebook:
 
     def _place(self, url: str, host: str, text: str, list_unsubscribe: Collection[str]) -> Reason | None:
         """Where the URL leads and what it is for."""
-        if self.rules.own_hosts and self.is_own_host(host):
+        if self.is_own_host(host):
             return Reason.OWN_HOST
         if url in list_unsubscribe:
             return Reason.LIST_UNSUBSCRIBE
@@ -222,7 +226,7 @@ class Rulebook:
             return reason
         if self._find_skipped(lowered):
             return Reason.SKIPPED_PATTERN
-        if not self.rules.wrap_visible_urls and looks_like_url(text):
+        if self._leave_visible and looks_like_url(text):
             return Reason.VISIBLE_URL
         return None
 
@@ -244,9 +248,8 @@ _BROWSERS_STRIP = "".join(map(chr, range(0x21)))
 _BROWSERS_REMOVE = re.compile(r"[\t\r\n]+")
 
 _PLAIN_URL = re.compile(
-    r"https?://([a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?)"
-    r"(?:[/?#](?:[^\x00-\x20\"%<>\[\]{}|\\\x7f-\U0010ffff]++|%[0-9a-f])*+)?",
-    re.ASCII | re.IGNORECASE,
+    r"[hH][tT][tT][pP][sS]?://([A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?)"
+    r"(?:[/?#](?:[^\x00-\x20\"%<>\[\]{}|\\\x7f-\U0010ffff]++|%[0-9A-Fa-f])*+)?"
 )
 """A URL whose form needs no second look: it has nothing of what follows, and its host neither port nor odd signs."""
 
@@ -313,6 +316,8 @@ def _hosts(patterns: tuple[str, ...]) -> Callable[[str], object]:
             endings.append(pattern[1:])
         else:
             others.append(translate(pattern))
+    if not patterns:
+        return _never
     ends = tuple(endings)
     matches = re.compile("|".join(others)).match if others else _never
     return lambda host: host in alone or host.endswith(ends) or matches(host)

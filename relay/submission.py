@@ -78,6 +78,9 @@ class Options:
     override: bool = False
     refused: bool = False
     """The sender declared the recipient's refusal (`X-Tracking-Consent: denied|withdrawn`)."""
+    declared: str | None = None
+    """What `X-Tracking-Consent` says: `granted`, `denied` or `withdrawn`; None where it says nothing, or not one of
+    these words. It counts for the register only from who is trusted with it."""
     tags: tuple[str, ...] = ()
     campaign: str | None = None
     variant: str | None = None

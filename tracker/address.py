@@ -18,6 +18,8 @@ from tracker.errors import InvalidAddress
 
 _MAX_OCTETS = 320  # 64 for the local part, 255 for the domain, the @ (RFC 3696 errata 1690 is stricter)
 _PLAIN_DOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9])?)*\.?\Z")
+_PLAIN = re.compile(r"([A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+)@([A-Za-z0-9.-]+)\Z")
+"""Dot-strings, roughly (RFC 5321 4.1.2), at what looks like a host's name: no quotes, no blanks, ASCII only."""
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"\Z', re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _BARE = re.compile(r'[^\s"(),:;<>@\[\\\]]+\Z')  # what a local part may hold without quotes, and dots anywhere
@@ -43,6 +45,9 @@ def normalize_domain(domain: str) -> str:
 def normalize(address: str) -> str:
     """The key form of `address`. Raises InvalidAddress when there is no local part, no domain, or in it a
     control character or an octet that is no UTF-8."""
+    plain = _PLAIN.match(address)
+    if plain is not None and len(address) <= _MAX_OCTETS:  # nearly all: the form is that of the long way
+        return f"{plain[1].lower()}@{normalize_domain(plain[2])}"
     text = address.strip()
     local, at, domain = text.rpartition("@")
     if not at or not local or not domain:
@@ -80,6 +85,9 @@ def domain_of(address: str) -> str:
 
 def erased_key(address: str, secret: bytes) -> bytes:
     """What is left of an erased person: 16 octets that only the holder of `secret` can tie to the address."""
-    return hashlib.blake2b(
-        normalize(address).encode(), key=secret, digest_size=16, person=b"candor-erased"
-    ).digest()
+    return erased_key_of(normalize(address), secret)
+
+
+def erased_key_of(normal: str, secret: bytes) -> bytes:
+    """The same for an address that is in normal form already."""
+    return hashlib.blake2b(normal.encode(), key=secret, digest_size=16, person=b"candor-erased").digest()

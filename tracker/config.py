@@ -7,6 +7,7 @@ not stand in the configuration. The relay's tables are read by `relay.config`; h
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import re
@@ -110,6 +111,14 @@ def _public_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _network(value: str) -> str:
+    try:
+        ipaddress.ip_network(value)
+    except ValueError as error:
+        raise ValueError(f'{error}; expected a network such as "10.0.0.0/8" or "::1/128"') from None
+    return value
+
+
 def _country(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z]{2}", value):
         raise ValueError('expected a country code of two letters (ISO 3166), such as "FR"')
@@ -209,6 +218,9 @@ DomainPattern = Annotated[str, AfterValidator(_domain_pattern)]
 SenderPattern = Annotated[str, AfterValidator(_sender_pattern)]
 
 
+NetworkText = Annotated[str, AfterValidator(_network)]
+
+
 class RuleTable(Table):
     """One `[[consent.rule]]`."""
 
@@ -239,10 +251,38 @@ class RuleTable(Table):
         )
 
 
+def _lookup_url(value: str) -> str:
+    if not value:
+        return value
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or _port(value) == 0 or parts.fragment:
+        raise ValueError(
+            'expected a URL such as "https://crm.example/consent?address={address}", or one without {address} that '
+            "takes POST"
+        )
+    if re.search(r"[^!-~]", value) or "{" in value.replace("{address}", ""):
+        raise ValueError("a URL may hold ASCII without blanks, and of braces only {address}")
+    return value
+
+
+class LookupTable(Table):
+    """The user's own CRM, asked what people said."""
+
+    url: Annotated[str, AfterValidator(_lookup_url)] = ""
+    token: str = Field(default="", pattern=r"^[!-~]*$")
+    within: Duration = Field(default="2s", validate_default=True, gt=0)
+    keep: Duration = Field(default="10m", validate_default=True)
+    entries: int = Field(default=50_000, ge=1)
+    at_once: int = Field(default=8, ge=1, le=1000)
+    required: bool = False
+
+
 class ConsentTable(Table):
     unknown: Unknown = Unknown.TRACK
     do_not_track_unset: bool = False
     presets: tuple[str, ...] = ()
+    trust_header_users: tuple[str, ...] = ()
+    trust_header_networks: tuple[NetworkText, ...] = ()
     rule: tuple[RuleTable, ...] = ()
 
     @field_validator("presets")
@@ -349,6 +389,7 @@ class Config(Table):
     admin: AdminTable = AdminTable()
     store: StoreTable = StoreTable()
     consent: ConsentTable = ConsentTable()
+    lookup: LookupTable = LookupTable()
     preferences: PreferencesTable = PreferencesTable()
     anonymity: AnonymityTable = AnonymityTable()
     retention: RetentionTable = RetentionTable()
@@ -484,5 +525,5 @@ def _keys_at(model: type[BaseModel], place: Sequence[str | int]) -> list[str]:
 
 def _shown(key: str, value: object) -> str:
     """What the value is, unless a secret could be in it: a URL, a login, or a whole table."""
-    secret = re.search(r"url|password|user(\.\d+)?$", key) or "://" in str(value)
+    secret = re.search(r"url|password|token|user(\.\d+)?$", key) or "://" in str(value)
     return "" if secret or not isinstance(value, str | int | float) else f" (it is {value!r})"

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import codecs
 import csv
+import hashlib
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from tracker.errors import CandorError, InvalidValue
 from tracker.statements import KEYS, Statement, attribute_name, checked, parse_statement
 
+if TYPE_CHECKING:
+    from _csv import Reader
+
+_LONGEST_HEADER = 1 << 20
 _ADDRESS = ("address", "email", "e-mail", "mail")
 
 
@@ -22,49 +29,116 @@ class Refused:
 
     line: int
     reason: str
+    cells: tuple[str, ...] = ()
+    """The row as it was read, where it could be."""
 
 
-def read_contacts(file: Path, now: datetime) -> Iterator[tuple[int, Statement | Refused, int]]:
-    """The line of each row, what it says, and the octets read for it, roughly. UTF-8 with or
-    without BOM; comma, semicolon or tab.
-
-    An empty `do_not_track` under a present header means false (as in Mapp Engage), other empty cells leave a
-    value alone. Raises InvalidValue, before any row is given, where the header names no address or the file is
-    no UTF-8."""
-    _check_encoding(file)
-    with file.open(encoding="utf-8-sig", newline="") as text:
-        first = text.readline()
-        rows = csv.reader(chain([first], text), delimiter=_delimiter(first), strict=True)
-        columns, address = _header(file, rows)
-        while True:
-            line = rows.line_num + 1  # where the row begins: a quoted cell may hold line ends
-            try:
-                cells = next(rows)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                yield line, Refused(line=line, reason=f"not CSV up to line {rows.line_num}: {error}"), 0
-                continue
-            if any(cell.strip() for cell in cells):
-                row = _statement(columns, address, cells, line, now)
-                yield line, row, sum(map(len, cells)) + len(cells)
+Row = tuple[int, list[str] | None, Statement | Refused]
+"""The line where a row begins, its cells, and what it says."""
 
 
-def _check_encoding(file: Path) -> None:
-    """Raises InvalidValue that names the line where the file stops being UTF-8."""
+class ContactFile:
+    """A file that is a table of contacts: UTF-8 with or without BOM; comma, semicolon or tab.
+
+    Raises InvalidValue at once where the header names no address or the file is no UTF-8, before any row is given."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size, self.digest = _examined(path)
+        """Octets, and the SHA-256 of all of them: the same digest is the same file."""
+        with path.open(encoding="utf-8-sig", newline="") as text:
+            self.columns, self._address = _header(path, _table(path, text))
+        self._others = [(at, name) for at, name in enumerate(self.columns) if name and at != self._address]
+        self._octets: BinaryIO | None = None
+
+    @property
+    def position(self) -> int:
+        """Octets read of it so far."""
+        return self._octets.tell() if self._octets is not None and not self._octets.closed else self.size
+
+    def rows(self, now: datetime) -> Iterator[Row]:
+        """Every row that is not blank.
+
+        An empty `do_not_track` under a present header means false (as in Mapp Engage), other empty cells leave a
+        value alone."""
+        with (
+            self.path.open("rb") as self._octets,
+            io.TextIOWrapper(self._octets, encoding="utf-8-sig", newline="") as text,
+        ):
+            rows = _table(self.path, text)
+            next(rows)
+            while True:
+                line = rows.line_num + 1  # where the row begins: a quoted cell may hold line ends
+                try:
+                    cells = next(rows)
+                except StopIteration:
+                    return
+                except csv.Error as error:
+                    reason = f"not CSV up to line {rows.line_num}: {error}"
+                    yield line, None, Refused(line=line, reason=reason)
+                    continue
+                joined = "".join(cells)
+                if joined and not joined.isspace():
+                    yield line, cells, self._said(cells, joined, line, now)
+
+    def _said(self, cells: list[str], joined: str, line: int, now: datetime) -> Statement | Refused:
+        if len(cells) != len(self.columns):
+            reason = f"{len(cells)} cells under {len(self.columns)} columns"
+            return Refused(line=line, reason=reason, cells=tuple(cells))
+        if "\0" in joined:
+            reason = "a cell holds a NUL, which is no text"
+            return Refused(line=line, reason=reason, cells=tuple(cells))
+        fields = {}
+        evidence = {}
+        for at, name in self._others:
+            cell = cells[at].strip()
+            if name == "evidence":
+                if cell:
+                    evidence["reference"] = cell
+            elif cell:
+                fields[name] = cell
+            elif name == "do_not_track":
+                fields[name] = "false"
+        try:
+            return checked(parse_statement(cells[self._address].strip(), fields, evidence=evidence), now)
+        except CandorError as error:
+            return Refused(line=line, reason=str(error), cells=tuple(cells))
+
+
+def _examined(file: Path) -> tuple[int, bytes]:
+    """Size and digest. Raises InvalidValue that names the line where the file stops being UTF-8."""
     decoder = codecs.getincrementaldecoder("utf-8")()
-    line = 1
+    digest = hashlib.sha256()
+    size, line = 0, 1
     with file.open("rb") as octets:
         try:
             while chunk := octets.read(1 << 20):
+                if size == 0 and chunk.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                    raise InvalidValue(f"{file}:1: not UTF-8 but UTF-16; {_SAVE}")
+                size += len(chunk)
+                digest.update(chunk)
                 line += decoder.decode(chunk).count("\n")
             decoder.decode(b"", final=True)
         except UnicodeDecodeError as error:
             line += error.object[: error.start].count(b"\n")
-            raise InvalidValue(f"{file}:{line}: not UTF-8 ({error.reason}); save it as UTF-8") from None
+            raise InvalidValue(
+                f"{file}:{line}: not UTF-8 ({error.reason}), perhaps Windows-1252; {_SAVE}"
+            ) from None
+    return size, digest.digest()
 
 
-def _header(file: Path, rows: Iterator[list[str]]) -> tuple[list[str], int]:
+_SAVE = 'save it as UTF-8 (in Excel: "CSV UTF-8")'
+
+
+def _table(file: Path, text: TextIO) -> Reader:
+    """The rows, header first; csv.Error for what is none."""
+    first = text.readline(_LONGEST_HEADER)
+    if len(first) == _LONGEST_HEADER:
+        raise InvalidValue(f"{file}:1: not CSV: a first line of more than {_LONGEST_HEADER} characters")
+    return csv.reader(chain([first], text), delimiter=_delimiter(first), strict=True)
+
+
+def _header(file: Path, rows: Reader) -> tuple[list[str], int]:
     """The columns' names, and which of them holds the address."""
     try:
         columns = [name.strip().lower() for name in next(rows, [])]
@@ -89,24 +163,3 @@ def _header(file: Path, rows: Iterator[list[str]]) -> tuple[list[str], int]:
 def _delimiter(header: str) -> str:
     """Excel writes semicolons where the comma is the decimal sign."""
     return max(",;\t", key=header.count)
-
-
-def _statement(
-    columns: list[str], address: int, cells: list[str], line: int, now: datetime
-) -> Statement | Refused:
-    if len(cells) != len(columns):
-        return Refused(line=line, reason=f"{len(cells)} cells under {len(columns)} columns")
-    if "\0" in "".join(cells):
-        return Refused(line=line, reason="a cell holds a NUL, which is no text")
-    fields = {
-        name: cell.strip()
-        for at, (name, cell) in enumerate(zip(columns, cells, strict=True))
-        if at != address and name and (cell.strip() or name == "do_not_track")
-    }
-    if fields.get("do_not_track") == "":
-        fields["do_not_track"] = "false"
-    evidence = {"reference": fields.pop("evidence")} if fields.get("evidence") else {}
-    try:
-        return checked(parse_statement(cells[address].strip(), fields, evidence=evidence), now)
-    except CandorError as error:
-        return Refused(line=line, reason=str(error))

@@ -9,6 +9,7 @@ from pathlib import Path
 from tracker import keyring, log
 from tracker.config import Config
 from tracker.errors import StoreUnavailable
+from tracker.lookup import Lookup
 from tracker.policy import Policy
 from tracker.store import ringkeys
 from tracker.store.contacts import Contacts
@@ -45,6 +46,8 @@ class Domain:
         """Others who keep something of people in this store; they join when they start."""
         self.requests = Requests(database, ring)
         self._set_limits(config)
+        self.lookup: Lookup | None = None
+        """The user's CRM; whoever runs a program that sends mail puts it here, and it is closed with the rest."""
 
     @classmethod
     async def open(cls, config: Config) -> Domain:
@@ -96,4 +99,6 @@ class Domain:
                 await asyncio.sleep(min(_TRY_AGAIN, left))
 
     async def close(self) -> None:
+        if self.lookup is not None:
+            await self.lookup.close()
         await self.database.close()

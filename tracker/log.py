@@ -66,6 +66,16 @@ def store_back(direction: str) -> None:
     _log.warning("store-back", direction=direction)
 
 
+def lookup_failed(reason: str) -> None:
+    """A question to the CRM had no answer that could be read."""
+    _log.warning("lookup-failed", reason=reason)
+
+
+def lookup_paused(reason: str, *, seconds: float) -> None:
+    """One failure after the other: the CRM is left alone for a while."""
+    _log.warning("lookup-paused", reason=reason, seconds=round(seconds))
+
+
 def listening(face: str, url: str) -> None:
     _log.info("listening", face=face, url=url)
 

@@ -33,6 +33,8 @@ class Statement:
     attributes: Mapping[str, str] = field(default_factory=dict)
     as_of: datetime | None = None
     """When the person said it; None: now."""
+    do_not_track_as_of: datetime | None = None
+    """The same for `do_not_track`, where it was said at another time; None: as `as_of` has it."""
     evidence: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -41,23 +43,29 @@ def parse_statement(address: str, fields: Mapping[str, str], *, evidence: Mappin
     and free attributes under any other name.
 
     Raises InvalidAddress, and InvalidValue that names key, value and what is allowed."""
-    rest = dict(fields)
-    consent, do_not_track = rest.pop("tracking_consent", None), rest.pop("do_not_track", None)
-    as_of = rest.pop("as_of", None)
+    consent, do_not_track = fields.get("tracking_consent"), fields.get("do_not_track")
+    country, as_of, apart = fields.get("country"), fields.get("as_of"), fields.get("do_not_track_as_of")
     return Statement(
         address=normalize(address),
-        consent=_word(Consent, "tracking_consent", consent) if consent is not None else None,
-        do_not_track=_word(DoNotTrack, "do_not_track", do_not_track) if do_not_track is not None else None,
-        country=_country(rest.pop("country", None)),
-        group=rest.pop("group", None),
+        consent=_word(Consent, _CONSENTS, "tracking_consent", consent) if consent is not None else None,
+        do_not_track=_word(DoNotTrack, _CHOICES, "do_not_track", do_not_track)
+        if do_not_track is not None
+        else None,
+        country=_country(country) if country is not None else None,
+        group=fields.get("group"),
         as_of=parse_moment("as_of", as_of) if as_of is not None else None,
-        attributes={attribute_name(name): value for name, value in rest.items()},
+        do_not_track_as_of=parse_moment("do_not_track_as_of", apart) if apart is not None else None,
+        attributes={attribute_name(name): fields[name] for name in fields if name not in _TAKEN},
         evidence=dict(evidence),
     )
 
 
-KEYS = ("tracking_consent", "do_not_track", "country", "group", "as_of", "evidence")
+KEYS = ("tracking_consent", "do_not_track", "country", "group", "as_of", "do_not_track_as_of", "evidence")
 
+
+_TAKEN = frozenset({"tracking_consent", "do_not_track", "country", "group", "as_of", "do_not_track_as_of"})
+_CONSENTS: dict[str, Consent] = {str(word): word for word in Consent}
+_CHOICES: dict[str, DoNotTrack] = {str(word): word for word in DoNotTrack}
 
 _MEANT = {
     "consent": "tracking_consent",
@@ -82,15 +90,16 @@ def attribute_name(name: str) -> str:
     return name
 
 
-def _word(words: type[W], key: str, value: str) -> W:
-    try:
-        return words(value)
-    except ValueError:
-        raise InvalidValue(f"{key}: {value!r} is not one of {', '.join(words)}") from None
+def _word(words: type[W], known: Mapping[str, W], key: str, value: str) -> W:
+    word = known.get(value)
+    if word is None:
+        raise InvalidValue(f"{key}: {value!r} is not one of {', '.join(words)}")
+    return word
 
 
-def _country(value: str | None) -> str | None:
-    if value is None or value == "":
+@lru_cache(maxsize=1024)
+def _country(value: str) -> str:
+    if value == "":
         return value
     if len(value) != 2 or not value.isascii() or not value.isalpha():
         raise InvalidValue(f"country: {value!r} is no country code of two letters (ISO 3166), such as FR")
@@ -113,10 +122,14 @@ def checked(statement: Statement, now: datetime) -> Statement:
     """The statement, when it could be true. Raises InvalidValue for a time that has not come yet: nobody could
     ever withdraw what was said tomorrow."""
     if statement.as_of is not None:
-        if statement.as_of.tzinfo is None:
-            raise InvalidValue(
-                f"as_of {statement.as_of.isoformat()} has no time zone; write 2026-05-01T12:00:00Z"
-            )
-        if statement.as_of > now + _TOLERANCE:
-            raise InvalidValue(f"as_of {statement.as_of.isoformat()} lies in the future")
+        _check_moment("as_of", statement.as_of, now)
+    if statement.do_not_track_as_of is not None:
+        _check_moment("do_not_track_as_of", statement.do_not_track_as_of, now)
     return statement
+
+
+def _check_moment(key: str, moment: datetime, now: datetime) -> None:
+    if moment.tzinfo is None:
+        raise InvalidValue(f"{key} {moment.isoformat()} has no time zone; write 2026-05-01T12:00:00Z")
+    if moment > now + _TOLERANCE:
+        raise InvalidValue(f"{key} {moment.isoformat()} lies in the future")

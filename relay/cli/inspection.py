@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -33,7 +32,7 @@ _LONGEST = 1000
 def inspected(file: MailFile, preview: Preview, address: str | None) -> dict[str, Any]:
     """What becomes of a message, ready for JSON."""
     plan, decision = preview.plan, preview.decision
-    hunks = list(_hunks(_lines(preview.data), _lines(preview.copy)))
+    hunks = list(_hunks(preview.data, preview.copy))
     return {
         "file": file.name,
         "notes": file.notes,
@@ -259,7 +258,7 @@ def _around(leaf: Leaf, text: str, change: Change, value: str) -> str:
 def _as_transferred(preview: Preview) -> Iterator[tuple[str, str]]:
     before, after = _lines(preview.data), _lines(preview.copy)
     encoded = [leaf for leaf in leaves(preview.data) if leaf.encoding == "base64"]
-    for old_start, old_from, old_to, new_from, new_to in _hunks(before, after):
+    for old_start, old_from, old_to, new_from, new_to in _hunks(preview.data, preview.copy):
         base64 = next((leaf for leaf in encoded if leaf.start <= old_start < leaf.end), None)
         yield "@", f"@@ -{old_from + 1},{old_to - old_from} +{new_from + 1},{new_to - new_from} @@"
         if base64 is not None:
@@ -275,21 +274,67 @@ def _lines(data: bytes) -> list[bytes]:
     return data.split(b"\n")
 
 
-def _hunks(before: Sequence[bytes], after: Sequence[bytes]) -> Iterator[tuple[int, int, int, int, int]]:
+_REACH = 40
+"""So many lines further on the message and its copy are looked for to agree again: what is put in breaks few."""
+
+
+def _hunks(data: bytes, copy: bytes) -> Iterator[tuple[int, int, int, int, int]]:
     """Runs of lines that differ: where in the message the run begins in octets, then its lines before and after."""
-    top = next((n for n, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), None)
-    if top is None:
-        top = min(len(before), len(after))
-    most = min(len(before), len(after)) - top
-    bottom = next((n for n in range(most) if before[-1 - n] != after[-1 - n]), most)
-    old, new = before[top : len(before) - bottom], after[top : len(after) - bottom]
-    at = sum(map(len, before[:top])) + top
-    counted = 0
-    for kind, a, b, c, d in difflib.SequenceMatcher(None, old, new).get_opcodes():
-        if kind != "equal":
-            at += sum(map(len, old[counted:a])) + a - counted
-            counted = a
-            yield at, top + a, top + b, top + c, top + d
+    before, after = _lines(data), _lines(copy)
+    at = counted = 0
+    for a, b, c, d in _pieces(data, copy, before, after):
+        for start, stop, start_copy, stop_copy in _differing(before[a:b], after[c:d]):
+            at += sum(map(len, before[counted : a + start])) + a + start - counted
+            counted = a + start
+            yield at, a + start, a + stop, c + start_copy, c + stop_copy
+
+
+def _pieces(
+    data: bytes, copy: bytes, before: Sequence[bytes], after: Sequence[bytes]
+) -> Iterator[tuple[int, int, int, int]]:
+    """Lines of the message and of its copy that belong together: those of each part, and what stands between."""
+    old, new = leaves(data), leaves(copy)
+    borders = [(len(before), len(after))]
+    if len(old) == len(new):
+        pairs = zip(_borders(data, old), _borders(copy, new), strict=True)
+        borders = [*pairs, *borders]
+    a = c = 0
+    for b, d in borders:
+        yield a, b, c, d
+        a, c = b, d
+
+
+def _borders(data: bytes, parts: Sequence[Leaf]) -> Iterator[int]:
+    """Behind so many lines a part begins or ends; the line end behind its last line is not the part's."""
+    at = lines = 0
+    for part in parts:
+        for place, rest in ((part.start, 0), (part.end, 1)):
+            lines += data.count(b"\n", at, place)
+            at = place
+            yield lines + rest
+
+
+def _differing(old: Sequence[bytes], new: Sequence[bytes]) -> Iterator[tuple[int, int, int, int]]:
+    a = c = 0
+    most = min(len(old), len(new))
+    bottom = next((n for n in range(most) if old[-1 - n] != new[-1 - n]), most)
+    while a < len(old) or c < len(new):
+        if a < len(old) and c < len(new) and old[a] == new[c]:
+            a, c = a + 1, c + 1
+            continue
+        b, d = _agreeing(old, new, a, c) or (max(a, len(old) - bottom), max(c, len(new) - bottom))
+        yield a, b, c, d
+        a, c = b, d
+
+
+def _agreeing(old: Sequence[bytes], new: Sequence[bytes], a: int, c: int) -> tuple[int, int] | None:
+    """The nearest place from which on two lines, or all that is left, agree again."""
+    for far in range(1, _REACH):
+        for more in range(far + 1):
+            b, d = a + far - more, c + more
+            if old[b : b + 1] == new[d : d + 1] != [] and old[b + 1 : b + 2] == new[d + 1 : d + 2]:
+                return b, d
+    return None
 
 
 def _ended(line: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -40,6 +41,8 @@ class MailFile:
 
 def read_mail(path: Path) -> MailFile:
     """The message in a file, or on standard input for `-`. Raises InvalidValue where there is none."""
+    if path == STDIN and sys.stdin is None:
+        raise InvalidValue("standard input: it is closed")
     try:
         data = sys.stdin.buffer.read() if path == STDIN else path.read_bytes()
     except OSError as error:
@@ -58,10 +61,11 @@ def mail_in(paths: Iterable[Path]) -> Iterator[Path | None]:
     """The files named, and those in the folders named; None for each file of a folder that is no mail: hidden, or
     neither `.eml` nor `.html` and not beginning with a header field. Raises InvalidValue."""
     for path in paths:
-        if path == STDIN or not path.is_dir():
+        if path == STDIN or not os.path.isdir(path):  # unlike Path.is_dir it never raises
             yield path
             continue
         try:
+            os.scandir(path).close()  # rglob is silent about a folder that may not be read
             files = sorted(file for file in path.rglob("*") if file.is_file())
         except OSError as error:
             raise InvalidValue(f"{path}: cannot read it: {error.strerror}") from None
@@ -81,8 +85,18 @@ def _is_mail(file: Path) -> bool:
         return True  # to be complained of when it is read
 
 
+def is_same(one: Path, other: Path) -> bool:
+    """Whether both paths lead to the same file; what cannot be looked at is none."""
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
+
+
 def write_mail(data: bytes, path: Path | None) -> None:
     """To a file, or to standard output. Raises CandorError."""
+    if path in (None, STDIN) and sys.stdout is None:
+        raise CandorError("standard output: it is closed")
     try:
         if path is None or path == STDIN:
             sys.stdout.buffer.write(data)

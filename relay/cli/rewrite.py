@@ -8,7 +8,7 @@ import click
 
 from relay.cli import rulestable
 from relay.cli.inspection import differences, inspected, show_differences, show_inspected
-from relay.cli.mailfiles import MailFile, read_mail, write_mail
+from relay.cli.mailfiles import MailFile, is_same, read_mail, write_mail
 from relay.cli.proof import prove, show_tally
 from relay.config import Config, load
 from relay.preview import Preview, Previewer, Somebody
@@ -102,7 +102,7 @@ def rewrite_files(
         mail, preview = _preview(files[0], address, config_file)
         for note in mail.notes:
             click.echo(printable(f"candor: {mail.name}: {note}"), err=True)
-        if output is not None and output.exists() and files[0].exists() and output.samefile(files[0]):
+        if output is not None and is_same(output, files[0]):
             raise InvalidValue(f"{output}: is the message itself, which is never written over")
         write_mail(preview.copy, output)
     except CandorError as error:

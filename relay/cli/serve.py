@@ -89,6 +89,10 @@ async def _serve(
     faces = Faces(domain) if tracker else None
     jobs, service = nightly(domain), None
     try:
+        if relay and config.lookup.url:
+            from tracker.crm import open_lookup  # an HTTP client, for those only who asked for one
+
+            domain.lookup = open_lookup(config.lookup)
         service = Relay(config, domain, processes=relays) if relay else None
         if faces is not None:
             await faces.start()

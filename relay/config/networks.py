@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Annotated
 
-from pydantic import AfterValidator
+from tracker.config import NetworkText
 
-
-def _network(value: str) -> str:
-    try:
-        ipaddress.ip_network(value)
-    except ValueError as error:
-        raise ValueError(f'{error}; expected a network such as "10.0.0.0/8" or "::1/128"') from None
-    return value
-
-
-NetworkText = Annotated[str, AfterValidator(_network)]
+__all__ = ["NetworkText", "networks", "within"]
 
 
 def networks(texts: tuple[str, ...]) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:

@@ -209,7 +209,7 @@ def _decode_reference(match: re.Match[str]) -> str:
 
 def _numeric(written: str) -> str:
     digits = written[2:]
-    number = int(digits[1:], 16) if digits[0] in "xX" else int(digits[:12])
+    number = int(digits[1:], 16) if digits[0] in "xX" else int(digits.lstrip("0")[:12] or "0")
     if number in _WINDOWS_1252:
         return _WINDOWS_1252[number]
     if number == 0 or number > 0x10FFFF or 0xD800 <= number <= 0xDFFF:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from html import unescape
 from itertools import islice
 from operator import attrgetter
@@ -21,7 +21,7 @@ from typing import NamedTuple
 from bs4 import BeautifulSoup, Tag
 from bs4.builder import TreeBuilder
 
-from relay.html.tokens import Attribute, Kind, Token, attributes, href, tokens, values
+from relay.html.tokens import Attribute, Kind, Token, attributes, decode_attribute, href, tokens, values
 
 MARK = "data-candor-no-track"
 """Our own mark: on a link or on an element around links."""
@@ -38,7 +38,7 @@ DISAGREED = frozenset({"svg", "math", "frameset", "select", "template", "noscrip
 class Anchor(NamedTuple):
     """A link: its tag, and the range of its first `href`'s value."""
 
-    tag: Tag
+    tag: LinkTag
     start: int
     """Where its tag begins."""
     href_start: int
@@ -48,6 +48,8 @@ class Anchor(NamedTuple):
     """It stands in a conditional comment, which only Outlook reads."""
     doubtful: bool
     """Programs disagree whether it is there."""
+    href: str
+    """The same as `tag["href"]`: its value, references decoded."""
     text: str
     """Its visible text, markup taken out and references decoded."""
 
@@ -72,10 +74,23 @@ class Document:
     hidden: tuple[tuple[int, int], ...]
     """Comments, raw text, and whatever is never closed: text in there is not shown."""
 
+    attributes: str
+    """Those of all links in lower case, without the values of `href`."""
+
+    def may_say(self, word: str) -> bool:
+        """False only where no link's attributes have the word, given in lower case, in a name or a value."""
+        return word in self.attributes or "&" in self.attributes
+
     def is_shown(self, position: int) -> bool:
         """No tag, comment or raw text covers the position. Only known where `closely` was asked for."""
+        return self.hidden_at(position) is None
+
+    def hidden_at(self, position: int) -> tuple[int, int] | None:
+        """What covers the position, if anything does; known as `is_shown` is."""
         index = bisect_right(self.hidden, (position, maxsize)) - 1
-        return index < 0 or position >= self.hidden[index][1]
+        if index < 0 or position >= self.hidden[index][1]:
+            return None
+        return self.hidden[index]
 
 
 def read(text: str, show: Callable[[int, int], str], *, limit: int = 1000, closely: bool = False) -> Document:
@@ -93,10 +108,12 @@ def read(text: str, show: Callable[[int, int], str], *, limit: int = 1000, close
         body_start=reader.body_start,
         body_end=reader.body_end(),
         hidden=tuple(reader.hidden),
+        attributes="\n".join(reader.written).lower(),
     )
 
 
 _START_OF = attrgetter("start")
+_new = tuple.__new__  # half the time of a NamedTuple's constructor
 _START, _END = Kind.START, Kind.END
 _LINKS = frozenset({"a", "area"})
 
@@ -106,8 +123,9 @@ _MARKUP = "<>"
 _CONDITION = re.compile(r"\[if\b([^\]]*+)\]>", re.IGNORECASE)
 _CONDITION_END = re.compile(r"<!\[endif\]--!?>\Z", re.IGNORECASE)
 _FOR_OUTLOOK = re.compile(r"(?<!!)(?<!!\()(?:\b[gl]te?\s+)?\bmso\b", re.IGNORECASE)
-_SCRIPT_IN_SCRIPT = re.compile(r"<!--[\s\S]*<script", re.IGNORECASE)
-_TAG = re.compile(r"<!--[\s\S]*?-->|<(/?[a-zA-Z]|[!?/])[^>]*>")
+_SCRIPT = re.compile(r"<script", re.IGNORECASE)
+# What is cut off matches to its end: else each `<!--` of a thousand would be followed to there in vain.
+_TAG = re.compile(r"<!--(?:-?>|[\s\S]*?(?:--!?>|\Z))|<(?:/?[a-zA-Z]|[!?/])[^>]*+(?:>|\Z)")
 _LINE_BREAK = re.compile(r"<br\b", re.IGNORECASE)
 _VOID_NAMES = "area base br col embed hr img input link meta param source track wbr"
 _VOID = frozenset(_VOID_NAMES.split())
@@ -128,13 +146,28 @@ class _Builder(TreeBuilder):
             self._reader.feed(self.soup)
 
 
-class _LinkTag(Tag):
+class LinkTag(Tag):
     """A link in a document without text and without tags inside each other. What BeautifulSoup sets in every tag
-    alike is set here once: that makes a tag in a fifth of the time."""
+    alike is set here once, and attributes are read when they are asked for: that makes a tag in a tenth of the
+    time."""
+
+    written: str
+    """The attributes as they stand in the text."""
+    marked = False
+    """It stands in an element that carries our mark."""
+
+    @cached_property
+    def attrs(self) -> dict[str, str]:  # type: ignore[override]
+        """The attributes by their names; a mark on an element around the link is handed down to it."""
+        found = values(self.written, 0, len(self.written))
+        if self.marked:
+            found.setdefault(MARK, "")
+        return found
 
 
 for _name, _value in vars(Tag(None, TreeBuilder(), "a", None, None, {})).items():
-    setattr(_LinkTag, _name, _value)
+    if _name != "attrs":
+        setattr(LinkTag, _name, _value)
 
 
 class _Reader:
@@ -142,6 +175,7 @@ class _Reader:
 
     def __init__(self, text: str, show: Callable[[int, int], str], limit: int, closely: bool) -> None:
         self._text, self._show, self._limit, self._closely = text, show, limit, closely
+        self.written: list[str] = []
         self._soup: BeautifulSoup
         self._previous: Tag | None = None
         self.anchors: list[Anchor] = []
@@ -155,11 +189,11 @@ class _Reader:
         self._never_closed = False
         self._disagreed = False
         self._conditional: list[tuple[int, int, bool]] = []
-        self._link: tuple[Token, Tag, tuple[int, int, bool], bool, bool] | None = None
+        self._link: tuple[Token, LinkTag, tuple[int, int, bool], bool, bool] | None = None
         """The open link; it becomes an anchor when its text is complete."""
         self._marked: list[str] = []
         """The open elements from one that carries our mark on; `_open` counts them by name."""
-        self._open: Counter[str] = Counter()
+        self._open: dict[str, int] = {}
 
     def feed(self, soup: BeautifulSoup) -> None:
         self._soup = soup
@@ -232,9 +266,11 @@ class _Reader:
             self._take_comment(token)
         elif token.kind is Kind.OPEN:
             self._never_closed = True
-        elif token.name == "script" and _SCRIPT_IN_SCRIPT.search(self._text, token.attributes, token.end):
-            # HTML 13.2.5.26: what closes such a script depends on how deep it is escaped
-            self._disagree(token.end)
+        elif token.name == "script":
+            # HTML 13.2.5.26: what closes a script with a script in a comment depends on how deep it is escaped
+            comment = self._text.find("<!--", token.attributes, token.end)
+            if comment >= 0 and _SCRIPT.search(self._text, comment, token.end):
+                self._disagree(token.end)
 
     def _disagree(self, at: int) -> None:
         """From here on programs differ; what one of them shows, another may swallow."""
@@ -279,27 +315,31 @@ class _Reader:
         place = href(self._text, attributes_start, end - 1)
         if place is None:
             return
-        found = values(self._text, attributes_start, end - 1)
+        text = self._text
+        self.written += (text[attributes_start : place[0]], text[place[1] : end - 1])
+        tag = LinkTag.__new__(LinkTag)
+        tag.name, tag.contents, tag.sourcepos = name, [], start
+        tag.written = text[attributes_start : end - 1]
         if self._marked:
-            # a mark on an element around a link is handed down to it
-            found.setdefault(MARK, "")
-        self._link = (token, self._put_tag(name, found, start), place, outlook, doubtful)
+            tag.marked = True
+            self.written.append(MARK)
+        self._put_tag(tag)
+        self._link = (token, tag, place, outlook, doubtful)
         if name == "area":
             self._close_link(end)
 
-    def _put_tag(self, name: str, found: dict[str, str], start: int) -> Tag:
-        """The document's next tag."""
-        tag = _LinkTag.__new__(_LinkTag)
-        tag.name, tag.attrs, tag.contents, tag.sourcepos = name, {**found}, [], start
+    def _put_tag(self, tag: LinkTag) -> None:
+        """Make it the document's next tag."""
+        tag.parent = soup = self._soup
         previous = self._previous
-        if previous is not None:
-            previous.next_sibling, tag.previous_sibling = tag, previous
-        soup = self._soup
-        tag.parent, tag.previous_element = soup, previous or soup
-        tag.previous_element.next_element = tag
+        if previous is None:
+            tag.previous_element = soup
+            soup.next_element = tag
+        else:
+            tag.previous_sibling = tag.previous_element = previous
+            previous.next_sibling = previous.next_element = tag
         soup.contents.append(tag)
         self._previous = tag
-        return tag
 
     def _may_have_href(self, token: Token) -> bool:
         return "href" in self._text[token.attributes : token.end].lower()
@@ -307,13 +347,16 @@ class _Reader:
     def _close_link(self, at: int) -> None:
         if self._link is None:
             return
-        token, tag, (href_start, href_end, quoted), outlook, doubtful = self._link
+        (_, _, start, _, end), tag, (href_start, href_end, quoted), outlook, doubtful = self._link
         self._link = None
-        shown = self._show(token.end, min(at, token.end + MAX_TEXT))
+        shown = self._show(end, at if at - end < MAX_TEXT else end + MAX_TEXT)
         if "<" in shown:
             shown = _TAG.sub(lambda tag: " " if _LINE_BREAK.match(tag[0]) else "", shown)
         text = unescape(shown) if "&" in shown else shown
-        self.anchors.append(Anchor(tag, token.start, href_start, href_end, quoted, outlook, doubtful, text))
+        url = decode_attribute(self._text[href_start:href_end])
+        self.anchors.append(
+            _new(Anchor, (tag, start, href_start, href_end, quoted, outlook, doubtful, url, text))
+        )
 
     def _follow_mark(self, token: Token) -> None:
         marked = False
@@ -324,11 +367,11 @@ class _Reader:
                     self.marks.append(self._removable(attribute))
         if (marked or self._marked) and token.name not in _VOID:
             self._marked.append(token.name)
-            self._open[token.name] += 1
+            self._open[token.name] = self._open.get(token.name, 0) + 1
 
     def _leave(self, name: str) -> None:
         """An end tag closes the last open element of its name and what is open inside."""
-        if not self._marked or not self._open[name]:
+        if not self._marked or not self._open.get(name):
             return
         closed = ""
         while closed != name:
@@ -336,9 +379,13 @@ class _Reader:
             self._open[closed] -= 1
 
     def _removable(self, attribute: Attribute) -> tuple[int, int]:
-        """The attribute with the blanks before it, where what stays does not grow together without them."""
-        start = attribute.start
-        if self._text[attribute.end] in " \t\r\n\f>":
-            while self._text[start - 1] in " \t\r\n\f":
+        """The attribute with the blanks before it, where what stays does not grow together without them. Line ends stay:
+        two lines that become one may be longer than SMTP permits."""
+        start, end = attribute.start, attribute.end
+        if not attribute.quote and attribute.value_start == attribute.value_end:
+            while self._text[end - 1] in " \t\r\n\f":
+                end -= 1
+        if self._text[end] in " \t\r\n\f>":
+            while self._text[start - 1] in " \t":
                 start -= 1
-        return start, attribute.end
+        return start, end

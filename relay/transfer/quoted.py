@@ -11,6 +11,8 @@ from typing import NamedTuple
 from relay.transfer.slots import QUOTED_LINE, Chunk, Slot
 
 SOFT_BREAK = b"=\r\n"
+_MISUSED = re.compile(rb"=(?!\r\n|[0-9A-Fa-f][0-9A-Fa-f]|\Z)")
+"""A soft break may be the last thing, its line end the delimiter's."""
 
 
 class Quoted:
@@ -27,12 +29,7 @@ class Quoted:
     def open(cls, data: bytes, start: int, end: int) -> Quoted | None:
         """None where some `=` begins neither an escape nor a soft break."""
         body = data[start:end]
-        soft = body.count(SOFT_BREAK)
-        if body.count(b"=\n") or body.count(b"=\r") != soft:
-            return None
-        decoded = binascii.a2b_qp(body)
-        expected = _decoded_length(body, 0, len(body)) + body.endswith(b"=")
-        return cls(data, start, end, decoded) if len(decoded) == expected else None
+        return None if _MISUSED.search(body) else cls(data, start, end, binascii.a2b_qp(body))
 
     def write(self, slots: Sequence[Slot], values: Sequence[bytes | None], out: list[Chunk]) -> list[int]:
         if self._places is None or self._places[0] is not slots:
@@ -58,7 +55,7 @@ class Quoted:
         """Once for all renderings: slots ascend, so that one walk finds them all."""
         data = self._data
         places: list[_Place] = []
-        # a soft break may be the last thing, its line end the delimiter's: what is new goes before it
+        # what is new goes before a soft break that is the last thing
         soft = data.endswith(b"=", self._start, self._end)
         walk = _Walk(data, self._start, self._end - soft)
         line, line_end = self._start, -1

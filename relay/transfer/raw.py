@@ -38,9 +38,7 @@ class Raw:
         return self._data[self._start : self._end]
 
     def write(self, slots: Sequence[Slot], values: Sequence[bytes | None], out: list[Chunk]) -> list[int]:
-        frame = self._frame
-        if frame is None or frame.slots is not slots:
-            frame = self._frame = self._make_frame(slots)
+        frame = self._frame_of(slots)
         filled = frame.pieces.copy()
         filled[1::2] = [
             own if value is None else value for own, value in zip(filled[1::2], values, strict=True)
@@ -52,6 +50,12 @@ class Raw:
             return self._write_closely(slots, values, out)
         out += filled
         return []
+
+    def _frame_of(self, slots: Sequence[Slot]) -> _Frame:
+        frame = self._frame
+        if frame is None or frame.slots is not slots:
+            frame = self._frame = self._make_frame(slots)
+        return frame
 
     def _make_frame(self, slots: Sequence[Slot]) -> _Frame:
         data, base = self._data, self._start
@@ -81,9 +85,10 @@ class Raw:
         self, slots: Sequence[Slot], values: Sequence[bytes | None], out: list[Chunk]
     ) -> list[int]:
         """Slot by slot, where some line has no room for all that is put in."""
-        data, base = self._data, self._start
+        data, base, frame = self._data, self._start, self._frame_of(slots)
         view = memoryview(data)
-        left: list[int] = []
+        left, kept_free = _settle_first(frame, values)
+        values = [None if index in left else value for index, value in enumerate(values)]
         at = line_start = base
         line_end = -1
         grown = 0
@@ -98,13 +103,16 @@ class Raw:
             elif end > line_end:
                 line_end = _line_end(data, end, self._end)
             growth = len(value) - (end - start)
-            length = line_end - line_start + grown + growth
-            if length > MAX_LINE and growth > 0:
-                if slot.breakable and line_end - start + len(value) <= MAX_LINE:
+            line = frame.lines[index]
+            if slot.first:
+                kept_free[line] -= max(0, growth)
+            length = line_end - line_start + grown + growth + kept_free[line]
+            if length > MAX_LINE and growth > 0 and not slot.first:
+                if slot.breakable and line_end - start + len(value) + kept_free[line] <= MAX_LINE:
                     value = b"\r\n" + value
                     line_start, grown = start, 0
                 elif slot.optional:
-                    left.append(index)
+                    left.add(index)
                     if slot.fallback is None:
                         if b"\n" in data[start:end]:
                             line_end = -1  # its line ends stay too
@@ -115,7 +123,27 @@ class Raw:
             out += (view[at:start], value)
             at = end
         out.append(view[at : self._end])
-        return left
+        return sorted(left)
+
+
+def _settle_first(frame: _Frame, values: Sequence[bytes | None]) -> tuple[set[int], list[int]]:
+    """(slots that come first and stay, since their line would grow too long by slots of their kind alone; what those
+    that are put in add to each line)."""
+    room = frame.room.copy()
+    for line, size in zip(frame.lines, frame.sizes, strict=True):
+        room[line] -= size
+    stay: set[int] = set()
+    kept_free = [0] * len(room)
+    for index, (slot, value) in enumerate(zip(frame.slots, values, strict=True)):
+        if not slot.first or value is None:
+            continue
+        line, growth = frame.lines[index], len(value) - frame.sizes[index]
+        if growth > max(0, room[line]):
+            stay.add(index)
+        else:
+            room[line] -= growth
+            kept_free[line] += max(0, growth)
+    return stay, kept_free
 
 
 def _line_end(data: bytes, at: int, stop: int) -> int:

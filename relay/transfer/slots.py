@@ -24,6 +24,8 @@ class Slot(NamedTuple):
     """None leaves the slot as it was."""
     breakable: bool = False
     """A line end may be put before it."""
+    first: bool = False
+    """It has its line's room before other slots: whether it is put in depends on slots of its kind alone."""
 
 
 class Content(Protocol):

@@ -60,7 +60,7 @@ class _Units:
 def _quoted(leaf: Leaf, raw: bytes, raw_copy: bytes, changes: Sequence[Change]) -> tuple[str, int]:
     """Between changes each octet is spelt as before, and no soft break has moved but on lines that changed."""
     old, new = _Units(raw), _Units(raw_copy)
-    places = [place for change in changes for place in _octets(leaf, raw, raw_copy, change)]
+    places = list(_octets(leaf, raw, raw_copy, changes))
     gone, at, at_copy = 0, 0, 0
     for start, end, start_copy, end_copy in [*places, (len(old.spelt), 0, len(new.spelt), 0)]:
         if old.spelt[at:start] != new.spelt[at_copy:start_copy]:
@@ -72,17 +72,22 @@ def _quoted(leaf: Leaf, raw: bytes, raw_copy: bytes, changes: Sequence[Change]) 
     return _lines(raw, raw_copy, QUOTED_LINE), gone
 
 
-def _octets(leaf: Leaf, raw: bytes, raw_copy: bytes, change: Change) -> Iterator[tuple[int, int, int, int]]:
-    """A change's range in octets, in the message and in the copy."""
+def _octets(
+    leaf: Leaf, raw: bytes, raw_copy: bytes, changes: Sequence[Change]
+) -> Iterator[tuple[int, int, int, int]]:
+    """The changes' ranges in octets, in the message and in the copy."""
     codec, mark = leaf.codec(leaf.decoded(raw))
     if codec == "latin-1":
-        start, start_copy = change.start, change.copied
-        yield start, start + len(change.old), start_copy, start_copy + len(change.new)
+        for change in changes:
+            start, start_copy = change.start, change.copied
+            yield start, start + len(change.old), start_copy, start_copy + len(change.new)
         return
-    start = mark + len(leaf.text(raw)[: change.start].encode(codec))
-    start_copy = mark + len(leaf.text(raw_copy)[: change.copied].encode(codec))
-    old, new = len(change.old.encode(codec)), len(change.new.encode(codec))
-    yield start, start + old, start_copy, start_copy + new
+    text, text_copy = leaf.text(raw), leaf.text(raw_copy)
+    for change in changes:
+        start = mark + len(text[: change.start].encode(codec))
+        start_copy = mark + len(text_copy[: change.copied].encode(codec))
+        old, new = len(change.old.encode(codec)), len(change.new.encode(codec))
+        yield start, start + old, start_copy, start_copy + new
 
 
 def _same_breaks(old: _Units, new: _Units, start: int, end: int, shift: int) -> bool:

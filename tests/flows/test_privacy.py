@@ -37,7 +37,7 @@ from support.waiting import nothing_waits
 from relay.store.schema import queue, spool
 from tracker.consent import Consent, DoNotTrack
 from tracker.domain import Domain
-from tracker.store.schema import attempts, counts, deliveries, events, metadata
+from tracker.store.schema import attempts, counts, deliveries, events, links, metadata
 
 WENT = "wanda@people.example"
 """Agreed, read, and then asked to be erased."""
@@ -208,3 +208,17 @@ async def test_a_report_to_an_erased_sender_does_not_write_their_address_anew(
             assert any(SENDER in one.addresses for one in upstream.received)
             named = {row["recipient"] for row in await rows(domain, deliveries)}
             assert named == {GRANTED, DENIED, None}
+
+
+async def test_links_are_written_down_only_where_somebody_s_copy_carries_them(
+    store_url: str, tmp_path: Path
+) -> None:
+    async with ScriptedUpstream() as upstream:
+        where = site(tmp_path, store_url, upstream.url)
+        async with running(where) as domain:
+            await tell(domain, DENIED, Consent.DENIED)
+            await tell(domain, GRANTED, Consent.GRANTED)
+            assert (await send(where.smtp_port, newsletter(), DENIED))[0] == 250
+            assert await rows(domain, links) == []
+            assert (await send(where.smtp_port, newsletter(), DENIED, GRANTED))[0] == 250
+            assert {row["url"] for row in await rows(domain, links)} == set(URLS)

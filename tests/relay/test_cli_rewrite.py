@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from support.commands import Installation, call
+from support.commands import COMMAND, ROOT, Installation, call
+from support.hanging import no_longer_than
 from support.mail import corpus, message, multipart, part
 
 from relay.preview import Previewer
@@ -25,6 +28,7 @@ HTML = (
     '<a href="https://shop.example/unsubscribe?u=1">Leave</a> <a href="mailto:a@shop.example">write</a>\r\n'
     '<a data-candor-no-track href="{{tracking_preferences_url}}">choices</a></p></body>\r\n'
 )
+LINK = "<a href='https://x.example/'>t</a>\r\n"
 HEADER = "Subject: Apples\r\nX-Candor-Tag: autumn\r\n"
 PUBLIC = "http://127.0.0.1:8080"
 
@@ -123,6 +127,32 @@ def test_a_wrong_call_is_told_in_words(arguments: tuple[str, ...], tmp_path: Pat
     assert result.code == 2
 
 
+@pytest.mark.parametrize(
+    "arguments", [("mail.eml", "-o", "x" * 300), ("--verify", "x" * 300)], ids=["to", "of"]
+)
+def test_a_name_too_long_for_a_file_is_told_in_words(
+    arguments: tuple[str, ...], mail: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(mail.parent)
+    result = call("rewrite", *arguments)
+    assert result.code == 1
+    assert "File name too long" in result.err
+
+
+@pytest.mark.parametrize(("arguments", "closed"), [(("-",), "stdin"), (("mail.eml",), "stdout")])
+def test_closed_standard_streams_are_told_in_words(
+    arguments: tuple[str, ...], closed: str, mail: Path
+) -> None:
+    shell = 'exec "$@" <&-' if closed == "stdin" else 'exec "$@" >&-'
+    result = subprocess.run(
+        ["/bin/sh", "-c", shell, "sh", *COMMAND, "rewrite", *arguments],
+        cwd=mail.parent, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert result.returncode in (1, 2)
+    assert result.stderr.endswith(": it is closed\n")
+    assert "Traceback" not in result.stderr
+
+
 def test_help_says_what_the_links_lead_to_and_how_odd_names_are_reached() -> None:
     words = " ".join(call("rewrite", "--help").out.split())
     for text in ("no delivery comes of it", "./rules or ./show", "--verify", "--as ADDRESS", "show", "rules"):
@@ -151,8 +181,7 @@ def test_programs_are_told_every_link_and_part(mail: Path) -> None:
     assert [one["what"] for one in found["placeholders"]] == [
         "data-candor-no-track",
         "{{tracking_preferences_url}}",
-        "",
-    ][:2]
+    ]
     decided = {"mode": "identified", "reason": "granted", "opens": True, "clicks": True, "rule": None}
     assert (found["decision"], found["asks_for_override"]) == (decided, False)
     changed = found["changed"]
@@ -296,6 +325,32 @@ def test_a_base64_part_is_shown_decoded_alone(tmp_path: Path) -> None:
     assert "(base64 of part 1, encoded anew from here; decoded below)" in text
     assert text.count("@@ part 1, decoded") == 20 * 3 + 1
     assert text.count("\n-") == text.count("\n+") == 20 * 3 + 1
+
+
+@pytest.mark.parametrize("encoding", ["8bit", "quoted-printable", "base64"])
+def test_a_large_message_s_lines_are_compared_in_seconds(encoding: str, tmp_path: Path) -> None:
+    lines = "".join(f"{n}\r\n" * 2 + (LINK if n % 60 == 0 else "") for n in range(60_000))
+    html = message(lines, encoding=encoding)
+    file = tmp_path / "mail.eml"
+    file.write_bytes(html)
+    with no_longer_than(60):
+        found = call("rewrite", "show", file, "--diff", "--json").json
+    assert found["problems"] == []
+    if encoding == "base64":
+        assert found["diff"].count(" (base64 of part 1, encoded anew from here; decoded below)") == 1
+    else:
+        assert found["changed"]["lines"] == 1000 + 1
+
+
+def test_between_and_behind_an_encoded_part_lines_are_compared(tmp_path: Path) -> None:
+    html = part(LINK + "<p>" + "words " * 1000, encoding="base64")
+    text = part("a\r\n{{tracking_preferences_url}}\r\nb", kind="text/plain")
+    file = tmp_path / "mail.eml"
+    file.write_bytes(multipart(html, text, html, subtype="mixed"))
+    lines = call("rewrite", "show", file, "--diff").out.splitlines()
+    assert "-{{tracking_preferences_url}}" in lines
+    assert not {"-a", "-b"} & set(lines)
+    assert sum("encoded anew from here" in line for line in lines) == 2
 
 
 def test_what_came_from_mail_steers_no_terminal(tmp_path: Path) -> None:

@@ -332,11 +332,26 @@ def test_links_are_tags_of_a_document_that_beautifulsoup_can_walk() -> None:
     assert document is not None
     assert document.find_all(["a", "area"], href=True) == tags
     assert tags[0].attrs == {"href": "1", "class": "x y", "title": "&"}
+    assert [anchor.href for anchor in parse(html).anchors] == [tag["href"] for tag in tags]
     assert tags[0].find_next_sibling("a") is tags[2]
     assert tags[2].find_previous("area") is tags[1]
     assert [tag.sourcepos for tag in tags] == [match.start() for match in re.finditer("<[aA]", html)]
     assert copy(tags[0]).get("href") == "1"
     assert str(tags[1]) == '<area href="2"/>'
+
+
+@pytest.mark.parametrize(
+    ("html", "says"),
+    [
+        ("<a href=1 CLASS=Untracked>", True),
+        ("<a href=1 class='untr&#97;cked'>", True),
+        ("<a ses:no-track href=1><a href=2>", True),
+        ("<a href='track' class=x>", False),
+        ("<p class=track><a href='?a&amp;b' class=x>track</a>", False),
+    ],
+)
+def test_a_document_knows_whether_a_links_attributes_may_say_a_word(html: str, says: bool) -> None:
+    assert parse(html).may_say("track") is says
 
 
 REFERENCES = [

@@ -117,6 +117,24 @@ HOSTILE = {
 }
 
 
+ONE_CALL = {
+    "comments opened in a script": "<script>" + "<!--" * 250_000 + "</script><p>x",
+    "comments opened in a link": ("<a href=x>" + "<!--" * 600 + "--></a>") * 1000,
+    "tags opened in a link": ("<a href=x>" + "<!" * 1200 + "></a>") * 1000,
+    "brackets behind a URL": "http://x.example/" + ")" * 1_000_000,
+    "pairs of brackets behind a URL": "http://x.example/" + "()" * 250_000 + ")" * 500_000,
+}
+"""What counting calls does not see, since all of it would happen inside one."""
+
+
+@pytest.mark.parametrize("name", ONE_CALL)
+def test_no_single_call_takes_minutes(name: str) -> None:
+    subtype = "plain" if "URL" in name else "html"
+    with no_longer_than(20):
+        plan = compile_message(message(ONE_CALL[name], subtype=subtype), Rules(wrap_plain_text=True))
+    assert plan.has_pixel_place == (subtype == "html")
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_sizes_come_to_an_end(name: str) -> None:
     with no_longer_than(120):

@@ -25,9 +25,9 @@ PIXELS = [
     ("<body>" + "y" * 102_300 + "</body>", "<body>" + "y" * 102_300 + "|</body>"),
     ("y" * 110_000, "y" * 110_000 + "|"),
     # what is asked for where it would not be an image goes to the end
-    ("x<! {{open_pixel}}>y</body>", "x<! >y|</body>"),
-    ("x<? {{open_pixel}}?>y</body>", "x<? ?>y|</body>"),
-    ("x</ {{open_pixel}}a>y</body>", "x</ a>y|</body>"),
+    ("x<! {{open_pixel}}>y</body>", "x<! {{open_pixel}}>y|</body>"),
+    ("x<? {{open_pixel}}?>y</body>", "x<? {{open_pixel}}?>y|</body>"),
+    ("x</ {{open_pixel}}a>y</body>", "x</ {{open_pixel}}a>y|</body>"),
     # where filling it in would make a tag, it stays
     ("<{{open_pixel}}svg>x</body>", "<{{open_pixel}}svg>x|</body>"),
     ("<{{tracking_preferences_url}} x</body>", "<{{tracking_preferences_url}} x|</body>"),

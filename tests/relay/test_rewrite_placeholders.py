@@ -7,13 +7,14 @@ from support.mail import message, multipart, part
 from support.proof import (
     ENCODINGS,
     PREFERENCES,
+    a,
     base,
     decoded,
     prove,
     reasons,
     tracked,
 )
-from support.verifier import PIXEL, verify
+from support.verifier import PIXEL, PIXEL_URL, verify
 
 from relay.reasons import Reason
 from relay.rewrite import compile_message
@@ -31,6 +32,9 @@ BASES = [
     ("{{other}} {{open_pixels}} {open_pixel}", "{{other}} {{open_pixels}} {open_pixel}"),
     ("<!--{{open_pixel}}--><title>{{open_pixel}}</title>", "<!----><title></title>"),
     ('<p data-candor-no-track="{{open_pixel}}">', "<p>"),
+    # lines stay apart: joined they could pass what SMTP permits
+    ('<p\r\n data-candor-no-track\r\n id="x">', '<p\r\n\r\n id="x">'),
+    ("<p data-candor-no-track=\r\n>" + "y" * 990, "<p\r\n>" + "y" * 990),
     (
         '<!--[if mso]><a data-candor-no-track href="http+notrack://x/"><![endif]-->',
         '<!--[if mso]><a href="http://x/"><![endif]-->',
@@ -45,6 +49,67 @@ def test_the_base_lacks_what_was_meant_for_us(html: str, expected: str, encoding
     data = message(around.replace("{}", html), encoding=encoding)
     wanted = around.replace("{}", expected)
     assert decoded(base(compile_message(data)), encoding) == wanted
+    prove(data)
+
+
+@pytest.mark.parametrize("subtype", ["html", "plain"])
+def test_a_placeholder_stays_where_its_line_would_grow_too_long(subtype: str) -> None:
+    long = "x" * 970 + "{{tracking_preferences_url}}"
+    data = message(f"{{{{tracking_preferences_url}}}}\r\n{long}\r\n", subtype=subtype)
+    plan = compile_message(data)
+    for copy in (base(plan), tracked(plan)):
+        assert f"\r\n{PREFERENCES}\r\n{long}\r\n".encode() in copy
+        assert max(map(len, copy.split(b"\r\n"))) <= 998
+    rendered = plan.rendered(link_url=None, pixel_url=PIXEL_URL, preferences_url=PREFERENCES)
+    assert (rendered.has_pixel, rendered.unwrapped) == (subtype == "html", ())
+    prove(data)
+
+
+@pytest.mark.parametrize("links", [1, 20])
+def test_a_placeholder_has_its_line_s_room_before_links(links: int) -> None:
+    line = a("href=http://x.example/") * links + "{{tracking_preferences_url}}"
+    line = "x" * (990 - len(line)) + line
+    data = message(f"{line}\r\n")
+    untracked, copy = base(compile_message(data)), tracked(compile_message(data))
+    assert PREFERENCES.encode() in untracked
+    assert PREFERENCES.encode() in copy
+    assert max(map(len, copy.split(b"\r\n"))) <= 998
+    prove(data)
+
+
+P = "{{ open_pixel }}"
+
+
+@pytest.mark.parametrize(
+    ("html", "goes"),
+    [
+        (f'<a title="{P}">x</a>', True),
+        (f"<a title='a{P}b' href='http://x.example/'>x</a>", True),
+        (f"<a title=a{P.replace(' ', '')}b>x</a>", True),
+        (f"<!-- {P} --><p>x", True),
+        (f"<!--{P}--><p>x", True),
+        (f"<!--[if mso]><p>{P}</p><![endif]-->x", True),
+        (f"<title>{P}</title>x", True),
+        (f"<style>a {P} b</style>x", True),
+        (f"<a 1 href={P}\"=><a href='http://x.example/'>x\"><b>", False),
+        (f'<a title={P.replace(" ", "")}"x>y" href="http://x.example/">x</a>', False),
+        (f'<a {P.replace(" ", "")}="x>y" href="http://x.example/">x</a>', False),
+        (f"<a hr{P.replace(' ', '')}ef=http://x.example/>x</a>", False),
+        (f"<!--{P}><p>--><p>x", False),
+        (f"<!-- -{P}-{P}> <p>x --><p>y", False),
+        (f"<!--[if mso]><p title={P.replace(' ', '')}\"><a href='http://x.example/'>\"<![endif]-->x", False),
+        (f"<title></ti{P.replace(' ', '')}tle>x</title>y", False),
+        (f"<style></sty{P.replace(' ', '')}le><p></style>y", False),
+        (f"<title>{P}never closed", True),
+        (f"<{P}a href='http://x.example/'>x</a>", False),
+    ],
+)
+def test_a_placeholder_goes_only_where_tags_stay_what_they_are(html: str, goes: bool) -> None:
+    data = message(f"<body>{html}</body>", encoding="base64")
+    plan = compile_message(data)
+    found = decoded(plan.base(preferences_url=PREFERENCES), "base64")
+    assert (P not in found and P.replace(" ", "") not in found) is goes
+    assert any(kept.reason is Reason.IN_TAG for kept in plan.kept) is not goes
     prove(data)
 
 

@@ -126,3 +126,8 @@ def test_a_url_that_needs_no_second_look_would_pass_it(url: str) -> None:
 )
 def test_plain_and_other_urls_are_judged_alike(url: str, reason: Reason | None) -> None:
     assert rulebook.rulebook(Rules()).judge(url, "text", ()) == (url, reason)
+
+
+def test_every_mark_that_keeps_a_link_from_being_tracked_holds_the_word_looked_for() -> None:
+    words = {name for name, _ in rulebook.OPT_OUT_MARKS} | rulebook.OPT_OUT_CLASSES
+    assert [word for word in words if rulebook.OPT_OUT_WORD not in word] == []

@@ -19,7 +19,8 @@ def spliced(draw: st.DrawFn) -> tuple[bytes, list[Slot], list[bytes | None]]:
     slots = []
     for start, end in zip(cuts[::2], cuts[1::2], strict=False):
         optional, breakable = draw(st.booleans()), draw(st.booleans())
-        slots.append(Slot(start, end, optional, draw(st.sampled_from([None, b""])), breakable))
+        fallback, first = draw(st.sampled_from([None, b""])), draw(st.booleans())
+        slots.append(Slot(start, end, optional, fallback, breakable, first))
     return text, slots, [draw(VALUES) for _ in slots]
 
 

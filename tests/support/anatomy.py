@@ -60,7 +60,7 @@ def encode(octets: bytes, encoding: str) -> bytes:
 def _walk(data: bytes, start: int, end: int, *, may_show: bool) -> Iterator[Leaf]:
     body = _behind_header(data, start, end)
     header = _fields(data[start:body])
-    kind = header.get_content_type()
+    kind = header.get_content_type().partition("(")[0].strip()  # a comment may follow (RFC 2045 5.1)
     if kind.startswith("multipart/") and header.get_boundary():
         boundary = str(header.get_boundary()).encode("latin-1", "replace")
         children = list(_between_delimiters(data, body, end, boundary))

@@ -14,8 +14,9 @@ _PLACEHOLDER = re.compile(
     re.IGNORECASE,
 )
 _MARK = re.compile(
-    r"[ \t\r\n\f]*data-candor-no-track"
-    r"(?:[ \t\r\n\f]*=[ \t\r\n\f]*(?:\"[^\"]*\"|'[^']*'|[^ \t\r\n\f>]+)?)?",
+    # matches nothing itself, so that one that seems to lie in another's value is found too
+    r"(?=(?P<mark>[ \t]*data-candor-no-track"
+    r"(?:[ \t\r\n\f]*=(?:[ \t\r\n\f]*(?:\"[^\"]*\"|'[^']*'|[^ \t\r\n\f>]+))?)?))(?<![ \t])",
     re.IGNORECASE,
 )
 _PREFIX = re.compile(r"(?:\+|&#43;|&#x2b;|&plus;)notrack(?=://)", re.IGNORECASE)
@@ -53,7 +54,13 @@ def verify_base(data: bytes, base: bytes, preferences: str) -> list[str]:
             problems += _compare(old, new, data, base, preferences)
     if data[at_data:] != base[at_base:]:
         problems.append("bytes behind the last content differ")
+    if _longest(base) > max(998, _longest(data)):
+        problems.append(f"a line has {_longest(base)} octets")
     return problems
+
+
+def _longest(octets: bytes) -> int:
+    return max(map(len, re.split(rb"\r?\n", octets)))
 
 
 def _without_own(head: bytes) -> bytes:
@@ -78,30 +85,29 @@ def _compare(old: Leaf, new: Leaf, data: bytes, base: bytes, preferences: str) -
         return [f"a part of type {old.kind} was changed that is no body"]
     text, copy = _text(old, data), _text(new, base)
     page = escape(preferences) if old.kind == "text/html" else preferences
-    found = [(match, page if match["page"] else "") for match in _PLACEHOLDER.finditer(text)]
-    found += [(match, "") for pattern in (_MARK, _PREFIX) for match in pattern.finditer(text)]
+    found = [(*match.span(), page if match["page"] else "") for match in _PLACEHOLDER.finditer(text)]
+    found += [(*match.span(), "") for match in _PREFIX.finditer(text)]
+    found += [(*match.span("mark"), "") for match in _MARK.finditer(text)]
     if len(found) > MANY:
         return []
     reached = {(0, 0)}
     """Pairs of positions, in the text and in the copy, up to which both agree."""
-    for match, instead in sorted(found, key=lambda one: one[0].span()):
+    for start, end, instead in sorted(found):
         further = set()
         for at, at_copy in reached:
-            between = text[at : match.start()]
-            if at > match.start():
+            between = text[at:start]
+            if at > start:
                 further.add((at, at_copy))
             elif copy.startswith(between, at_copy):
                 at_copy += len(between)
                 # either it stays, or it goes, with or without the blanks before it
-                further.add((match.start(), at_copy))
-                blanks = match[0][: len(match[0]) - len(match[0].lstrip())]
+                further.add((start, at_copy))
+                blanks = text[start:end][: len(text[start:end]) - len(text[start:end].lstrip())]
                 further |= {
-                    (match.end(), at_copy + len(way))
-                    for way in (instead, blanks)
-                    if copy.startswith(way, at_copy)
+                    (end, at_copy + len(way)) for way in (instead, blanks) if copy.startswith(way, at_copy)
                 }
         if not further:
-            return [f"the base differs before {match[0]!r}"]
+            return [f"the base differs before {text[start:end]!r}"]
         reached = further
     return (
         [] if any(copy[there:] == text[here:] for here, there in reached) else ["the base differs at its end"]

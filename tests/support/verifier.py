@@ -278,10 +278,9 @@ def _verify_base64(old: bytes, new: bytes, report: Report) -> None:
     old_lines, new_lines = old.split(), new.split()
     if max(map(len, new_lines)) > max([76, *map(len, old_lines)]):
         report.problem("a base64 line is too long")
-    even = not report.base_is_shorter and len(old_lines) > 1 and len(old_lines[-1]) <= len(old_lines[0])
-    if even and len({len(line) for line in new_lines[:-1]}) > max(
-        1, len({len(line) for line in old_lines[:-1]})
-    ):
+    lengths = {len(line) for line in old_lines[:-1]}
+    even = not report.base_is_shorter and len(lengths) == 1 and len(old_lines[-1]) <= len(old_lines[0])
+    if even and len({len(line) for line in new_lines[:-1]}) > 1:
         report.problem("base64 lines became uneven")
     if old[len(old.rstrip()) :] != new[len(new.rstrip()) :]:
         report.problem("what follows the base64 text differs")

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from support.commands import Installation, Result
 from support.tracking import dump, say
 
-from tracker.contactfile import Refused, read_contacts
+from tracker.contactfile import ContactFile, Refused
+from tracker.domain import Domain
 from tracker.errors import InvalidValue
-from tracker.store.register import MOST_CHANGES, Source
+from tracker.importing import Import
+from tracker.store.register import MOST_CHANGES, Effect, Source
 
 NOTHING = {"changed": 0, "unchanged": 0, "not_effective": 0, "refused": 0, "refusals": []}
 
@@ -137,6 +139,70 @@ def test_only_the_first_refusals_are_printed(candor: Installation) -> None:
     assert "and 10 more" in said.err
 
 
+@pytest.mark.parametrize("store_kind", ["sqlite"])
+def test_refused_rows_are_written_with_line_reason_and_cells_for_their_owner_only(
+    candor: Installation,
+) -> None:
+    candor.prepare(lambda domain: say(domain, "joe@x.example", "denied", source=Source.PREFERENCE_PAGE))
+    file = candor.folder / "refused.csv"
+    content = 'address,tracking_consent,note\njoe@x.example,granted,"a, b"\nnobody,granted,\nann@x.example,granted,\n'
+    said = imported(candor, content, "--refused", str(file))
+    assert said.code == 1
+    assert file.stat().st_mode & 0o777 == 0o600
+    header, *rows = list(csv.reader(io.StringIO(file.read_text("utf-8"), newline="")))
+    assert header == ["line", "reason", "address", "tracking_consent", "note"]
+    by_line = {row[0]: row for row in rows}
+    assert sorted(by_line) == ["2", "3"]
+    assert by_line["2"][2:] == ["joe@x.example", "granted", "a, b"]
+    assert "not effective" in by_line["2"][1]
+    assert "'nobody'" in by_line["3"][1]
+
+
+@pytest.mark.parametrize("store_kind", ["sqlite"])
+def test_refused_rows_that_cannot_be_written_are_known_before_anything_is_changed(
+    candor: Installation,
+) -> None:
+    before = candor.prepare(dump)
+    said = imported(candor, "address\na@x.example\n", "--refused", str(candor.folder / "no" / "folder.csv"))
+    assert (said.code, said.out) == (1, "")
+    assert "cannot be written" in said.err
+    assert candor.prepare(dump) == before
+
+
+def test_an_interrupted_import_goes_on_where_it_stopped(candor: Installation) -> None:
+    rows = [f"p{number}@x.example,granted,form {number}\n" for number in range(1000)]
+    rows[10] = "nobody,granted,\n"
+    content = "address,tracking_consent,evidence\n" + "".join(rows)
+    file = candor.folder / "people.csv"
+    file.write_text(content)
+
+    async def interrupted(domain: Domain) -> None:
+        class Cut(Exception):
+            pass
+
+        def advance(_octets: int) -> None:
+            if task.counted.effects[Effect.CHANGED]:
+                raise Cut
+
+        task = Import(domain, ContactFile(file), actor="test", refused=lambda one: None, advance=advance)
+        with pytest.raises(Cut):
+            await task.run()
+
+    candor.prepare(interrupted)
+    once = len(candor.prepare(dump)["consent_ledger"])
+    assert 0 < once < 999
+    said = candor.call("contact", "import", file, "--resume", "--json")
+    assert (said.code, said.json["taken_before"], said.json["changed"]) == (1, once, 999 - once)
+    assert (said.json["read"], said.json["unchanged"], said.json["refused"]) == (1000, 0, 1)
+    before = candor.prepare(dump)
+    assert len(before["consent_ledger"]) == 999
+    again = candor.call("contact", "import", file, "--resume", "--json")
+    assert (again.json["taken_before"], again.json["changed"], again.json["refused"]) == (999, 0, 1)
+    assert candor.prepare(dump) == before
+    file.write_text(content.replace("form 7\n", "form seven\n"))  # another file, then
+    assert candor.call("contact", "import", file, "--resume", "--json").json["taken_before"] == 0
+
+
 def test_a_dry_run_reads_everything_and_changes_nothing(candor: Installation) -> None:
     content = "address,tracking_consent\na@x.example,granted\nb@x.example,maybe\n"
     before = candor.prepare(dump)
@@ -165,7 +231,8 @@ def test_the_same_file_again_changes_nothing(candor: Installation) -> None:
     imported(candor, content)
     before = candor.prepare(dump)
     assert imported(candor, content, "--json").json == NOTHING | {"read": 1, "unchanged": 1}
-    assert candor.prepare(dump) == before
+    after = candor.prepare(dump)
+    assert {**after, "imports": before["imports"]} == before
 
 
 @pytest.mark.parametrize("store_kind", ["sqlite"])
@@ -182,10 +249,15 @@ REFUSED_FILES = {
     "without an address": (b"name,country\nx,y\n", "no column named address or email; found: name, country"),
     "a column twice": (b"address,group,Group\na@x.example,a,b\n", "stands there twice: group"),
     "Latin-1": ("address,name\na@x.example,Björn\n".encode("latin-1"), ":2: not UTF-8"),
-    "UTF-16": ("address\na@x.example\n".encode("utf-16"), ":1: not UTF-8"),
+    "UTF-16": ("address\na@x.example\n".encode("utf-16"), ":1: not UTF-8 but UTF-16; save it as"),
+    "Windows-1252": (
+        "address,name\na@x.example,“Jö”\n".encode("cp1252"),
+        ":2: not UTF-8 (invalid start byte)",
+    ),
     "UTF-8 that ends too soon": ("address\na@x.example\nü".encode()[:-1], ":3: not UTF-8"),
     "a picture": (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", ":1: not UTF-8"),
     "zeros": (bytes(1000), "no column named address"),
+    "one line without end": (b"address" + b"x" * (1 << 20), "a first line of more than"),
     "a header that is no CSV": (b'"address"x,y\n', ":1: not CSV"),
     "a header that steers": (b"\x1b[2J,y\n", "no column named address or email; found: ·[2j, y"),
 }
@@ -212,6 +284,34 @@ def test_a_wrong_encoding_late_in_a_file_is_found_before_anything_is_changed(can
     assert candor.prepare(dump) == before
 
 
+def test_who_is_listed_as_csv_is_read_back_and_nothing_changes(candor: Installation) -> None:
+    candor.prepare(lambda domain: say(domain, "eve@x.example", "withdrawn", source=Source.PREFERENCE_PAGE))
+    imported(
+        candor,
+        "address,tracking_consent,as_of,do_not_track,do_not_track_as_of,country,group,shoe size\n"
+        'joe@x.example,granted,2026-05-01T12:00:00.123456Z,true,2026-04-01T12:00:00Z,fr,"a ""b"", c",43\n'
+        "ann@x.example,unknown,,unset,,,,\n"
+        "jörg@x.example,,,unset,,IT,,\n",
+    )
+    candor.prepare(lambda domain: domain.erasure.erase("gone@x.example", actor="test", now=datetime.now(UTC)))
+    file = candor.folder / "all.csv"
+    said = candor.call("contact", "list", "-o", file)
+    assert (said.code, said.out, said.err) == (0, "", f"4 people in {file}\n")
+    assert file.stat().st_mode & 0o777 == 0o600
+    listed = {row["address"]: row for row in csv.DictReader(io.StringIO(file.read_text("utf-8"), newline=""))}
+    assert listed["joe@x.example"]["do_not_track_as_of"] == "2026-04-01T12:00:00+00:00"
+    assert (listed["jörg@x.example"]["tracking_consent"], listed["jörg@x.example"]["do_not_track"]) == (
+        "",
+        "unset",
+    )
+    assert candor.call("contact", "list", "--csv").out == file.read_text("utf-8")
+    before = candor.prepare(dump)
+    again = candor.call("contact", "import", file, "--json")
+    assert (again.code, again.json["changed"], again.json["unchanged"]) == (0, 0, 4)
+    assert {**candor.prepare(dump), "imports": before["imports"]} == before
+    assert "joe@x.example" in candor.call("contact", "list").out
+
+
 # --- any file at all ---
 
 CELL = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
@@ -235,7 +335,7 @@ def test_what_a_spreadsheet_wrote_is_read_back_with_the_right_lines(
         writer.writerow(["a@x.example" if right else "nobody", note])
     file = tmp_path / "people.csv"
     file.write_bytes((b"\xef\xbb\xbf" if bom else b"") + out.getvalue().encode())
-    rows = [row for _, row, _ in read_contacts(file, datetime.now(UTC))]
+    rows = [row for _, _, row in ContactFile(file).rows(datetime.now(UTC))]
     expected: list[object] = [
         (note.strip() if right else line) for (note, right), line in zip(notes, lines, strict=True)
     ]
@@ -253,7 +353,7 @@ def test_any_file_is_read_or_refused_and_nothing_worse(content: bytes, tmp_path:
     file = tmp_path / "people.csv"
     file.write_bytes(content)
     try:
-        for _, row, _ in read_contacts(file, datetime.now(UTC)):
+        for _, _, row in ContactFile(file).rows(datetime.now(UTC)):
             assert not isinstance(row, Refused) or row.line >= 2
     except InvalidValue as error:
         if not str(error).startswith(f"{file}:"):

@@ -7,22 +7,27 @@ import hashlib
 import json
 import struct
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from sqlalchemy import update
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import delete, update
 from support.deliveries import a_delivery, a_message, id_of, record
 from support.stores import dump
 
 from tracker.consent import Consent, DoNotTrack, Mode
 from tracker.errors import InvalidAddress, InvalidValue
 from tracker.statements import Statement, parse_statement
+from tracker.store.bulk import Bulk
 from tracker.store.contacts import Contacts, Person
 from tracker.store.database import Database
 from tracker.store.erasure import Erasure
+from tracker.store.ledger import canonical
 from tracker.store.register import MOST_CHANGES, Effect, Recorded, Register, Source, overriding
-from tracker.store.schema import consent_ledger
+from tracker.store.schema import consent_ledger, contacts
 from tracker.tokens import KeyRing
+from tracker.weighing import Speaker
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 BOB = "bob@example.org"
@@ -600,3 +605,93 @@ def test_what_was_surely_meant_as_ours_is_no_attribute(name: str, meant: str) ->
 @pytest.mark.parametrize("name", ["plan", "city", "department", "lead_score", "Kundennummer"])
 def test_an_attribute_of_one_s_own_may_have_any_other_name(name: str) -> None:
     assert parse_statement("joe@people.example", {name: "x"}, evidence={}).attributes == {name: "x"}
+
+
+# Many at once
+
+SAID = st.builds(
+    Statement,
+    address=st.sampled_from([f"p{number}@example.org" for number in range(4)]),
+    consent=st.sampled_from([None, G, D, W, UNKNOWN]),
+    do_not_track=st.sampled_from([None, *DoNotTrack]),
+    country=st.sampled_from([None, "", "FR"]),
+    group=st.sampled_from([None, "", "staff"]),
+    attributes=st.sampled_from([{}, {"a": "1"}, {"a": "", "b": "é"}]),
+    as_of=st.sampled_from([None, day(-2), day(-1), day(0)]),
+    evidence=st.sampled_from([{}, PROOF]),
+)
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    before=st.lists(st.tuples(SAID, st.sampled_from([PAGE, API])), max_size=5),
+    erased=st.sampled_from([None, "p0@example.org"]),
+    said=st.lists(SAID, min_size=60, max_size=70),
+)
+async def test_statements_taken_down_together_come_to_the_same_as_one_by_one(
+    before: list[tuple[Statement, Source]],
+    erased: str | None,
+    said: list[Statement],
+    database: Database,
+    ring: KeyRing,
+) -> None:
+    """Batches are weighed before their transaction and written in bulk; single statements inside, one at a time."""
+    outcomes = []
+    for at_once in (True, False):
+        await database.write(*((delete(table), [{}]) for table in (contacts, consent_ledger)))
+        register = Register(database, ring)
+        for statement, source in before:
+            await register.record([statement], source=source, actor="test", now=day(1))
+        if erased:
+            await Erasure(database, ring).erase(erased, actor="test", now=day(2))
+        batches = [said] if at_once else [[one] for one in said]
+        results = [
+            one
+            for some in batches
+            for one in await register.record(some, source=IMPORT, actor="t", now=day(3))
+        ]
+        rows = await ledger(database)
+        verified(rows)
+        people = {row["id"]: row.pop("address") for row in (await dump(database))["contacts"]}
+        kept = sorted(
+            str({**row, "id": 0, "address": people[row["id"]]}) for row in (await dump(database))["contacts"]
+        )
+        outcomes.append((results, kept, [(people.get(row["contact_id"]), row["content"]) for row in rows]))
+    assert outcomes[0] == outcomes[1]
+
+
+async def test_who_changes_between_weighing_and_writing_is_weighed_anew(
+    database: Database, ring: KeyRing
+) -> None:
+    """The batch is weighed, somebody withdraws, the batch is written: the withdrawal stands."""
+    register = Register(database, ring)
+
+    class Interrupting:
+        async def read(self, work: Any, *, within: float) -> Any:
+            result = await database.read(work)
+            await register.record([Statement(address=BOB, consent=W)], source=PAGE, actor="bob", now=day(1))
+            return result
+
+        async def change(self, work: Any, *, within: float) -> Any:
+            return await database.change(work)
+
+    said = [(f"p{number}@example.org", Statement(address="", consent=G)) for number in range(60)]
+    taken = await register.take_down(
+        [*said, (BOB, Statement(address=BOB, consent=G))],
+        Speaker(source=IMPORT, actor="t", now=day(2)),
+        store=cast(Bulk, Interrupting()),
+    )
+    assert [one.effect for one in taken.recorded] == [CHANGED] * 60 + [NOT_EFFECTIVE]
+    assert (await bob(database, ring)).consent is W
+    rows = await ledger(database)
+    verified(rows)
+    assert json.loads(rows[-1]["content"])["old"] == "withdrawn"
+
+
+@given(
+    content=st.dictionaries(
+        st.text(max_size=8), st.one_of(st.text(), st.booleans(), st.dictionaries(st.text(), st.text()))
+    )
+)
+def test_a_row_s_content_has_one_spelling(content: dict[str, Any]) -> None:
+    assert canonical(content) == json.dumps(content, sort_keys=True, separators=(",", ":"))

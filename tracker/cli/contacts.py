@@ -16,19 +16,19 @@ from tracker.cli.common import (
     config_option,
     json_option,
     printable,
-    progress,
     show_json,
     show_table,
     with_domain,
 )
+from tracker.cli.imports import import_
+from tracker.cli.listing import list_
 from tracker.consent import Consent, DoNotTrack
-from tracker.contactfile import Refused, read_contacts
 from tracker.domain import Domain
 from tracker.errors import CandorError, InvalidValue
 from tracker.moments import isoformat
-from tracker.statements import Statement, parse_statement
+from tracker.statements import parse_statement
 from tracker.store.contacts import Person
-from tracker.store.register import MOST_CHANGES, Effect, Recorded, Source
+from tracker.store.register import Effect, Recorded, Source
 from tracker.store.rights import Anonymized
 
 
@@ -175,70 +175,8 @@ def anonymize(address: str, yes: bool, as_json: bool, config_file: Path | None) 
         )
 
 
-@contact.command("import")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--dry-run", is_flag=True, help="Read and check everything, change nothing.")
-@json_option
-@config_option
-def import_(file: Path, dry_run: bool, as_json: bool, config_file: Path | None) -> None:
-    """Import contacts from a CSV file with a header line.
-
-    Columns: address (or email), tracking_consent, do_not_track, country, group, as_of, evidence; any other column
-    becomes an attribute. An empty do_not_track means false; a column that is not there leaves its value alone.
-    Refused rows are listed with their line; all others are imported.
-    """
-
-    async def work(domain: Domain) -> dict[str, Any]:
-        return await _import(domain, file, dry_run)
-
-    result = with_domain(config_file, work)
-    refused: list[Refused] = result.pop("refused_rows")
-    if as_json:
-        show_json(result | {"refusals": [{"line": one.line, "reason": one.reason} for one in refused]})
-    else:
-        # What would change is known only when it is weighed against the register.
-        known = ("read", "refused") if dry_run else tuple(result)
-        counted = [(key.replace("_", " "), result[key]) for key in known]
-        show_table(("rows", "number"), counted, title="Nothing was changed (dry run)" if dry_run else None)
-        for one in refused[:50]:
-            click.echo(printable(f"{file}:{one.line}: {one.reason}"), err=True)
-        if len(refused) > 50:
-            click.echo(f"… and {len(refused) - 50} more; --json lists all", err=True)
-    if refused or result["not_effective"]:
-        raise SystemExit(1)
-
-
-async def _import(domain: Domain, file: Path, dry_run: bool) -> dict[str, Any]:
-    """Reads in batches, so that neither memory nor a transaction grows with the file."""
-    counted = {"read": 0, **{effect.value.replace("-", "_"): 0 for effect in Effect}, "refused": 0}
-    refused: list[Refused] = []
-    batch: list[tuple[int, Statement]] = []
-
-    async def flush() -> None:
-        if batch and not dry_run:
-            now = datetime.now(UTC)
-            said = [statement for _, statement in batch]
-            recorded = await domain.register.record(said, source=Source.IMPORT, actor=_actor(), now=now)
-            for (line, _), one in zip(batch, recorded, strict=True):
-                counted[one.effect.value.replace("-", "_")] += 1
-                if one.effect is Effect.NOT_EFFECTIVE:
-                    refused.append(Refused(line=line, reason=f"not effective: {one.reason}"))
-        batch.clear()
-
-    size = file.stat().st_size  # noqa: ASYNC240 - a command, with nothing else on its loop
-    with progress("importing", size) as advance:
-        for line, row, octets in read_contacts(file, datetime.now(UTC)):
-            advance(octets)
-            counted["read"] += 1
-            if isinstance(row, Refused):
-                counted["refused"] += 1
-                refused.append(row)
-                continue
-            batch.append((line, row))
-            if len(batch) == MOST_CHANGES:
-                await flush()
-        await flush()
-    return {**counted, "refused_rows": sorted(refused, key=lambda one: one.line)}
+contact.add_command(import_)
+contact.add_command(list_)
 
 
 def _number(number: int, what: str) -> str:

@@ -9,55 +9,42 @@ the chain still verifies. (GDPR art. 7(1): the controller must be able to demons
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from enum import StrEnum
-from typing import Any
+from datetime import datetime
+from time import perf_counter
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, select
 
-from tracker.address import erased_key, normalize
+from tracker.address import normalize
 from tracker.consent import Consent, Contact, DoNotTrack
 from tracker.errors import InvalidValue
 from tracker.statements import Statement, checked
-from tracker.store.contacts import contact_of, find, knowing
-from tracker.store.database import Database, execute
-from tracker.store.ledger import Chain, end_of_chain, write_chain
-from tracker.store.schema import consent_ledger, contacts
+from tracker.store.bulk import Bulk
+from tracker.store.contacts import contact_of, find
+from tracker.store.database import Database
+from tracker.store.ledger import Sealed, end_of_chain, seal, write_chain
+from tracker.store.schema import consent_ledger
+from tracker.store.standing import Found, Standing
 from tracker.tokens import KeyRing
+from tracker.weighing import Effect, Held, Noted, Recorded, Source, Speaker, weigh
+
+__all__ = ["MOST_CHANGES", "Effect", "Recorded", "Register", "Source", "Taken", "overriding"]
 
 MOST_CHANGES = 5000
 """People in one transaction: longer ones would keep mail waiting for the writer."""
-_PERSONAL = "preference-page"
-
-
-class Source(StrEnum):
-    """Through which door a change came."""
-
-    IMPORT = "import"
-    API = "api"
-    PREFERENCE_PAGE = _PERSONAL
-    HEADER = "header"
-    CLI = "cli"
-    LOOKUP = "lookup"
-
-
-class Effect(StrEnum):
-    """What became of a statement."""
-
-    CHANGED = "changed"
-    UNCHANGED = "unchanged"
-    NOT_EFFECTIVE = "not-effective"
+_WORTH_PREPARING = 50
+"""Statements; fewer are weighed inside their transaction, which spares a question."""
+_PATIENCE = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
-    """The answer to one statement; `reason` says why it had no effect."""
+class Taken:
+    """What became of a batch of statements."""
 
-    address: str
-    effect: Effect
-    reason: str = ""
+    recorded: list[Recorded]
+    seconds: float
+    """How long its transaction lasted, from the first statement to the commit."""
 
 
 class Register:
@@ -73,13 +60,38 @@ class Register:
         """Takes down what was said, in order, one transaction for at most `MOST_CHANGES` statements.
 
         Raises InvalidAddress and InvalidValue before anything is written, StoreUnavailable."""
-        if len(statements) > MOST_CHANGES:
-            raise InvalidValue(f"at most {MOST_CHANGES} statements at a time, not {len(statements)}")
         named = [(normalize(statement.address), checked(statement, now)) for statement in statements]
-        return await self._database.change(
-            lambda connection: _record(connection, named, source, actor, now, self._ring),
-            within=max(self._database.write_within, 30.0),
-        )
+        speaker = Speaker(source=source, actor=actor, now=now)
+        return (await self.take_down(named, speaker)).recorded
+
+    async def take_down(
+        self,
+        named: Sequence[tuple[str, Statement]],
+        speaker: Speaker,
+        *,
+        beside: Callable[[Connection, list[Recorded]], None] | None = None,
+        store: Bulk | None = None,
+    ) -> Taken:
+        """As `record`, for statements that were `checked`, each with its address in normal form. `beside`: what else
+        belongs into the transaction. `store`: the way into the database, where it is not the programs' own."""
+        if len(named) > MOST_CHANGES:
+            raise InvalidValue(f"at most {MOST_CHANGES} statements at a time, not {len(named)}")
+        batch = _Batch(named, speaker, self._ring)
+        if len(named) >= _WORTH_PREPARING:  # so that others wait only for what must happen inside
+            await (store or self._database).read(batch.prepare, within=_PATIENCE)
+        began = 0.0
+
+        def work(connection: Connection) -> list[Recorded]:
+            nonlocal began
+            began = perf_counter()
+            recorded = batch.write(connection)
+            if beside is not None:
+                beside(connection, recorded)
+            return recorded
+
+        patience = max(self._database.write_within, _PATIENCE)
+        recorded = await (store or self._database).change(work, within=patience)
+        return Taken(recorded=recorded, seconds=perf_counter() - began)
 
     async def held_at(self, address: str, at: datetime) -> Contact:
         """The contact as the register knew it at that time: consent and `do_not_track` from the ledger, country
@@ -118,202 +130,72 @@ def overriding(
 
     def note(connection: Connection) -> None:
         link = end_of_chain(connection)
-        for address, state in _current(connection, set(addresses), now, ring).items():
-            if state["erased_key"] is None:  # erased meanwhile: then no override reaches them, nor any row
-                link.add(now, state["id"], {**content, "attribute": "override", "address": address})
+        standing = Standing(connection.dialect)
+        wanted = sorted(set(addresses))
+        while True:
+            people = standing.held(wanted, standing.find(connection, wanted, ring))
+            new = [held for held in people.values() if held.new]
+            if standing.number(connection, new, now):
+                break
+        standing.write(connection, new, (), now)
+        for address, held in people.items():
+            if held.erased_key is None:  # erased meanwhile: then no override reaches them, nor any row
+                link.add(now, held.id, {**content, "attribute": "override", "address": address})
         write_chain(connection, link)
 
     return note
 
 
-def _record(
-    connection: Connection,
-    named: list[tuple[str, Statement]],
-    source: Source,
-    actor: str,
-    now: datetime,
-    ring: KeyRing,
-) -> list[Recorded]:
-    link = end_of_chain(connection)
-    current = _current(connection, {address for address, _ in named}, now, ring)
-    results = []
-    for address, statement in named:
-        state = current[address]
-        results.append(_apply(state, address, statement, source, actor, now, link))
-    changed = [state for state in current.values() if state.pop("changed")]
-    if changed:
-        connection.execute(
-            _UPDATE, [{f"b_{key}": value for key, value in state.items()} for state in changed]
-        )
-    write_chain(connection, link)
-    return results
+@dataclass(frozen=True, slots=True)
+class _Weighed:
+    """What a batch comes to, given what was found of its people."""
+
+    found: Found
+    people: dict[str, Held]
+    new: list[Held]
+    recorded: list[Recorded]
+    notes: list[tuple[Held, Sealed]]
 
 
-_KEPT = (
-    "address",
-    "erased_key",
-    "tracking_consent",
-    "consent_as_of",
-    "consent_source",
-    "do_not_track",
-    "do_not_track_as_of",
-    "do_not_track_source",
-    "country",
-    "grp",
-    "attributes",
-)
-_UPDATE = (
-    update(contacts)
-    .where(contacts.c.id == bindparam("b_id"))
-    .values({contacts.c[name]: bindparam(f"b_{name}") for name in _KEPT})
-)
+class _Batch:
+    """Statements on their way into the register. What they come to is worked out before the transaction; inside, only
+    whether what was found still stands is asked again, and if it does not, they are weighed anew."""
 
+    def __init__(self, named: Sequence[tuple[str, Statement]], speaker: Speaker, ring: KeyRing) -> None:
+        self._named = named
+        self._speaker = speaker
+        self._ring = ring
+        self._addresses = sorted({address for address, _ in named})
+        self._weighed: _Weighed | None = None
 
-def _current(
-    connection: Connection, addresses: Iterable[str], now: datetime, ring: KeyRing
-) -> dict[str, dict[str, Any]]:
-    """The rows of all these people; who is new gets one."""
-    wanted = sorted(addresses)
-    found = _rows(connection, contacts.c.address, wanted)
-    missing = {erased_key(address, ring.permanent): address for address in wanted if address not in found}
-    erased = _rows(connection, contacts.c.erased_key, list(missing))
-    found |= {missing[bytes(key)]: state for key, state in erased.items()}
-    new = [address for address in wanted if address not in found]
-    if new:
-        execute(connection, [knowing(new, now, ring)])
-        found |= _rows(connection, contacts.c.address, new)
-    return found
+    def prepare(self, connection: Connection) -> None:
+        """Weighs the statements by what is found now."""
+        self._weigh(*self._find(connection))
 
+    def write(self, connection: Connection) -> list[Recorded]:
+        """Inside the transaction."""
+        link, now = end_of_chain(connection), self._speaker.now
+        standing, found = self._find(connection)
+        weighed = self._weighed
+        if weighed is None or weighed.found != found:
+            weighed = self._weigh(standing, found)
+        while not standing.number(connection, weighed.new, now):
+            weighed = self._weigh(*self._find(connection))
+        standing.write(connection, weighed.new, weighed.people.values(), now)
+        link.extend(now, ((held.id, sealed) for held, sealed in weighed.notes))
+        write_chain(connection, link)
+        return weighed.recorded
 
-def _rows(connection: Connection, column: Any, keys: list[Any]) -> dict[Any, dict[str, Any]]:
-    found = {}
-    query = select(contacts.c.id, *(contacts.c[name] for name in _KEPT))
-    for start in range(0, len(keys), 900):
-        for row in connection.execute(query.where(column.in_(keys[start : start + 900]))).mappings():
-            found[row[column.name]] = {**row, "changed": False}
-    return found
+    def _find(self, connection: Connection) -> tuple[Standing, Found]:
+        standing = Standing(connection.dialect)
+        return standing, standing.find(connection, self._addresses, self._ring)
 
-
-def _apply(
-    state: dict[str, Any],
-    address: str,
-    statement: Statement,
-    source: Source,
-    actor: str,
-    now: datetime,
-    link: Chain,
-) -> Recorded:
-    if state["erased_key"] is not None:
-        refusal = _restore(state, address, statement, source, now)
-        if refusal:
-            return Recorded(address=address, effect=Effect.NOT_EFFECTIVE, reason=refusal)
-    as_of = min(statement.as_of or now, now).astimezone(UTC)  # as the ledger says it
-    refusals, changed = [], False
-    for attribute, value in (
-        ("tracking_consent", statement.consent),
-        ("do_not_track", statement.do_not_track),
-    ):
-        if value is None or _repeats(state, attribute, value, statement, source):
-            continue
-        refusal = _weigh(state, attribute, value, as_of, source, bool(statement.evidence))
-        content = {
-            "address": address,
-            "attribute": attribute,
-            "old": str(state[attribute]),
-            "new": str(value),
-            "as_of": as_of.isoformat(),
-            "source": str(source),
-            "actor": actor,
-            "evidence": dict(statement.evidence),
-            "effective": not refusal,
-        }
-        link.add(now, state["id"], content)
-        if refusal:
-            refusals.append(refusal)
-        else:
-            _set(state, attribute, value, as_of, source)
-            changed = True
-    changed |= _set_facts(state, statement)
-    state["changed"] |= changed
-    if refusals:
-        return Recorded(address=address, effect=Effect.NOT_EFFECTIVE, reason="; ".join(refusals))
-    return Recorded(address=address, effect=Effect.CHANGED if changed else Effect.UNCHANGED)
-
-
-_PREFIX = {"tracking_consent": "consent", "do_not_track": "do_not_track"}
-
-
-def _repeats(
-    state: dict[str, Any], attribute: str, value: StrEnum, statement: Statement, source: Source
-) -> bool:
-    """A bare repetition (yesterday's export sent again) says nothing new; the person's own word does, where so far
-    it was a list's."""
-    held_as_of, held_source = state[f"{_PREFIX[attribute]}_as_of"], state[f"{_PREFIX[attribute]}_source"]
-    if held_as_of is None or state[attribute] != value or statement.evidence:
-        return False
-    personal = source is Source.PREFERENCE_PAGE and held_source != _PERSONAL
-    return statement.as_of in (None, held_as_of) and not personal
-
-
-def _protects(attribute: str, value: str) -> bool:
-    return (
-        value in (Consent.DENIED, Consent.WITHDRAWN)
-        if attribute == "tracking_consent"
-        else value == DoNotTrack.TRUE
-    )
-
-
-def _weigh(
-    state: dict[str, Any], attribute: str, value: StrEnum, as_of: datetime, source: Source, evidence: bool
-) -> str:
-    """Why the statement may not take effect; `""` when it may."""
-    prefix = _PREFIX[attribute]
-    held_as_of, held_source = state[f"{prefix}_as_of"], state[f"{prefix}_source"]
-    protects, protected = _protects(attribute, value), _protects(attribute, state[attribute])
-    if source is Source.PREFERENCE_PAGE and protects:
-        return ""  # the person is speaking now, whatever our clocks say
-    if held_as_of is None:
-        return ""
-    if as_of < held_as_of or (as_of == held_as_of and protected and not protects):
-        return f"{attribute} {value} of {as_of:%Y-%m-%d %H:%M:%S} UTC is older than what is known since then"
-    lifts = protected and not protects and held_source == _PERSONAL
-    if lifts and (as_of <= held_as_of or not evidence):
-        return f"{attribute} {value} would undo the person's own choice without later evidence"
-    return ""
-
-
-def _set(state: dict[str, Any], attribute: str, value: StrEnum, as_of: datetime, source: Source) -> None:
-    prefix = _PREFIX[attribute]
-    held_as_of, held_source = state[f"{prefix}_as_of"], state[f"{prefix}_source"]
-    personal = (
-        held_source == _PERSONAL and _protects(attribute, state[attribute]) and _protects(attribute, value)
-    )
-    state[attribute] = str(value)
-    state[f"{prefix}_as_of"] = max(as_of, held_as_of) if held_as_of else as_of
-    # A list that repeats a person's refusal does not make it the list's: it stays theirs to lift.
-    state[f"{prefix}_source"] = _PERSONAL if personal else str(source)
-
-
-def _set_facts(state: dict[str, Any], statement: Statement) -> bool:
-    before = (state["country"], state["grp"], state["attributes"])
-    if statement.country is not None:
-        state["country"] = statement.country.upper() or None
-    if statement.group is not None:
-        state["grp"] = statement.group or None
-    if statement.attributes:
-        merged = {**state["attributes"], **statement.attributes}
-        state["attributes"] = {key: value for key, value in merged.items() if value != ""}
-    return before != (state["country"], state["grp"], state["attributes"])
-
-
-def _restore(state: dict[str, Any], address: str, statement: Statement, source: Source, now: datetime) -> str:
-    """An erased person comes back only by a grant of their own with fresh evidence; `""` when they do."""
-    as_of = min(statement.as_of or now, now)
-    fresh = (
-        statement.consent is Consent.GRANTED and bool(statement.evidence) and as_of > state["consent_as_of"]
-    )
-    if not fresh:
-        return "the person was erased: only a grant with evidence later than the erasure restores them"
-    state.update(address=address, erased_key=None, tracking_consent=str(Consent.UNKNOWN), consent_as_of=None)
-    state.update(consent_source=None, do_not_track=str(DoNotTrack.UNSET), changed=True)
-    return ""
+    def _weigh(self, standing: Standing, found: Found) -> _Weighed:
+        people, notes = standing.held(self._addresses, found), list[Noted]()
+        new = [held for held in people.values() if held.new]
+        recorded = [
+            weigh(people[address], address, said, self._speaker, notes) for address, said in self._named
+        ]
+        about, seals = [held for held, _ in notes], seal([content for _, content in notes])
+        self._weighed = _Weighed(found, people, new, recorded, list(zip(about, seals, strict=True)))
+        return self._weighed

@@ -105,6 +105,14 @@ ledger_heads = Table(
     Column("signature", LargeBinary(64), nullable=False),
 )
 
+imports = Table(  # how far each file of contacts is taken down, in the same transactions
+    "imports",
+    metadata,
+    _key("digest", LargeBinary(32)),  # SHA-256 of the file
+    Column("rows", BigInteger, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+)
+
 ring_keys = Table(
     "ring_keys",
     metadata,

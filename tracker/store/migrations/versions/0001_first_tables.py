@@ -240,6 +240,13 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_return_paths_sender_key"), "return_paths", ["sender_key"], unique=False)
     op.create_table(
+        "imports",
+        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("rows", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("digest", name=op.f("pk_imports")),
+    )
+    op.create_table(
         "requests",
         sa.Column(
             "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False

@@ -1,0 +1,221 @@
+"""What may be changed in a message, and the copies that come of it: the sender's octets and what is put between.
+
+Knows neither how it was found nor recipients nor tokens: it is given URLs. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from html import escape
+from typing import NamedTuple
+
+from relay.edits import Edit, Effect, Kept, Link
+from relay.reasons import Reason
+from relay.transfer import Chunk, Content, Slot
+
+CLIPPED = 100 * 1024
+"""Gmail cuts an HTML body a little behind this; a pixel at its end would not be shown."""
+
+_URL_OCTETS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_./:"
+"""A tracking URL of these needs encoding neither in HTML nor in quoted-printable."""
+
+
+class Body(NamedTuple):
+    """A part with something to change."""
+
+    start: int
+    end: int
+    content: Content
+    codec: str
+    """Of what is put in."""
+    edits: tuple[Edit, ...]
+    slots: tuple[Slot, ...]
+    is_html: bool
+    numbers: tuple[int, ...]
+    """Of each edit's link; 0 where it is none."""
+    others: tuple[tuple[int, Effect], ...]
+    """The indexes of the edits that are no links."""
+
+
+class Looked(NamedTuple):
+    """A leaf part, for people: where it lies and what was found in it."""
+
+    number: str
+    """IMAP's numbering: `1`, `1.2`, …"""
+    content_type: str
+    encoding: str
+    start: int
+    end: int
+    """`data[start:end]` is its content as transferred."""
+    reason: Reason | None
+    """Why all of it stays; None where it was looked into."""
+    links: range
+    """Those of `Plan.links` that were met here first."""
+    kept: range
+    """Those of `Plan.kept` that stand here."""
+
+
+class PixelPlace(NamedTuple):
+    """Where a copy has its pixel."""
+
+    part: str
+    effect: Effect
+    """`PIXEL`, `PIXEL_AT_END` or `PIXEL_AT_START`."""
+
+
+class Rendered(NamedTuple):
+    """A copy of a message and what could not be done in it."""
+
+    data: bytes
+    unwrapped: tuple[int, ...]
+    """Numbers of links that stayed somewhere because their line would have grown too long."""
+    has_pixel: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Plan:
+    """What may be changed in a message. Rendering never changes the plan: one plan serves all recipients."""
+
+    data: bytes = field(repr=False)
+    untouched: Reason | None
+    """Why the message as a whole is not tracked."""
+    links: tuple[Link, ...] = ()
+    kept: tuple[Kept, ...] = ()
+    has_pixel_place: bool = False
+    has_preferences_placeholder: bool = False
+    parts: tuple[Looked, ...] = ()
+    """The leaves in order; none where the message as a whole was not looked into."""
+    cuts: tuple[tuple[int, int], ...] = ()
+    """Of header fields that go."""
+    bodies: tuple[Body, ...] = field(default=(), repr=False)
+
+    @property
+    def alters_base(self) -> bool:
+        """Is the body of an untracked copy other than the one that came?"""
+        return any(effect in _IN_BASE for body in self.bodies for _, effect in body.others)
+
+    def without(self, ranges: Sequence[tuple[int, int]]) -> Plan:
+        """The same plan with these fields of the header block taken out too."""
+        if not ranges:
+            return self
+        return replace(self, cuts=tuple(sorted({*self.cuts, *ranges})))
+
+    def base(self, *, preferences_url: str | None = None) -> bytes:
+        """The untracked copy: control headers, marks and `notrack` prefixes gone, placeholders resolved.
+        Where nothing has to go it is `data` itself, the same object. Without a preferences URL its
+        placeholder stays."""
+        return self._assemble({}, None, preferences_url).data
+
+    def render(
+        self,
+        *,
+        link_url: Callable[[Link], str] | None,
+        pixel_url: str | None,
+        preferences_url: str | None = None,
+    ) -> bytes:
+        """A tracked copy: the base with each link's URL and one pixel put in. `link_url` None leaves links
+        as in the base, `pixel_url` None puts no pixel."""
+        return self.rendered(link_url=link_url, pixel_url=pixel_url, preferences_url=preferences_url).data
+
+    def rendered(
+        self,
+        *,
+        link_url: Callable[[Link], str] | None,
+        pixel_url: str | None,
+        preferences_url: str | None = None,
+    ) -> Rendered:
+        """The same with what stayed. Raises ValueError for a tracking URL with characters that would need
+        encoding."""
+        urls = {} if link_url is None else {link.number: link_url(link).encode() for link in self.links}
+        _refuse_odd([*urls.values(), (pixel_url or "/").encode()])
+        return self._assemble(urls, pixel_url, preferences_url)
+
+    def pixel_place(self, link_url: Callable[[Link], str] | None) -> PixelPlace | None:
+        """Where the pixel of a copy with these links stands; None where there is no place for one."""
+        urls = {} if link_url is None else {link.number: link_url(link).encode() for link in self.links}
+        for body in self.bodies:
+            effects = {edit.effect for edit in body.edits} & PIXELS
+            if effects:
+                effect = Effect.PIXEL if Effect.PIXEL in effects else _pixel_effect(body, urls)
+                return PixelPlace(
+                    next(part.number for part in self.parts if part.start == body.start), effect
+                )
+        return None
+
+    def _assemble(
+        self, urls: Mapping[int, bytes], pixel_url: str | None, preferences_url: str | None
+    ) -> Rendered:
+        out: list[Chunk] = []
+        unwrapped: set[int] = set()
+        view_of_data = memoryview(self.data)
+        at = 0
+        for start, end in self.cuts:
+            out.append(view_of_data[at:start])
+            at = end
+        for body in self.bodies:
+            values = _values(body, urls, pixel_url, preferences_url)
+            if all(value is None for value in values):
+                continue
+            out.append(view_of_data[at : body.start])
+            left = body.content.write(body.slots, values, out)
+            unwrapped.update(
+                body.edits[i].number for i in left if body.edits[i].effect is not Effect.PREFERENCES
+            )
+            at = body.end
+        if at == 0:
+            return Rendered(self.data, (), has_pixel=False)
+        out.append(view_of_data[at:])
+        # only the pixel has no number
+        has_pixel = self.has_pixel_place and pixel_url is not None and 0 not in unwrapped
+        return Rendered(b"".join(out), tuple(sorted(unwrapped - {0})), has_pixel)
+
+
+def _refuse_odd(urls: Sequence[bytes]) -> None:
+    if all(urls) and not b"".join(urls).translate(None, _URL_OCTETS):
+        return
+    odd = next(url for url in urls if not url or url.translate(None, _URL_OCTETS))
+    raise ValueError(f"a tracking URL may not need encoding: {odd.decode()[:100]!r}")
+
+
+PIXELS = frozenset({Effect.PIXEL, Effect.PIXEL_AT_END, Effect.PIXEL_AT_START})
+_IN_BASE = frozenset({Effect.REMOVE, Effect.PREFERENCES, Effect.PIXEL})
+"""What an untracked copy has instead of the author's placeholder or mark."""
+
+
+def _values(
+    body: Body, urls: Mapping[int, bytes], pixel_url: str | None, preferences_url: str | None
+) -> Sequence[bytes | None]:
+    """What goes into each slot of a body; None where it stays."""
+    values = [urls.get(number) for number in body.numbers]
+    if body.codec != "ascii":
+        values = [None if url is None else url.decode().encode(body.codec) for url in values]
+    pixel, preferences = None, preferences_url
+    if pixel_url is not None:
+        pixel = f'<img src="{pixel_url}" width="1" height="1" alt="" style="display:block;border:0">'
+    if preferences is not None and body.is_html:
+        preferences = escape(preferences)
+    place = _pixel_effect(body, urls) if pixel is not None else None
+    for index, effect in body.others:
+        text: str | None = None
+        if effect is Effect.REMOVE:
+            text = ""
+        elif effect is Effect.PREFERENCES:
+            text = preferences
+        elif effect is Effect.PIXEL:
+            text = pixel or ""
+        elif effect is place:
+            text = pixel
+        values[index] = None if text is None else text.encode(body.codec)
+    return values
+
+
+def _pixel_effect(body: Body, urls: Mapping[int, bytes]) -> Effect:
+    """At the start where the body's end would be clipped, if there is a start."""
+    if all(effect is not Effect.PIXEL_AT_START for _, effect in body.others):
+        return Effect.PIXEL_AT_END
+    size = body.content.size
+    for number, slot in zip(body.numbers, body.slots, strict=True):
+        if number in urls:
+            size += len(urls[number]) - (slot.end - slot.start)
+    return Effect.PIXEL_AT_START if size > CLIPPED else Effect.PIXEL_AT_END

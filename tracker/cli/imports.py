@@ -1,0 +1,145 @@
+"""`candor contact import`: consent from a file."""
+
+from __future__ import annotations
+
+import csv
+import getpass
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from tracker.cli.common import (
+    CommandError,
+    config_option,
+    json_option,
+    printable,
+    progress,
+    show_json,
+    show_table,
+    with_domain,
+)
+from tracker.contactfile import ContactFile, Refused
+from tracker.domain import Domain
+from tracker.errors import CandorError, StoreError, StoreUnavailable
+from tracker.importing import Counted, Import
+
+_MOST_PRINTED = 50
+_MOST_IN_JSON = 10_000
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Read and check everything, change nothing.")
+@click.option("--resume", is_flag=True, help="Go on where an earlier import of the very same file stopped.")
+@click.option(
+    "--refused",
+    "refused_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the rows that were not taken to this CSV file, each with line and reason.",
+)
+@json_option
+@config_option
+def import_(
+    file: Path,
+    dry_run: bool,
+    resume: bool,
+    refused_file: Path | None,
+    as_json: bool,
+    config_file: Path | None,
+) -> None:
+    """Import contacts from a CSV file with a header line.
+
+    Columns: address (or email), tracking_consent, do_not_track, country, group, as_of, evidence; any other column
+    becomes an attribute. An empty do_not_track means false; a column that is not there leaves its value alone.
+    Refused rows are listed with their line; all others are imported. An import that was interrupted keeps what it
+    has taken down: --resume goes on behind it.
+    """
+    first: list[Refused] = []
+
+    async def work(domain: Domain) -> Counted:
+        contacts = ContactFile(file)
+        with (
+            _refusals(refused_file, contacts.columns) as write,
+            progress("importing", contacts.size) as advance,
+        ):
+            before = 0
+
+            def forward(position: int) -> None:
+                nonlocal before
+                advance(position - before)
+                before = position
+
+            def refused(one: Refused) -> None:
+                write(one)
+                if len(first) < _MOST_IN_JSON:
+                    first.append(one)
+
+            task = Import(domain, contacts, actor=_actor(), refused=refused, advance=forward)
+            try:
+                return await task.run(resume=resume, dry_run=dry_run)
+            except (StoreUnavailable, StoreError) as error:
+                kept = "what was taken down stays; the same command with --resume goes on there"
+                raise type(error)(f"{error}; {kept}") from error
+
+    counted = with_domain(config_file, work)
+    first.sort(key=lambda one: one.line)
+    numbers = _numbers(counted, resumed=resume)
+    if as_json:
+        listed = [{"line": one.line, "reason": one.reason} for one in first]
+        show_json(numbers | {"refusals": listed})
+    else:
+        _show(numbers, first, file, dry_run=dry_run, refused_file=refused_file)
+    if counted.refused or numbers["not_effective"]:
+        raise SystemExit(1)
+
+
+def _numbers(counted: Counted, *, resumed: bool) -> dict[str, int]:
+    before = {"taken_before": counted.before} if resumed else {}
+    effects = {effect.value.replace("-", "_"): number for effect, number in counted.effects.items()}
+    return {"read": counted.read, **before, **effects, "refused": counted.refused}
+
+
+def _show(
+    numbers: dict[str, int], first: list[Refused], file: Path, *, dry_run: bool, refused_file: Path | None
+) -> None:
+    # What would change is known only when it is weighed against the register.
+    known = ("read", "refused") if dry_run else tuple(numbers)
+    counted = [(key.replace("_", " "), numbers[key]) for key in known]
+    show_table(("rows", "number"), counted, title="Nothing was changed (dry run)" if dry_run else None)
+    for one in first[:_MOST_PRINTED]:
+        click.echo(printable(f"{file}:{one.line}: {one.reason}"), err=True)
+    more = numbers["refused"] + numbers["not_effective"] - _MOST_PRINTED
+    if refused_file is not None:
+        click.echo(printable(f"every row that was not taken stands in {refused_file}"), err=True)
+    elif more > 0:
+        click.echo(f"… and {more} more; --refused FILE writes them all", err=True)
+
+
+@contextmanager
+def _refusals(file: Path | None, columns: list[str]) -> Iterator[Callable[[Refused], None]]:
+    """Gives what writes a row of the file, if there is to be one. It holds addresses: only its owner may read it."""
+    if file is None:
+        yield lambda one: None
+        return
+
+    def opener(path: str, flags: int) -> int:
+        return os.open(path, flags, 0o600)
+
+    try:
+        opened = open(file, "w", encoding="utf-8", newline="", opener=opener)  # noqa: SIM115 - closed below
+    except OSError as error:
+        raise CommandError(CandorError(f"{file}: cannot be written: {error.strerror}")) from None
+    with opened as text:
+        rows = csv.writer(text)
+        rows.writerow(["line", "reason", *columns])
+        yield lambda one: rows.writerow([one.line, one.reason, *one.cells])
+
+
+def _actor() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "cli"

@@ -1,0 +1,101 @@
+"""Many rows at once, for a command that has nothing else to do.
+
+The programs' writer hands every statement to the driver's thread and waits for it; a batch of an import is one
+such errand altogether, on a SQLite connection of its own. On PostgreSQL it goes the writer's way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, create_engine, event, make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from tracker.store.database import Database
+from tracker.store.engines import translated
+
+T = TypeVar("T")
+
+_PATIENCE = 30.0
+"""Seconds a batch waits for its turn: nobody else waits for it."""
+_PRAGMAS = (
+    f"PRAGMA busy_timeout={int(_PATIENCE * 1000)}",
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA secure_delete=ON",
+    # New addresses fall all over their index: more of it in memory, 64 MiB.
+    "PRAGMA cache_size=-65536",
+    # The log is folded in between transactions (`fold_log`), not at the end of every one.
+    "PRAGMA wal_autocheckpoint=0",
+)
+
+
+class Bulk:
+    """Reads and changes as `Database` has them; one caller at a time. Open with `Bulk.of(database)`."""
+
+    def __init__(self, database: Database, connection: Connection | None) -> None:
+        self._database = database
+        self._connection = connection
+
+    @classmethod
+    @asynccontextmanager
+    async def of(cls, database: Database) -> AsyncIterator[Bulk]:
+        if database.file is None:
+            yield cls(database, None)
+            return
+        engine = create_engine(make_url(f"sqlite:///{database.file}"), isolation_level="AUTOCOMMIT")
+
+        @event.listens_for(engine, "connect")
+        def _prepare(connection: Any, _record: object) -> None:
+            for pragma in _PRAGMAS:
+                connection.execute(pragma).close()
+
+        try:
+            with engine.connect() as connection:
+                yield cls(database, connection)
+        except SQLAlchemyError as error:
+            raise translated(error) from error
+        finally:
+            engine.dispose()
+
+    async def read(self, work: Callable[[Connection], T], *, within: float = _PATIENCE) -> T:
+        """Raises StoreUnavailable, StoreError."""
+        if self._connection is None:
+            return await self._database.read(work, within=within)
+        return await self._run(work)
+
+    async def change(self, work: Callable[[Connection], T], *, within: float = _PATIENCE) -> T:
+        """In a transaction; `work` may run twice. Raises StoreUnavailable, StoreError."""
+        if self._connection is None:
+            return await self._database.change(work, within=within)
+        return await self._run(lambda connection: _transact(connection, work))
+
+    async def fold_log(self) -> None:
+        """Moves SQLite's write-ahead log into the database as far as nobody reads it; writers go on meanwhile."""
+        if self._connection is not None:
+            await self._run(_fold_log)
+
+    async def _run(self, work: Callable[[Connection], T]) -> T:
+        assert self._connection is not None  # noqa: S101 - asked by the callers
+        try:
+            return await asyncio.to_thread(work, self._connection)
+        except (OSError, SQLAlchemyError) as error:
+            raise translated(error) from error
+
+
+def _transact(connection: Connection, work: Callable[[Connection], T]) -> T:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    try:
+        result = work(connection)
+    except BaseException:
+        connection.exec_driver_sql("ROLLBACK")
+        raise
+    connection.exec_driver_sql("COMMIT")
+    return result
+
+
+def _fold_log(connection: Connection) -> None:
+    connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").all()

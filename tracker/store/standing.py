@@ -1,0 +1,208 @@
+"""What holds of each person, beside the ledger: read and written for many people at once.
+
+An import asks this of a million rows, so the statements are written for the driver itself; how a value is stored is
+still asked of the schema's types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Column, Connection, Dialect
+
+from tracker.address import erased_key_of
+from tracker.store.schema import contacts
+from tracker.tokens import KeyRing
+from tracker.weighing import Held, Value
+
+_KEPT = (
+    "address",
+    "erased_key",
+    "tracking_consent",
+    "consent_as_of",
+    "consent_source",
+    "do_not_track",
+    "do_not_track_as_of",
+    "do_not_track_source",
+    "country",
+    "grp",
+    "attributes",
+)
+_TYPES = dict.fromkeys(_KEPT, "text") | {
+    "erased_key": "bytea",
+    "consent_as_of": "timestamptz",
+    "do_not_track_as_of": "timestamptz",
+}
+_COLUMNS = ", ".join(_KEPT)
+_MOST_KEYS = 900  # SQLite's oldest limit on bound parameters is 999
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """The rows of those who are known, as the driver gives them: two questions with equal answers saw the same."""
+
+    by_address: dict[str, Row]
+    by_erased_key: dict[str, Row]
+    """By the address that the keyed hash was made of."""
+
+
+class Standing:
+    """The contact table in one connection's terms."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._sqlite = dialect.name == "sqlite"
+        self._in = [_in(contacts.c[name], dialect) for name in _KEPT]
+        self._out = [_out(contacts.c[name], dialect) for name in _KEPT]
+        self._moment = lru_cache(maxsize=1024)(_in(contacts.c.created_at, dialect))
+
+    def find(self, connection: Connection, addresses: Sequence[str], ring: KeyRing) -> Found:
+        """The rows of these people (in normal form); of whom nothing is known there is none."""
+        rows = self._select(connection, "address", list(addresses))
+        found = {row[1]: row for row in rows}
+        missing = [address for address in addresses if address not in found]
+        if not missing or not _anybody_erased(connection):
+            return Found(by_address=found, by_erased_key={})
+        keys = {erased_key_of(address, ring.permanent): address for address in missing}
+        erased = {keys[bytes(row[2])]: row for row in self._select(connection, "erased_key", list(keys))}
+        return Found(by_address=found, by_erased_key=erased)
+
+    def held(self, addresses: Iterable[str], found: Found) -> dict[str, Held]:
+        """What is held of each, in their order; of somebody new, nothing, and no id yet."""
+        held = {}
+        for address in addresses:
+            row = found.by_address.get(address) or found.by_erased_key.get(address)
+            held[address] = Held(id=0, address=address, new=True) if row is None else self._held(row)
+        return held
+
+    def number(self, connection: Connection, new: Sequence[Held], now: datetime) -> bool:
+        """Gives ids to those who are new. False when another writer has made contacts of some of them meanwhile, so
+        that they are to be looked up again."""
+        if not new:
+            return True
+        if self._sqlite:  # nobody else writes until the transaction is over: what SQLite itself would choose
+            last = connection.exec_driver_sql("SELECT coalesce(max(id), 0) FROM contacts").scalar_one()
+            for number, held in enumerate(new, last + 1):
+                held.id = number
+            return True
+        made = connection.exec_driver_sql(
+            "INSERT INTO contacts (address, tracking_consent, do_not_track, attributes, created_at)"
+            " SELECT a, 'unknown', 'unset', '{}', $2 FROM unnest($1::text[]) a"
+            " ON CONFLICT (address) DO NOTHING RETURNING address, id",
+            ([held.address for held in new], now),
+        )
+        ids = {row[0]: row[1] for row in made}
+        for held in new:
+            held.id = ids.get(held.address, 0)
+        return len(ids) == len(new)
+
+    def write(
+        self, connection: Connection, new: Sequence[Held], known: Iterable[Held], now: datetime
+    ) -> None:
+        """Writes what holds now: of everybody who is new (they have their ids), and of those of `known` who changed;
+        who is in both is new."""
+        changed = [held for held in known if held.changed and not held.new]
+        if self._sqlite:
+            if new:
+                marks = ", ".join("?" * (len(_KEPT) + 2))
+                created = self._moment(now)
+                _many(
+                    connection,
+                    f"INSERT INTO contacts (id, created_at, {_COLUMNS}) VALUES ({marks})",  # noqa: S608
+                    [(held.id, created, *self._row(held)) for held in new],
+                )
+            if changed:
+                sets = ", ".join(f"{name} = ?" for name in _KEPT)
+                _many(
+                    connection,
+                    f"UPDATE contacts SET {sets} WHERE id = ?",  # noqa: S608
+                    [(*self._row(held), held.id) for held in changed],
+                )
+        else:
+            self._update_postgresql(connection, [*(held for held in new if held.changed), *changed])
+
+    def _update_postgresql(self, connection: Connection, changed: Sequence[Held]) -> None:
+        if not changed:
+            return
+        values = zip(*(self._row(held) for held in changed), strict=True)
+        arrays = ", ".join(f"${number}::{_TYPES[name]}[]" for number, name in enumerate(_KEPT, 2))
+        sets = ", ".join(f"{name} = v.{name}" + ("::json" if name == "attributes" else "") for name in _KEPT)
+        connection.exec_driver_sql(
+            f"UPDATE contacts c SET {sets} FROM unnest($1::bigint[], {arrays}) v (id, {_COLUMNS})"  # noqa: S608
+            " WHERE c.id = v.id",
+            ([held.id for held in changed], *map(list, values)),
+        )
+
+    def _select(self, connection: Connection, column: str, keys: list[Any]) -> list[Row]:
+        query = f"SELECT id, {_COLUMNS} FROM contacts WHERE {column}"  # noqa: S608
+        if not self._sqlite:
+            kind = _TYPES[column]
+            answer = connection.exec_driver_sql(f"{query} = ANY($1::{kind}[])", (keys,))
+            return [tuple(row) for row in answer]
+        rows: list[Row] = []
+        for start in range(0, len(keys), _MOST_KEYS):
+            some = keys[start : start + _MOST_KEYS]
+            marks = ", ".join("?" * len(some))
+            rows.extend(map(tuple, connection.exec_driver_sql(f"{query} IN ({marks})", tuple(some))))
+        return rows
+
+    def _held(self, row: Row) -> Held:
+        values = [convert(value) for convert, value in zip(self._out, row[1:], strict=True)]
+        (address, key, consent, said, through, apart, apart_said, apart_through, country, group, more) = (
+            values
+        )
+        return Held(
+            id=row[0],
+            address=address,
+            erased_key=key,
+            consent=Value(consent, said, through),
+            do_not_track=Value(apart, apart_said, apart_through),
+            country=country,
+            group=group,
+            attributes=more,
+        )
+
+    def _row(self, held: Held) -> Row:
+        consent, apart = held.consent, held.do_not_track
+        said, apart_said = consent.as_of, apart.as_of
+        moment, attributes = self._moment, self._in[10]
+        return (
+            held.address,
+            held.erased_key,
+            consent.value,
+            said and moment(said),
+            consent.source,
+            apart.value,
+            apart_said and moment(apart_said),
+            apart.source,
+            held.country,
+            held.group,
+            attributes(held.attributes) if held.attributes else "{}",
+        )
+
+
+def _anybody_erased(connection: Connection) -> bool:
+    """Nearly always nobody, and then a keyed hash for each stranger can be spared."""
+    query = "SELECT 1 FROM contacts WHERE erased_key IS NOT NULL LIMIT 1"
+    return connection.exec_driver_sql(query).first() is not None
+
+
+def _many(connection: Connection, statement: str, rows: list[Row]) -> None:
+    connection.exec_driver_sql(statement, rows)
+
+
+def _in(column: Column[Any], dialect: Dialect) -> Callable[[Any], Any]:
+    return column.type.dialect_impl(dialect).bind_processor(dialect) or _as_it_is
+
+
+def _out(column: Column[Any], dialect: Dialect) -> Callable[[Any], Any]:
+    return column.type.dialect_impl(dialect).result_processor(dialect, None) or _as_it_is
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
