@@ -12,7 +12,7 @@ import codecs
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import chain
+from itertools import chain, islice
 
 from relay.mime import Header, header_end, read_header
 from relay.submission import Options
@@ -23,6 +23,7 @@ MAX_NAME = 128
 """Campaign and variant."""
 MAX_SHOWN = 500
 """Subject, sender and Message-ID, decoded for people."""
+MAX_MISREAD = 10
 MAX_FIELD = 4000
 """So many octets of a header field are decoded for people."""
 
@@ -43,6 +44,8 @@ class Controls:
     is_signed: bool = False
     """A DKIM or ARC signature is present (RFC 6376, RFC 8617)."""
     received_count: int = 0
+    misread: tuple[tuple[str, str], ...] = ()
+    """(our field's name, `unknown-header` or `unknown-value`): wishes that are not understood, the first few."""
     list_unsubscribe_urls: frozenset[str] = frozenset()
     """The URLs of List-Unsubscribe (RFC 2369), as written."""
 
@@ -66,14 +69,19 @@ def read_block(header: Header) -> Controls:
     is_signed = False
     received = 0
     unsubscribe: list[str] = []
+    misread: dict[tuple[str, str], None] = {}
     for entry in header.fields:
         name = entry.name
         effect = EFFECTS.get(name)
         if effect is not None:
-            options = effect(options, header.value(entry))
+            value = header.value(entry)
+            options = effect(options, value)
+            if value.strip().lower() not in _VALUES.get(name, (value.strip().lower(),)):
+                misread[name, "unknown-value"] = None
         elif name.startswith(OWN_PREFIX):
             # A misspelt wish (X-Candor-Track-Open: no) was still a wish, and most of them ask for less.
             options = replace(options, opens=False, clicks=False)
+            misread[name if _PLAIN_NAME.fullmatch(name) else f"{OWN_PREFIX}…", "unknown-header"] = None
         if effect is not None or name.startswith(OWN_PREFIX):
             ranges.append((entry.start, entry.end))
         elif name in shown:
@@ -94,6 +102,7 @@ def read_block(header: Header) -> Controls:
         message_id=shown["message-id"],
         is_signed=is_signed,
         received_count=received,
+        misread=tuple((_spelt(name), why) for name, why in islice(misread, MAX_MISREAD)),
         list_unsubscribe_urls=frozenset(_BLANKS.sub("", url) for url in unsubscribe),
     )
 
@@ -186,6 +195,23 @@ EFFECTS: Mapping[str, Callable[[Options, str], Options]] = {
     "x-tracking-consent": _consent,
 }
 """Field name in lower case, and what a value does to the options so far. Fields named here are removed."""
+
+
+_SWITCH = ("yes", "no")
+_VALUES: Mapping[str, tuple[str, ...]] = {
+    "x-candor-track-opens": _SWITCH,
+    "x-candor-track-clicks": _SWITCH,
+    "x-candor-override": _SWITCH,
+    "x-candor-class": ("transactional", "requested", "marketing"),
+    "x-tracking-consent": ("granted", "denied", "withdrawn", "unknown"),
+}
+"""The words that are understood, of fields that have a few."""
+_PLAIN_NAME = re.compile(r"[a-z0-9-]{1,60}")
+"""What may be repeated of a name that we do not know: it may hold anything, even an address."""
+
+
+def _spelt(name: str) -> str:
+    return "-".join(map(str.capitalize, name.split("-")))
 
 
 def _yes(value: str) -> bool:

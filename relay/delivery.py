@@ -90,6 +90,8 @@ class Delivery:
     async def deliver(self, submission: Submission) -> Reply:
         """The flow; the reply is decided last."""
         message = await self.compiler.compiled(submission)
+        if message.controls.misread:
+            log.wishes_not_understood(message.id, headers=[name for name, _ in message.controls.misread])
         if refusal := self._refusal(message):
             return refusal
         known = await self.ask(submission)

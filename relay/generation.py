@@ -15,7 +15,8 @@ from relay.queue import Queue
 from relay.replies import Reply
 from relay.returns import Returns
 from relay.submission import Submission
-from relay.upstream import RoutedUpstream, Routing, open_upstream
+from relay.upstream import RoutedUpstream, Routing, Scheme, open_upstream
+from relay.upstream.connection import tls_context
 from relay.worker import Worker
 from tracker.domain import Domain
 from tracker.errors import ConfigError
@@ -94,6 +95,16 @@ def _opened(routing: Routing) -> RoutedUpstream:
 def _reconfigure(upstream: RoutedUpstream, routing: Routing) -> None:
     try:
         upstream.reconfigure(routing)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"[upstream]: {error}") from None
+
+
+def check_certificates(routing: Routing) -> None:
+    """Whether the certificates that servers need can be read. Raises ConfigError."""
+    try:
+        for server in routing.servers:
+            if server.settings.scheme is not Scheme.CAPTURE:
+                tls_context(server.settings)
     except (OSError, ValueError) as error:
         raise ConfigError(f"[upstream]: {error}") from None
 

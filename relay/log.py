@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from relay import replies
 from relay.replies import Reply
 
 _log = structlog.get_logger("candor.relay")
@@ -88,14 +89,19 @@ class Refusals:
         self._client = client
         self._counts: dict[tuple[str, str], int] = {}
 
-    def note(self, command: str, reply: Reply) -> None:
+    def note(self, command: str, reply: Reply, user: str | None = None) -> None:
         """`command` is the first four letters of the line; what is no word of SMTP's is not repeated."""
         kind = (_COMMANDS.get(command, "unknown"), _code(reply))
         known = self._counts.get(kind, 0)
         self._counts[kind] = known + 1
         if not known:
             self._log.info(
-                "command-refused", session=self._session, client=self._client, command=kind[0], reply=kind[1]
+                "command-refused",
+                session=self._session,
+                client=self._client,
+                command=kind[0],
+                reply=kind[1],
+                **_user(user),
             )
 
     def close(self) -> None:
@@ -136,16 +142,17 @@ def login_succeeded(log: Log, session: str, *, user: str) -> None:
     log.debug("login-succeeded", session=session, user=user)
 
 
-def login_failed(log: Log, session: str, *, client: str) -> None:
-    log.info("login-failed", session=session, client=client)
+def login_failed(log: Log, session: str, *, client: str, user: str | None) -> None:
+    """`user` where there is one of that name: people type passwords, and strangers addresses, into that field."""
+    log.info("login-failed", session=session, client=client, **_user(user))
 
 
 def login_error(log: Log, session: str, *, error: BaseException) -> None:
     log.error("login-error", session=session, **_described(error))
 
 
-def rate_exceeded(log: Log, session: str, *, client: str, rate: str) -> None:
-    log.info("rate-exceeded", session=session, client=client, rate=rate)
+def rate_exceeded(log: Log, session: str, *, client: str, rate: str, user: str | None) -> None:
+    log.info("rate-exceeded", session=session, client=client, rate=rate, **_user(user))
 
 
 def submission_received(
@@ -179,6 +186,11 @@ def forwarding(upstream: str) -> None:
 def doubtful(doubt: str) -> None:
     """The configuration allows it, and the operator hardly meant it."""
     _log.warning("doubtful-configuration", doubt=doubt)
+
+
+def wishes_not_understood(id: str, *, headers: list[str]) -> None:
+    """Control headers, or their values, that are none of ours: read as asking for less. Values may be anything."""
+    _log.warning("wishes-not-understood", id=id, headers=headers)
 
 
 def store_away(id: str) -> None:
@@ -320,12 +332,19 @@ def upstream_spoken_to_in_clear(log: Log, *, host: str, problem: str) -> None:
 
 
 def upstream_trouble(log: Log, *, host: str, reply: Reply, recipients: int) -> None:
-    log.warning("upstream-trouble", host=host, reply=_code(reply), recipients=recipients)
+    log.warning("upstream-trouble", host=host, cause=_cause(reply), reply=_code(reply), recipients=recipients)
 
 
 def upstream_down(log: Log, *, upstream: str, host: str, reply: Reply, failures: int) -> None:
     """Said once; nothing is offered to it for a while, and then again and again one message, until it is up."""
-    log.error("upstream-down", upstream=upstream, host=host, reply=_code(reply), failures=failures)
+    log.error(
+        "upstream-down",
+        upstream=upstream,
+        host=host,
+        cause=_cause(reply),
+        reply=_code(reply),
+        failures=failures,
+    )
 
 
 def upstream_up(log: Log, *, upstream: str, host: str) -> None:
@@ -348,6 +367,30 @@ def upstream_failed(log: Log, *, host: str, error: BaseException) -> None:
 
 def capture_failed(log: Log, *, path: str, problem: str) -> None:
     log.error("capture-failed", path=path, problem=problem)
+
+
+_CAUSES = {
+    replies.UPSTREAM_UNREACHABLE: "no connection",
+    replies.UPSTREAM_SILENT: "timeout",
+    replies.UPSTREAM_DROPPED: "connection dropped",
+    replies.UPSTREAM_GARBLED: "not SMTP",
+    replies.UPSTREAM_WITHOUT_TLS: "offers no TLS",
+    replies.UPSTREAM_UNVERIFIED: "certificate not verified",
+    replies.UPSTREAM_TLS_FAILED: "TLS failed",
+    replies.UPSTREAM_NO_LOGIN: "offers no login",
+    replies.UPSTREAM_CLOSING: "shutting down here",
+    replies.UPSTREAM_ERROR: "error here",
+}
+
+
+def _cause(reply: Reply) -> str:
+    """What went wrong, where the reply is our own word for it; else upstream has said so with its code."""
+    return _CAUSES.get(reply, "its own answer")
+
+
+def _user(name: str | None) -> dict[str, str]:
+    """The account, where somebody is logged in."""
+    return {} if name is None else {"user": name}
 
 
 def _code(reply: Reply) -> str:

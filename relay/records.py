@@ -11,9 +11,12 @@ from relay.kept import kept
 from relay.outcome import Outcomes, Status
 from relay.personalize import Addressed
 from tracker.consent import untracked
-from tracker.store import deliveries
+from tracker.store import deliveries, messages
 from tracker.store.database import Statement
 from tracker.tokens import KeyRing
+
+OWN_REPORT = untracked(messages.OWN_REPORT)
+"""On a report that we wrote or pass on: no question of consent, and its recipient's name is not written down."""
 
 
 def recording(
@@ -34,8 +37,13 @@ def recording(
         variant=None if options.variant is None else _storable(options.variant),
         message_class=options.message_class,
         size=len(submission.data),
-        untouched=message.untouchable,
-        kept=kept(message.plan),
+        untouched=OWN_REPORT.reason
+        if any(one.decision is OWN_REPORT for one in addressed)
+        else message.untouchable,
+        kept=(
+            *(deliveries.Kept("", why, name, 1) for name, why in controls.misread),
+            *kept(message.plan),
+        ),
         links=tuple((link.number, _storable(link.url), _storable(link.text)) for link in wrapped),
     )
     sent = [
@@ -68,6 +76,7 @@ def settling(
             enhanced=outcome.reply.enhanced,
             # Upstream likes to quote the address, and of an erased person there is none to be kept.
             text="" if one.normal is None else _storable(outcome.reply.text[:1000]),
+            names_nobody=not _quotes(outcome.reply.text, one.recipient.address),
         )
         for one in addressed
         if (outcome := outcomes.get(one.delivery_id)) is not None
@@ -86,6 +95,12 @@ def narrowing(
         and (outcome := outcomes.get(one.delivery_id)) is not None
         and outcome.status is Status.ACCEPTED
     )
+
+
+def _quotes(text: str, address: str) -> bool:
+    """Does an answer name whom it is about, or a part of it?"""
+    text = text.casefold()
+    return any(part in text for part in address.casefold().split("@"))
 
 
 def _storable(text: str) -> str:

@@ -11,9 +11,9 @@ from relay.dsn import Action, Told, report
 from relay.outcome import Outcome, Outcomes, Status
 from relay.personalize import Addressed
 from relay.queue import Queue
+from relay.records import OWN_REPORT
 from relay.store.spool import Waiting
 from relay.submission import Submission
-from tracker.consent import untracked
 from tracker.store.database import Statement
 
 Recording = Callable[[Compiled, Sequence[Addressed], Status], tuple[Statement, ...]]
@@ -100,7 +100,7 @@ class Reporting:
             recipient=recipient,
             # Nobody asks who a report went to, and an erased sender's address must not be written anew.
             normal=None,
-            decision=untracked("null-sender"),
+            decision=OWN_REPORT,
         )
         waiting = Waiting(delivery_id=made.id, position=0, recipient=recipient)
         return (

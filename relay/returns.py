@@ -3,6 +3,7 @@
 Promises: only what is addressed to a delivery of ours (or, for complaints, names one) is taken; it is recorded and its
 passing on queued in one transaction before the 250; the same report twice is recorded and passed on once. What is
 passed on is the message as it came, from the null sender, so that nothing can come back of it, and never tracked.
+What comes for postmaster and abuse goes to whoever reads that, in the same way.
 What is no report at all (a vacation's answer, a person's) is passed on too: nothing of it is recorded.
 """
 
@@ -26,14 +27,13 @@ from relay.mime import read_header
 from relay.outcome import Status
 from relay.personalize import Addressed
 from relay.queue import Queue
-from relay.records import recording
+from relay.records import OWN_REPORT, recording
 from relay.replies import Reply
 from relay.store import returns
 from relay.store.returns import Returned
 from relay.store.spool import Waiting
 from relay.submission import MESSAGE_ID_OCTETS, Recipient, Submission
 from relay.verp import ReturnPaths
-from tracker.consent import untracked
 from tracker.domain import Domain
 from tracker.errors import StoreError
 from tracker.store.database import Statement, execute
@@ -44,6 +44,7 @@ _MOST_TOLD = 10
 """Recipients of one report that are recorded with a delivery: an address may stand for a list of many."""
 _MOST_DELIVERIES = 500
 """That one report is addressed to; real ones are addressed to one."""
+_READ = frozenset({"postmaster", "abuse"})
 _CODES = {Action.FAILED: 550, Action.DELAYED: 451}
 _WORDS = {Action.FAILED: Status.BOUNCED.value}
 
@@ -94,8 +95,12 @@ class Returns:
         return await self._delivery.deliver(replace(submission, recipients=others))
 
     def has_mailbox(self, address: str) -> bool:
-        """Whether `address` is the return path of a delivery of ours, or takes complaints."""
-        return self._is_for_feedback(address) or self._paths.delivery(address) is not None
+        """Whether `address` is the return path of a delivery of ours, takes complaints, or is read by people."""
+        return (
+            self._is_for_feedback(address)
+            or self._is_for_people(address)
+            or self._paths.delivery(address) is not None
+        )
 
     async def take(self, submission: Submission) -> Reply:
         """One message to our own addresses."""
@@ -105,13 +110,15 @@ class Returns:
             return replies.MAIL_LOOP
         report = await self._read(submission)
         ids = self._about(submission, report)
-        if not ids:
+        for_people = any(self._is_for_people(one.address) for one in submission.recipients)
+        if not ids and not for_people:
             return replies.NO_SUCH_MAILBOX
         try:
             found = await self._domain.database.read(lambda connection: returns.find(connection, ids))
-            if not found:
+            if not found and not for_people:
                 return replies.NO_SUCH_MAILBOX
-            passed_on = await self._passing_on(submission, found)
+            people = (self._settings.postmaster,) if for_people else ()
+            passed_on = await self._passing_on(submission, found, people)
             fresh = await self._domain.database.change(self._writing(report, found, passed_on))
         except StoreError:
             return replies.store_unavailable(submission.id.hex())
@@ -142,6 +149,11 @@ class Returns:
     def _is_for_feedback(self, address: str) -> bool:
         local, _, domain = address.rpartition("@")
         return local.lower() == self._settings.feedback != "" and self._paths.holds(domain)
+
+    def _is_for_people(self, address: str) -> bool:
+        """RFC 5321 4.5.1, RFC 2142 4: these are to reach somebody in every domain that takes mail."""
+        local, _, domain = address.rpartition("@")
+        return bool(self._settings.postmaster) and local.lower() in _READ and self._paths.holds(domain)
 
     def _writing(
         self, report: Report, found: Sequence[Returned], passed_on: tuple[Statement, ...]
@@ -192,9 +204,12 @@ class Returns:
             return suppressing.complained(recipient, told.attempts[0].text, now)
         return suppressing.bounced({recipient: told.hard}, now) if told.hard else ()
 
-    async def _passing_on(self, submission: Submission, found: Sequence[Returned]) -> tuple[Statement, ...]:
-        """The statements that queue it for the original senders; none where they are not known any more."""
-        senders = tuple(dict.fromkeys(one.sender for one in found if one.sender))
+    async def _passing_on(
+        self, submission: Submission, found: Sequence[Returned], people: tuple[str, ...]
+    ) -> tuple[Statement, ...]:
+        """The statements that queue it for the original senders and for `people`; none where nobody is known any
+        more."""
+        senders = tuple(dict.fromkeys((*(one.sender for one in found if one.sender), *people)))
         if not senders:
             log.nobody_to_pass_on_to(submission.id.hex())
             return ()
@@ -213,7 +228,7 @@ class Returns:
                 position=position,
                 recipient=recipient,
                 normal=None,  # as of a report of our own: nobody asks who it went to
-                decision=untracked("null-sender"),
+                decision=OWN_REPORT,
             )
             for position, recipient in enumerate(passed_on.recipients)
         ]

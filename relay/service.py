@@ -13,7 +13,7 @@ from relay.config import Config, doubts
 from relay.config.intake import rate
 from relay.config.networks import networks
 from relay.delivery import Delivery
-from relay.generation import Generation, upstream_settings
+from relay.generation import Generation, check_certificates, upstream_settings
 from relay.intake import Intake, Settings
 from relay.queue import Queue
 from relay.replies import Reply
@@ -84,9 +84,8 @@ class Relay:
     def reload(self, config: Config) -> None:
         """New mail, new sessions and new handshakes go by this configuration; what has begun ends as it began.
         Listeners and the store stay. Raises ConfigError, and then nothing has changed."""
+        checked(config)
         settings, tls, old = intake_settings(config), server_tls(config), self.generation
-        if self._config.relay.listen_tls and tls is None:
-            raise ConfigError("[relay] certificate: listen_tls needs it for as long as the program runs")
         new = Generation(config, self._domain, self._queue, processes=self._processes, before=old)
         self._domain.reconfigure(config)
         self._queue.settings = config.queue
@@ -134,9 +133,12 @@ class Relay:
 
 
 def checked(config: Config) -> None:
-    """The files the configuration names, and what its tables say together. Raises ConfigError."""
-    upstream_settings(config)
-    server_tls(config)
+    """Whatever a relay would refuse of this configuration, at its start or while it runs: the files it names, and
+    what its tables say together. Of several processes either all take it or none. Raises ConfigError."""
+    check_certificates(upstream_settings(config))
+    # Of a running program `listen_tls` is what it listens on, whatever the new file says of it.
+    if server_tls(config) is None and config.relay.listen_tls:
+        raise ConfigError("[relay] certificate: listen_tls needs it for as long as the program runs")
     intake_settings(config)
     config.dkim.signers()
 

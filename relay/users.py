@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -28,11 +29,17 @@ MAX_REMEMBERED = 4096
 HASHES_AT_ONCE = 2
 
 _hasher = PasswordHasher()
+_HASH = re.compile(r"\$argon2(?:id|i|d)(?:\$v=\d+)?\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+")
 
 
 def hash_password(password: str) -> str:
     """An argon2id hash to put into the configuration. Slow by design."""
     return _hasher.hash(password)
+
+
+def is_hash(text: str) -> bool:
+    """Is it whole, with salt and hash? What is cut short or a placeholder would refuse every password."""
+    return _HASH.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,10 +6,27 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Any
 
 import structlog
+from structlog.typing import EventDict
 
 _log = structlog.get_logger("candor.tracker")
+
+
+class Speaker:
+    """Which process speaks: one of several workers says its number with every line, nobody else says one."""
+
+    def __init__(self) -> None:
+        self.worker: int | None = None
+
+    def __call__(self, logger: Any, method: str, line: EventDict) -> EventDict:
+        if self.worker is not None:
+            line.setdefault("worker", self.worker)
+        return line
+
+
+speaker = Speaker()
 
 
 def configure(style: str, level: str, *, lasting: bool = True) -> None:
@@ -25,6 +42,7 @@ def configure(style: str, level: str, *, lasting: bool = True) -> None:
     )
     structlog.configure(
         processors=[
+            speaker,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             last,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import getpass
+import json
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
@@ -28,9 +30,11 @@ from tracker.cli.common import (
     show_table,
     with_domain,
 )
+from tracker.cli.story import answer, show_tries
 from tracker.config import Duration
 from tracker.domain import Domain
 from tracker.errors import InvalidValue
+from tracker.moments import shown
 
 T = TypeVar("T")
 _SECONDS: TypeAdapter[float] = TypeAdapter(Duration)
@@ -142,8 +146,10 @@ def list_queue(
             [_row(one) for one in found],
         )
     first = (page - 1) * limit
-    shown = f"{first + 1} to {first + len(found)} of " if found else ""
-    click.echo(f"{shown}{counted['recipients']} recipients of {counted['messages']} messages")
+    which = f"{first + 1} to {first + len(found)} of " if found else ""
+    click.echo(
+        f"{which}{_many(counted['recipients'], 'recipient')} of {_many(counted['messages'], 'message')}"
+    )
 
 
 def _row(one: dict[str, Any]) -> tuple[object, ...]:
@@ -157,7 +163,7 @@ def _row(one: dict[str, Any]) -> tuple[object, ...]:
         "" if one["next_try"] is None else _span(one["next_try"]),
         one["tries"],
         "" if one["size"] is None else _octets(one["size"]),
-        _answer(one["last_try"]),
+        answer(one["last_try"]),
     )
 
 
@@ -180,9 +186,10 @@ def show_message(message: str, raw: bool, as_json: bool, config_file: Path | Non
     if "sender" in found:
         click.echo(
             printable(
-                f"from <{found['sender']}>, {found['received_at']} UTC, {_octets(found['size'])}, {found['envelope']}"
+                f"from <{found['sender']}>, {shown(str(found['received_at']))}, {_octets(found['size'])}"
             )
         )
+        click.echo(printable(_envelope(str(found["envelope"]))))
     else:
         click.echo("its content is gone")
     waiting = [
@@ -192,9 +199,7 @@ def show_message(message: str, raw: bool, as_json: bool, config_file: Path | Non
     show_table(("waits for", "state", "age", "next try", "tries"), waiting)
     people = [(f"<{one['recipient']}>", one["attempts"]) for one in found["waiting"]]
     people += [(one["recipient"] or "(erased)", one["attempts"]) for one in found["settled"]]
-    tries = [(who, one["at"], one["host"], _answer(one)) for who, those in people for one in those]
-    if tries:
-        show_table(("attempts for", "at", "host", "answer"), tries)
+    show_tries(people)
     if found["settled"]:
         settled = [(one["recipient"] or "(erased)", one["status"]) for one in found["settled"]]
         show_table(("settled", "status"), settled)
@@ -269,11 +274,13 @@ def stats(domains: int, as_json: bool, config_file: Path | None) -> None:
     if as_json:
         show_json(found)
         return
+    if not found["recipients"]:
+        click.echo("the queue is empty")
+        return
     oldest = "" if found["oldest"] is None else f", the oldest for {_span(found['oldest'])}"
     sizes = f"{_octets(found['octets'])}, the largest {_octets(found['largest'])}"
-    click.echo(f"{found['recipients']} recipients of {found['messages']} messages wait{oldest}; {sizes}")
-    if not found["recipients"]:
-        return
+    waiting = f"{_many(found['recipients'], 'recipient')} of {_many(found['messages'], 'message')}"
+    click.echo(f"waiting: {waiting}{oldest}; {sizes}")
     show_table(("state", "recipients"), sorted(found["states"].items()))
     rows = [("all", found["recipients"], *found["ages"].values())]
     rows += [
@@ -297,16 +304,23 @@ def _change(
 ) -> None:
     """Asks where much is meant, does it, and says what came of it."""
 
+    held = 0
+
     async def work(postmaster: Postmaster) -> Done:
+        nonlocal held
         selections = await whom.selections(postmaster)
         if not yes and not whom.named and (always_ask or selections[0].everything):
             counted = await postmaster.count(selections[0])
             click.confirm(
-                f"{verb} {counted['recipients']} recipients of {counted['messages']} messages?",
+                f"{verb} {_many(counted['recipients'], 'recipient')} of {_many(counted['messages'], 'message')}?",
                 abort=True,
                 err=True,
             )
         done = [await do(postmaster, one) for one in selections]
+        if verb == "retry" and whom.named:  # of those asked for by name it is a surprise
+            held = sum(
+                [(await postmaster.count(replace(one, state="held")))["recipients"] for one in selections]
+            )
         return Done(
             changed=sum(one.changed for one in done),
             sending=sum(one.sending for one in done),
@@ -317,14 +331,18 @@ def _change(
     if as_json:
         show_json({"action": verb, "changed": done.changed, "sending": done.sending, "damaged": done.damaged})
         return
-    click.echo(f"{done.changed} recipients {_DONE[verb]}")
+    click.echo(f"{_many(done.changed, 'recipient')} {_DONE[verb]}")
+    if held:
+        click.echo(f"{_many(held, 'recipient')} held: `candor queue release` lets them go")
     if done.sending:
         then = "held after this try" if verb == "hold" else "left alone; ask again, or hold them first"
         click.echo(
-            f"{done.sending} recipients are being sent to now: {then if verb != 'retry' else 'left alone'}"
+            f"{_many(done.sending, 'recipient')} being sent to now: {then if verb != 'retry' else 'left alone'}"
         )
     if done.damaged:
-        click.echo(f"{done.damaged} recipients not dropped: their message cannot be read, use --silent")
+        click.echo(
+            f"{_many(done.damaged, 'recipient')} not dropped: their message cannot be read, use --silent"
+        )
 
 
 def _with_postmaster(config_file: Path | None, work: Callable[[Postmaster], Awaitable[T]]) -> T:
@@ -372,6 +390,21 @@ def _span(seconds: float | None) -> str:
     return " ".join(words[:2]) or "0s"
 
 
+def _many(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _envelope(text: str) -> str:
+    """What else the client said with it, as words; what is damaged as it stands there."""
+    try:
+        said = json.loads(text)
+        return "envelope: " + (
+            ", ".join(f"{key} {value}" for key, value in said.items() if value) or "nothing more"
+        )
+    except (ValueError, AttributeError):
+        return f"envelope: {text}"
+
+
 def _octets(number: int) -> str:
     return (
         f"{number} B"
@@ -380,7 +413,3 @@ def _octets(number: int) -> str:
         if number < 10**6
         else f"{number / 1e6:.1f} MB"
     )
-
-
-def _answer(one: dict[str, Any] | None) -> str:
-    return "" if one is None else " ".join(f"{one['code']} {one['enhanced']} {one['text']}".split())

@@ -80,6 +80,8 @@ async def _serve(
     config: Config, config_file: Path | None, ties: Ties | None, *, relays: int, relay: bool, tracker: bool
 ) -> None:
     """What this process serves, until somebody stops it."""
+    if ties is not None:
+        log.speaker.worker = ties.number
     signals = Signals(ties)
     domain = await Domain.open_patiently(config)
     if not relay:  # who takes mail brings it along

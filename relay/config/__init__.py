@@ -4,6 +4,7 @@ what belongs together; here they are one value."""
 from __future__ import annotations
 
 import ipaddress
+import stat
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from relay.config.queue import QueueTable
 from relay.config.rewrite import OverrideTable, RewriteTable
 from relay.config.upstream import UpstreamTable
 from tracker import config as tracker_config
+from tracker.config import parse_listen
 from tracker.reload import ALL, TRACKER_CHANGES
 
 __all__ = [
@@ -84,6 +86,12 @@ def doubts(config: Config) -> list[str]:
         found.append(
             "[suppression] complaints suppresses nobody: complaints come in by way of [bounces] domain"
         )
+    found += _bounce_doubts(config)
+    if _is_open(config.tokens.keys_file):
+        found.append(
+            f"[tokens] keys_file: everybody on this machine can read {config.tokens.keys_file}, and make links in "
+            "your name: chmod 600"
+        )
     if any(ipaddress.ip_network(network).prefixlen == 0 for network in config.relay.allowed_networks):
         found.append("[relay] allowed_networks lets the whole world send through this relay")
     found += config.upstream.doubts()
@@ -91,9 +99,36 @@ def doubts(config: Config) -> list[str]:
     return found
 
 
+def _bounce_doubts(config: Config) -> list[str]:
+    domain, table, found = config.bounces.domain, config.relay, []
+    listens = [parse_listen(one)[0] for one in (table.listen, table.listen_tls) if one]
+    if domain and not table.proxy_protocol_from and all(map(_is_this_machine, listens)):
+        found.append(
+            f"[bounces] domain: reports to {domain} cannot come in, since [relay] listen takes mail from this machine "
+            "only; unless a mail server here forwards them, set it to an address that the world reaches"
+        )
+    if domain and not config.bounces.postmaster:
+        found.append(
+            f"[bounces] postmaster: mail to postmaster@{domain} and abuse@{domain} is refused, and must not be "
+            "(RFC 5321 4.5.1); set it to an address that somebody reads"
+        )
+    return found
+
+
+def _is_open(file: str) -> bool:
+    """May everybody on this machine read it?"""
+    try:
+        return bool(Path(file).stat().st_mode & stat.S_IROTH)
+    except OSError:
+        return False  # made at the first start, and then for its owner alone
+
+
 def _is_here(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    return host == "localhost" or within(host, ("127.0.0.0/8",))
+    return _is_this_machine(urlsplit(url).hostname or "")
+
+
+def _is_this_machine(host: str) -> bool:
+    return host == "localhost" or within(host, ("127.0.0.0/8", "::1/128"))
 
 
 def _is_loopback(network: str) -> bool:

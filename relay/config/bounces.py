@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from tracker.address import normalize_domain
+from tracker.address import domain_of, normalize, normalize_domain
 from tracker.config import Size, Table
 from tracker.errors import InvalidAddress
 
@@ -16,6 +16,7 @@ _LOCAL_PART = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?")
 class BouncesTable(Table):
     domain: str = ""
     feedback: str = "fbl"
+    postmaster: str = ""
     max_size: Size = Field(default="10MB", validate_default=True)
 
     @field_validator("domain")
@@ -35,6 +36,22 @@ class BouncesTable(Table):
         if value and not _LOCAL_PART.fullmatch(value.lower()):
             raise ValueError('expected what stands before the @, such as "fbl"')
         return value.lower()
+
+    @field_validator("postmaster")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        try:
+            return normalize(value) if value else ""
+        except InvalidAddress:
+            raise ValueError('expected an address that somebody reads, such as "ops@example.com"') from None
+
+    @model_validator(mode="after")
+    def _postmaster_is_elsewhere(self) -> BouncesTable:
+        if self.domain and domain_of(self.postmaster or "@") == self.domain:
+            raise ValueError(
+                "postmaster must be an address outside the bounce domain: nobody reads mail there"
+            )
+        return self
 
 
 class SuppressionTable(Table):

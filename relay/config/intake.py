@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from relay.config.networks import NetworkText
 from relay.rates import Rate, parse_rate
-from relay.users import User
+from relay.users import User, is_hash
 from tracker.config import Duration, Listen, OptionalListen, OptionalSize, Size, Table
 from tracker.consent import Ceiling
 
@@ -75,8 +75,10 @@ class UserTable(Table):
     @field_validator("password_hash")
     @classmethod
     def _is_a_hash(cls, value: str) -> str:
-        if not value.startswith("$argon2"):
-            raise ValueError("expected what `candor user hash` prints (it begins with $argon2)")
+        if not is_hash(value):
+            raise ValueError(
+                "expected what `candor user hash` prints, all of it: $argon2id$v=19$m=…,t=…,p=…$SALT$HASH"
+            )
         return value
 
 

@@ -48,13 +48,16 @@ class Login:
         log: words.Log,
         *,
         session: str,
+        known: Callable[[str], object | None],
     ) -> None:
+        """`known` says whether there is a user of that name."""
         self.user: str | None = None
         self._authenticate = authenticate
         self._failures = failures
         self._settings = settings
         self._log = log
         self._session = session
+        self._known = known
         self._failed = 0
 
     async def attempt(self, argument: str, ask: Ask, *, client: str, waiting: Callable[[], None]) -> Reply:
@@ -75,16 +78,17 @@ class Login:
             words.login_error(self._log, self._session, error=error)
             return replies.AUTH_TEMPORARY
         if not correct:
-            return self._refused(client, now=clock())
+            return self._refused(client, name, now=clock())
         self.user = name
         self._failures.forgive(client)
         words.login_succeeded(self._log, self._session, user=name)
         return replies.AUTHENTICATED
 
-    def _refused(self, client: str, *, now: float) -> Reply:
+    def _refused(self, client: str, name: str, *, now: float) -> Reply:
         self._failed += 1
         self._failures.note(client, now=now)
-        words.login_failed(self._log, self._session, client=words.alias(client))
+        user = name if self._known(name) is not None else None
+        words.login_failed(self._log, self._session, client=words.alias(client), user=user)
         exhausted = self._failed >= self._settings.max_failed_logins
         return replies.TOO_MANY_FAILED_LOGINS if exhausted else replies.BAD_CREDENTIALS
 

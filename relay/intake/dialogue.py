@@ -59,6 +59,7 @@ class Dialogue:
                 settings,
                 services.log,
                 session=connection.name,
+                known=services.users.get,
             )
             if services.users
             else None
@@ -119,7 +120,8 @@ class Dialogue:
         if reply is None or reply.code < 400 or reply == replies.BAD_CREDENTIALS:
             return
         if verb not in ("DATA", "BDAT") or reply.detail.startswith("5."):
-            self._refusals.note(verb, reply)
+            user = self._permission.user
+            self._refusals.note(verb, reply, None if user is None else user.name)
 
     async def _obey(self, line: bytes) -> Reply | None:
         text = line.rstrip(b"\r\n").decode("utf-8", "surrogateescape")

@@ -79,5 +79,12 @@ class Permission:
         return f"client {self._peer.key}", self._settings.client_rate
 
     def _exceeded(self, rate: Rate) -> Reply:
-        words.rate_exceeded(self._services.log, self._peer.name, client=self._peer.alias, rate=str(rate))
+        user = self.user
+        words.rate_exceeded(
+            self._services.log,
+            self._peer.name,
+            client=self._peer.alias,
+            rate=str(rate),
+            user=None if user is None else user.name,
+        )
         return replies.rate_exceeded(rate.amount, rate.counted, int(rate.seconds))

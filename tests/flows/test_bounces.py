@@ -171,6 +171,59 @@ async def test_a_bounce_that_comes_later_is_recorded_and_passed_on(store_url: st
         assert "no such user" in told["text"]
 
 
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("250 2.0.0 Ok: queued as 7XyZ", "Ok: queued as 7XyZ"),
+        (f"250 2.1.5 {SENDER} Ok", ""),
+        (f"250 2.1.5 for {SENDER.partition('@')[0].upper()}", ""),
+    ],
+    ids=["names nobody", "names the address", "names its half"],
+)
+async def test_a_report_that_was_passed_on_is_no_erasure_and_has_the_answer_that_names_nobody(
+    store_url: str, tmp_path: Path, said: str, kept: str
+) -> None:
+    rule = on("dot", say(said), after=1)
+    async with relaying(tmp_path, store_url, rule) as (where, domain, upstream):
+        await send(where.smtp_port, newsletter(), DENIED)
+        path = envelope_sender(by_recipient(upstream)[DENIED])
+        await write_back(where.smtp_port, path, failure(recipient=DENIED))
+        await until(lambda: nothing_waits(domain), "that is passed on")
+        listed = json.loads(await command(where, "message", "list", "--json"))
+        shown = [json.loads(await command(where, "message", "show", one["id"], "--json")) for one in listed]
+        (report,) = [one for one in shown if one["untouched"] == "own-report"]
+        (delivery,) = report["deliveries"]
+        assert (delivery["recipient"], delivery["erased"]) == (None, False)
+        assert [(one["code"], one["text"]) for one in delivery["attempts"]] == [(250, kept)]
+        text = await command(where, "message", "show", report["id"])
+        assert "(not kept): a report" in text
+        assert "(erased)" not in text
+
+
+@pytest.mark.parametrize("local", ["postmaster", "Abuse"])
+async def test_postmaster_and_abuse_reach_whoever_reads_them(
+    store_url: str, tmp_path: Path, local: str
+) -> None:
+    question = b"From: anna@people.example\r\nSubject: A question\r\n\r\nWho are you?\r\n"
+    address = f"{local}@{DOMAIN}"
+    async with relaying(tmp_path, store_url, bounces={"postmaster": "ops@shop.example"}) as (
+        where,
+        domain,
+        upstream,
+    ):
+        assert (await write_back(where.smtp_port, address, question, "anna@people.example"))[0] == 250
+        got = await passed_on(upstream, "ops@shop.example")
+        assert (envelope_sender(got), got.data.endswith(question)) == ("", True)
+        assert (await write_back(where.smtp_port, f"sales@{DOMAIN}", question))[0] == 550
+        await until(lambda: nothing_waits(domain), "that is settled")
+
+
+async def test_postmaster_is_refused_where_nobody_is_named(store_url: str, tmp_path: Path) -> None:
+    async with relaying(tmp_path, store_url) as (where, _, _):
+        code, text = await write_back(where.smtp_port, f"postmaster@{DOMAIN}", b"Subject: x\r\n\r\n")
+        assert (code, text[:5]) == (550, "5.1.1")
+
+
 async def test_the_same_report_twice_is_recorded_and_passed_on_once(store_url: str, tmp_path: Path) -> None:
     async with relaying(tmp_path, store_url) as (where, domain, upstream):
         await send(where.smtp_port, newsletter(), DENIED)

@@ -131,7 +131,14 @@ async def test_what_is_held_is_not_tried_until_it_is_released(store_url: str, tm
         await until(lambda: both_are_left(here), "the running relay noticed")
         assert here.got(ANN)
         assert await here.waiting("--state", "held") == [BOB, CY]
-        assert (await here.candor("release", "--recipient", CY)).out == "1 recipients released\n"
+        (held,) = {
+            one["message"] for one in (await here.candor("list", "--recipient", CY, "--json")).json["waiting"]
+        }
+        told = (await here.candor("retry", held)).out
+        assert "held: `candor queue release` lets them go" in told
+        shown = (await here.candor("show", held)).out
+        assert "{" not in shown
+        assert (await here.candor("release", "--recipient", CY)).out == "1 recipient released\n"
         await until(lambda: one_is_left(here), "the released is sent")
         assert here.got(CY)
 
@@ -191,7 +198,7 @@ async def test_what_is_being_sent_is_left_to_the_worker(store_url: str, tmp_path
         dropped = (await here.candor("drop", "--all", "--silent", "--yes", "--json")).json
         assert (dropped["changed"], dropped["sending"]) == (0, 2)
         held = await here.candor("hold", "--all", "--yes")
-        assert "2 recipients are being sent to now: held after this try" in held.out
+        assert "2 recipients being sent to now: held after this try" in held.out
         await until(lambda: here.got(ANN), "the try goes on")
         await until(lambda: only_bob_is_held(here), "who was put off is held")
         assert (await statuses(here.domain))[ANN] == "accepted"
@@ -222,7 +229,7 @@ async def test_what_is_damaged_is_shown_and_can_be_tried_again_or_dropped(
         assert "colour" in (await here.candor("show", message)).out
         not_told = (await here.candor("drop", "--recipient", CY, "--bounce", "--yes", "--json")).json
         assert (not_told["changed"], not_told["damaged"]) == (0, 1)
-        assert (await here.candor("drop", message, "--silent")).out == "1 recipients dropped\n"
+        assert (await here.candor("drop", message, "--silent")).out == "1 recipient dropped\n"
         await envelopes(json.dumps(whole))
         assert (await here.candor("release", "--state", "damaged")).out == "2 recipients released\n"
         await until(lambda: nothing_waits(here.domain), "what can be read again is sent")
@@ -250,7 +257,7 @@ async def test_numbers_say_what_waits_where_and_for_how_long(store_url: str, tmp
         shown = (await here.candor("stats")).out
         assert "the oldest for 2h" in shown
         await here.candor("drop", "--all", "--silent", "--yes")
-        assert "0 recipients of 0 messages" in (await here.candor("stats")).out
+        assert (await here.candor("stats")).out == "the queue is empty\n"
 
 
 WRONG = {

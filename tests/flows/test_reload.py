@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from support.certificates import Authority
 from support.people import SENDER, newsletter, send
-from support.sites import Program, Site, command, running, site, until
+from support.sites import Program, Site, command, free_port, running, site, until
 from support.upstream import ScriptedUpstream, hang, on, slow
 
 from relay.config import CHANGES, Config, load
@@ -118,6 +118,33 @@ async def test_a_wrong_file_is_refused_loudly_and_changes_nothing(
         assert banner(where).startswith("relay.example ")
         here.edit(new, old)  # and right again
         await here.reloaded()
+
+
+async def test_of_several_processes_all_take_a_new_file_or_none(tmp_path: Path) -> None:
+    """The file is right for a start. A running listener with implicit TLS goes on needing its certificate, which only
+    those who take mail would notice: the tracker must not go by the new file alone."""
+    certificate, key = Authority(tmp_path).client("localhost")
+    files = {"certificate": str(certificate), "private_key": str(key)}
+    where = capturing(
+        tmp_path / "site",
+        relay={"listen_tls": f"127.0.0.1:{free_port()}", **files},
+        consent={"unknown": "deny"},
+    )
+    text = where.config_file.read_text()
+    tls = [
+        line for line in text.splitlines() if line.startswith(("listen_tls", "certificate", "private_key"))
+    ]
+    async with program(where, "up --workers 2") as here:
+        await until(lambda: len(here.events("listening")) == 5, "all listen")
+        assert {line.get("worker") for line in here.events("listening")} == {0, 1, 2}
+        where.config_file.write_text(text.replace('unknown = "deny"', 'unknown = "track"'))
+        here.edit("\n".join(tls))
+        (refused,) = await until(lambda: here.events("configuration-refused"), "the log says so")
+        assert "listen_tls needs it" in str(refused["problem"])
+        where.config_file.write_text(text)
+        here.edit("relay.example", "changed.example")
+        await until(lambda: banner(where).startswith("changed.example "), "and right again")
+        assert [line.get("worker") for line in here.events("configuration-refused")] == [None]
 
 
 async def test_a_renewed_certificate_is_shown_to_new_handshakes(tmp_path: Path) -> None:

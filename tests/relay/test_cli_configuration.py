@@ -49,6 +49,9 @@ def test_each_thing_that_is_wrong_has_its_line(file: Path) -> None:
         ('[upstream]\nurl = "smtp+starttls://mx.example:587"\nca_file = "no.pem"', "no.pem"),
         ('[upstream]\nurl = "smtp://joe:hunter2@mx.example:587"', "[upstream]"),
         ('[relay]\nlisten_tls = "127.0.0.1:465"', "certificate"),
+        ('[[relay.user]]\nname = "shop"\npassword_hash = "$argon2id$…"', "password_hash"),
+        ('[bounces]\ndomain = "b.example.com"\npostmaster = "x@b.example.com"', "outside the bounce domain"),
+        ('[bounces]\npostmaster = "x"', "that somebody reads"),
     ],
 )
 def test_checking_looks_at_what_the_configuration_names(text: str, said: str, file: Path) -> None:
@@ -68,7 +71,7 @@ def test_what_is_shown_is_a_configuration_that_says_the_same(file: Path, tmp_pat
         '[rewrite]\nskip_patterns = ["\\\\bx\\\\b"]\n[queue]\nlifetime = "36h"\n[tokens]\nkeys_file = "C:\\\\keys \\u00e4"\n'
     )
     shown = tmp_path / "shown.toml"
-    shown.write_text(call("config", "show", "--config", file).out.replace('"…"', '"$argon2"'))
+    shown.write_text(call("config", "show", "--config", file).out.replace('"…"', f'"{hash_password("x")}"'))
     was, now = load(file), load(shown)
     assert now.relay.user[0].name == 'j"oe'
     assert now.model_copy(update={"relay": now.relay.model_copy(update={"user": was.relay.user})}) == was
@@ -142,3 +145,12 @@ def test_no_password_is_none(input: str) -> None:
     result = call("user", "hash", input=input)
     assert (result.code, result.out) == (2, "")
     assert result.err.startswith("candor: no password given")
+
+
+def test_a_key_file_that_everybody_can_read_is_warned_of(file: Path) -> None:
+    keys = file.with_name("keys.toml")
+    file.write_text(f'[tokens]\nkeys_file = "{keys}"\n')
+    keys.touch(0o600)
+    assert call("config", "check", "--config", file).err == ""
+    keys.chmod(0o644)
+    assert "chmod 600" in call("config", "check", "--config", file).err

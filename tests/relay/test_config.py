@@ -80,7 +80,8 @@ def test_the_example_as_it_stands_is_the_configuration_without_any() -> None:
 
 
 def test_the_example_with_everything_switched_on_is_right(file: Path) -> None:
-    config = loaded(file, uncommented(EXAMPLE.read_text(encoding="utf-8")))
+    text = uncommented(EXAMPLE.read_text(encoding="utf-8"))
+    config = loaded(file, text.replace("$argon2id$...", HASH))
     assert [user.track for user in config.relay.user] == ["full"]
 
 
@@ -120,13 +121,13 @@ WRONG = [
     ('[relay]\nclient_rate = "100"', "[relay] client_rate", '"100/m"', "'100'"),
     ("[relay]\nmax_errors = 0", "[relay] max_errors", "greater than or equal to 1", "0"),
     ('[relay]\nproxy_protocol_from = ["10.0.0.1"]\nplaintext_auth_from = ["lo"]', "plaintext_auth_from.0", "network", "'lo'"),
-    ('[[relay.user]]\nname = "j"\npassword_hash = "$argon2"\nrate = "9/x"', "user.0.rate", '"100/m"', "'9/x'"),
-    ('[[relay.user]]\nname = "j"\npassword_hash = "$argon2"\nsenders = ["x"]', "user.0.senders.0", "@shop", "'x'"),
-    ('[[relay.user]]\nname = "j"\npassword_hash = "$argon2"\nsenders = ["a@*.x"]', "senders.0", "@*.shop", "'a@*.x'"),
-    ('[[relay.user]]\nname = "j"\npassword_hash = "$argon2"\ntags = [" "]', "user.0.tags", "printable", "' '"),
+    (f'[[relay.user]]\nname = "j"\npassword_hash = "{HASH}"\nrate = "9/x"', "user.0.rate", '"100/m"', "'9/x'"),
+    (f'[[relay.user]]\nname = "j"\npassword_hash = "{HASH}"\nsenders = ["x"]', "user.0.senders.0", "@shop", "'x'"),
+    (f'[[relay.user]]\nname = "j"\npassword_hash = "{HASH}"\nsenders = ["a@*.x"]', "senders.0", "@*.shop", "'a@*.x'"),
+    (f'[[relay.user]]\nname = "j"\npassword_hash = "{HASH}"\ntags = [" "]', "user.0.tags", "printable", "' '"),
     ('[[relay.user]]\nname = "joe"', "[relay] user.0.password_hash", "required", ""),
-    ('[[relay.user]]\nname = ""\npassword_hash = "$argon2"', "[relay] user.0.name", "at least 1", "''"),
-    ('[[relay.user]]\nname = "j"\npassword_hash = "$argon2"\ntrack = "all"', "user.0.track", "'full'", "'all'"),
+    (f'[[relay.user]]\nname = ""\npassword_hash = "{HASH}"', "[relay] user.0.name", "at least 1", "''"),
+    (f'[[relay.user]]\nname = "j"\npassword_hash = "{HASH}"\ntrack = "all"', "user.0.track", "'full'", "'all'"),
     ('[upstream]\nurl = "ftp://x"', "[upstream] url", "smtp", ""),
     ('[upstream]\ntls = "maybe"', "[upstream] tls", "'require' or 'verify'", "'maybe'"),
     ('[[upstream.server]]\nname = "a"', "[upstream] server.0.url", "required", ""),
@@ -274,6 +275,29 @@ def test_what_the_file_says_of_rewriting_reaches_the_rules(file: Path) -> None:
 def test_what_is_hardly_meant_is_said(text: str, word: str, file: Path) -> None:
     (doubt,) = doubts(loaded(file, text))
     assert word in doubt
+
+
+BOUNCES = '[bounces]\ndomain = "b.example.com"\n'
+READ = f'{BOUNCES}postmaster = "ops@example.com"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (f'{BOUNCES}[relay]\nlisten = "0.0.0.0:25"', ["postmaster@b.example.com"]),
+        (READ, ["cannot come in"]),
+        (f'{READ}[relay]\nlisten = "[::1]:25"\n', ["cannot come in"]),
+        (f'{READ}[relay]\nlisten = "10.0.0.1:25"', []),
+        (f'{READ}[relay]\nlisten = ":25"', []),
+        (f'{READ}[relay]\nproxy_protocol_from = ["127.0.0.1"]', []),
+    ],
+)
+def test_a_bounce_domain_that_nobody_reaches_or_reads_is_doubted(
+    text: str, words: list[str], file: Path
+) -> None:
+    found = doubts(loaded(file, text))
+    assert len(found) == len(words)
+    assert all(word in doubt for word, doubt in zip(words, found, strict=True))
 
 
 def test_the_defaults_leave_no_doubt(file: Path) -> None:

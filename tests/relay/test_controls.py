@@ -227,3 +227,22 @@ def test_a_large_header_block_without_our_fields_loses_nothing() -> None:
     controls = read(OVERLONG["fields"] + b"\r\nX-Candor-Tag: a\r\n")
     assert controls.ranges == ()
     assert not controls.override
+
+
+@pytest.mark.parametrize(
+    ("line", "misread"),
+    [
+        ("X-Candor-Trak-Opens: no", (("X-Candor-Trak-Opens", "unknown-header"),)),
+        ("X-Candor-Joe_Doe!: no", (("X-Candor-…", "unknown-header"),)),
+        ("X-Candor-Class: Newsletter", (("X-Candor-Class", "unknown-value"),)),
+        ("X-Candor-Class: Marketing", ()),
+        ("X-Candor-Track-Opens: nein", (("X-Candor-Track-Opens", "unknown-value"),)),
+        ("X-Candor-Track-Opens: YES", ()),
+        ("X-Candor-Campaign: anything", ()),
+        ("X-Tracking-Consent: maybe", (("X-Tracking-Consent", "unknown-value"),)),
+    ],
+)
+def test_wishes_that_are_not_understood_are_named_without_their_values(
+    line: str, misread: tuple[tuple[str, str], ...]
+) -> None:
+    assert read(f"Subject: x\r\n{line}\r\n{line}\r\n\r\n".encode()).misread == misread

@@ -18,7 +18,7 @@ from support.web import serving
 from tracker.cli.common import printable
 from tracker.consent import Mode
 from tracker.domain import Domain
-from tracker.store.deliveries import Kept
+from tracker.store.deliveries import Attempt, Kept, noting, settling
 
 JOE, DAN, ANN = "joe@people.example", "dan@people.example", "ann@people.example"
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -151,12 +151,44 @@ def test_a_message_is_shown_to_people_with_every_answer(candor: Installation) ->
     assert URLS[0] in text
 
 
+def test_every_try_is_shown_in_order_on_a_narrow_terminal(
+    candor: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tried(at: int, status: str, code: int, text: str, tls: str | None = None) -> Attempt:
+        when = datetime(2026, 5, 1, 12, at, 7, tzinfo=UTC)
+        words = {"host": "mx1.upstream.example:587", "tls": tls, "code": code, "enhanced": "", "text": text}
+        return Attempt(delivery_id=id_of(1), at=when, status=status, **words)
+
+    async def thrice(domain: Domain) -> None:
+        await record(
+            domain.database, a_message(), a_delivery(1, recipient="a-longer-name@people.example")
+        )
+        await domain.database.write(
+            *settling([tried(0, "deferred", 451, "come back later")]),
+            *settling([tried(20, "accepted", 250, "Ok: queued", "TLSv1.3")]),
+            noting([tried(50, "bounced", 550, "no such user")]),
+        )
+
+    candor.prepare(thrice)
+    monkeypatch.setattr("tracker.cli.common._OTHERWISE", 80)
+    text = candor.call("message", "show", id_of(1).hex()).out
+    wanted = (
+        f"{id_of(1).hex()[:8]}  2026-05-01 12:00:07Z  deferred  mx1.upstream.example:587\n    451 come back later\n"
+        f"{id_of(1).hex()[:8]}  2026-05-01 12:20:07Z  accepted  mx1.upstream.example:587, TLSv1.3\n    250 Ok: queued\n"
+        f"{id_of(1).hex()[:8]}  2026-05-01 12:50:07Z  bounced  mx1.upstream.example:587\n    550 no such user\n"
+    )
+    assert wanted in text
+    assert "a-longer-name@people.example" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
 @pytest.mark.parametrize("store_kind", ["sqlite"])
 def test_an_empty_store_has_empty_lists(candor: Installation) -> None:
     for command, empty in (("message", "[]\n"), ("event", "")):
         found = candor.call(command, "list", "--json")
         assert (found.code, found.out) == (0, empty)
-        assert candor.call(command, "list").code == 0
+        said = candor.call(command, "list")
+        assert (said.code, said.out.endswith("is on record\n")) == (0, True)
 
 
 @pytest.mark.parametrize("command", [("message", "show"), ("report", "message")], ids=" ".join)

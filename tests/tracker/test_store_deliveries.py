@@ -196,6 +196,7 @@ async def test_a_message_is_shown_ready_for_json(database: Database) -> None:
     assert recipients[0] == {
         "id": id_of(1).hex(),
         "recipient": BOB,
+        "erased": False,
         "mode": "identified",
         "reason": "granted",
         "opens": True,

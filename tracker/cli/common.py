@@ -146,9 +146,13 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, titl
     console().print(table)
 
 
+_OTHERWISE = 160
+"""Columns where the output is no terminal."""
+
+
 def console() -> Console:
     """Wide enough not to cut ids where the output is no terminal."""
-    return Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    return Console(width=None if sys.stdout.isatty() else _OTHERWISE, highlight=False)
 
 
 def printable(cell: object) -> str:

@@ -19,12 +19,12 @@ from tracker.cli.common import (
     show_table,
     with_domain,
 )
+from tracker.cli.story import SHORT_ID, show_message
 from tracker.domain import Domain
 from tracker.errors import InvalidValue
+from tracker.moments import shown as moment_shown
 from tracker.reports.message import MessageReport, report_message
 
-SHORT_ID = 8
-"""Hex digits of an id in lists: one in four thousand million is the same."""
 _SHORTEST_ID = 6
 
 
@@ -50,10 +50,13 @@ def message_commands(words: Mapping[str, str]) -> click.Group:
         if as_json:
             show_json(found)
             return
+        if not found:
+            click.echo("no message is on record")
+            return
         rows = [
             (
                 one["id"][:SHORT_ID],
-                one["received_at"],
+                moment_shown(one["received_at"]),
                 one["from"],
                 one["subject"],
                 _states(one["deliveries"]),
@@ -109,39 +112,6 @@ def _explained(found: dict[str, Any], words: Mapping[str, str]) -> dict[str, Any
     return found | {"untouched_explanation": words.get(found["untouched"]), "kept": kept}
 
 
-def show_message(found: dict[str, Any], words: Mapping[str, str]) -> None:
-    """One message as tables."""
-    click.echo(printable(found["subject"]))
-    click.echo(printable(f"from {found['from']}, {found['received_at']}, mailing {found['mailing']}"))
-    click.echo(f"id {found['id']}, {found['size']:,} octets")
-    if found["untouched"]:
-        why = words.get(found["untouched"], "")
-        click.echo(f"sent as it came: {found['untouched']}{why and '. '}{why}")
-    click.echo("")
-    rows = []
-    for one in found["deliveries"]:
-        last = one["attempts"][-1] if one["attempts"] else None
-        answer = " ".join(str(last[key]) for key in ("code", "enhanced", "text") if last[key]) if last else ""
-        rows.append(
-            (one["recipient"] or "(erased)", one["mode"], one["reason"], one["status"], answer, one["id"])
-        )
-    show_table(("recipient", "mode", "reason", "status", "last answer", "delivery"), rows)
-    links = {link["number"]: link for one in found["deliveries"] for link in one["links"]}
-    if links:
-        wrapped = [(number, link["url"], link["text"]) for number, link in sorted(links.items())]
-        show_table(("link", "leads to", "text"), wrapped)
-    if found["kept"]:
-        show_table(("stayed", "part", "times", "because"), [_kept_row(one, words) for one in found["kept"]])
-    if found["kept_more"]:
-        click.echo(f"… and {found['kept_more']} more that stayed")
-
-
-def _kept_row(one: dict[str, Any], words: Mapping[str, str]) -> tuple[object, ...]:
-    why = words.get(one["reason"], "")
-    because = f"{one['reason']}: {why}" if why else one["reason"]
-    return one["where"] or "–", one["part"] or "–", one["count"], because
-
-
 @click.group()
 def event() -> None:
     """Opens and clicks of identified deliveries."""
@@ -167,8 +137,18 @@ def list_events(message_id: str | None, limit: int | None, as_json: bool, config
     if as_json:
         show_json_lines(found)
         return
+    if not found:
+        click.echo(f"no event of {'this message' if prefix else 'any message'} is on record")
+        return
     rows = [
-        (one["at"], one["kind"], one["recipient"] or "", one["url"] or "", one["verdict"], one["client"])
+        (
+            moment_shown(one["at"]),
+            one["kind"],
+            one["recipient"] or "",
+            one["url"] or "",
+            one["verdict"],
+            one["client"],
+        )
         for one in found
     ]
     show_table(("at", "kind", "recipient", "link", "verdict", "client"), rows)

@@ -67,6 +67,8 @@ async def serve(
     config: Config, read: Callable[[], Config], ties: Ties | None, *, workers: int, admin: bool
 ) -> None:
     """The tracker's faces until somebody stops them: alone, or as one worker of several."""
+    if ties is not None:
+        log.speaker.worker = ties.number
     signals = Signals(ties)
     domain = await Domain.open_patiently(config)
     domain.holders.extend(holders_beside())

@@ -16,7 +16,7 @@ from tracker.store.audience import joining
 from tracker.store.contacts import contact_of, erased_among, knowing
 from tracker.store.database import Database, Statement
 from tracker.store.engines import BeforeErasures
-from tracker.store.messages import identified, latest, story
+from tracker.store.messages import OWN_REPORT, identified, latest, story
 from tracker.store.schema import Id, attempts, contacts, deliveries, links, messages
 from tracker.tokens import KeyRing, person_key
 
@@ -88,6 +88,8 @@ class Attempt:
     code: int
     enhanced: str
     text: str
+    names_nobody: bool = False
+    """Nothing in `text` is part of the address."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,9 +138,20 @@ _INSERT_DELIVERIES = insert(deliveries).values(
 _IS_ERASED = (
     exists().where(deliveries.c.id == bindparam("b_delivery")).where(deliveries.c.recipient.is_(None))
 )
+_IS_OWN_REPORT = (
+    exists()
+    .where(deliveries.c.id == bindparam("b_delivery"))
+    .where(messages.c.id == deliveries.c.message_id)
+    .where(messages.c.untouched == OWN_REPORT)
+)
 _INSERT_ATTEMPTS = insert(attempts).values(
-    # Upstream likes to quote the address, and of an erased person there is none to be kept.
-    text=case((_IS_ERASED, ""), else_=bindparam("b_text", type_=Text))
+    # Upstream likes to quote the address, and of an erased person there is none to be kept; nor of whom a report of
+    # ours went to.
+    text=case(
+        (~_IS_ERASED, bindparam("b_text", type_=Text)),
+        (_IS_OWN_REPORT, bindparam("b_unnamed", type_=Text)),
+        else_="",
+    )
 )
 _CAME_BACK = (deliveries.c.status == "bounced") | (deliveries.c.status == "complained")
 _STATUS = bindparam("b_status", type_=Text)
@@ -260,6 +273,7 @@ def noting(tries: Iterable[Attempt]) -> Statement:
             "code": one.code,
             "enhanced": one.enhanced,
             "b_text": one.text,
+            "b_unnamed": one.text if one.names_nobody else "",
         }
         for one in tries
     ]

@@ -10,6 +10,9 @@ from tracker.errors import InvalidValue, NotFound
 from tracker.moments import isoformat
 from tracker.store.schema import attempts, deliveries, links, mailings, messages
 
+OWN_REPORT = "own-report"
+"""What stands in `messages.untouched` of a report that we wrote or passed on. Whom it went to was never written down:
+nobody asks, and an erased sender's address must not be written anew."""
 _WITH_MAILING = select(messages, mailings.c.name.label("mailing")).join(
     mailings, mailings.c.id == messages.c.mailing_id
 )
@@ -79,6 +82,7 @@ def story(connection: Connection, message_id: bytes) -> dict[str, Any]:
             {
                 "id": bytes(row.id).hex(),
                 "recipient": row.recipient,
+                "erased": row.recipient is None and message.untouched != OWN_REPORT,
                 "mode": row.mode,
                 "reason": row.reason,
                 "opens": row.opens,
