@@ -160,9 +160,7 @@ def test_every_try_is_shown_in_order_on_a_narrow_terminal(
         return Attempt(delivery_id=id_of(1), at=when, status=status, **words)
 
     async def thrice(domain: Domain) -> None:
-        await record(
-            domain.database, a_message(), a_delivery(1, recipient="a-longer-name@people.example")
-        )
+        await record(domain.database, a_message(), a_delivery(1, recipient="a-longer-name@people.example"))
         await domain.database.write(
             *settling([tried(0, "deferred", 451, "come back later")]),
             *settling([tried(20, "accepted", 250, "Ok: queued", "TLSv1.3")]),
