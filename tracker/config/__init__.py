@@ -1,0 +1,58 @@
+"""The configuration: strict TOML, read once into frozen values.
+
+An error names file, table and key, says what is wrong and what is allowed. Every string may come from a file
+(`url_file = "/run/secrets/url"`) and every key from the environment (`CANDOR_STORE_URL`), so that secrets need
+not stand in the configuration. The relay's tables are read by `relay.config`; here they are passed over.
+"""
+
+from __future__ import annotations
+
+from tracker.config.loading import load
+from tracker.config.tables import (
+    AdminTable,
+    Config,
+    LookupTable,
+    PreferencesTable,
+    RetentionTable,
+    StoreTable,
+    Table,
+    TokensTable,
+    TrackerTable,
+)
+from tracker.config.values import (
+    Duration,
+    Listen,
+    NetworkText,
+    OptionalListen,
+    OptionalSize,
+    Size,
+    parse_listen,
+    without_password,
+)
+
+__all__ = [
+    "RELAY_TABLES",
+    "AdminTable",
+    "Config",
+    "Duration",
+    "Listen",
+    "LookupTable",
+    "NetworkText",
+    "OptionalListen",
+    "OptionalSize",
+    "PreferencesTable",
+    "RetentionTable",
+    "Size",
+    "StoreTable",
+    "Table",
+    "TokensTable",
+    "TrackerTable",
+    "load",
+    "parse_listen",
+    "without_password",
+]
+
+RELAY_TABLES = frozenset(
+    {"relay", "upstream", "queue", "rewrite", "dkim", "override", "bounces", "suppression"}
+)
+"""Tables that belong to the relay: the tracker's programs accept that they are there and never read them."""

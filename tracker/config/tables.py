@@ -1,0 +1,235 @@
+"""The tables of the configuration that the tracker reads, as frozen values."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_validator,
+)
+
+from tracker import words
+from tracker.address import normalize
+from tracker.config.values import (
+    Country,
+    DomainPattern,
+    Duration,
+    Listen,
+    NetworkText,
+    OptionalListen,
+    PublicUrl,
+    SenderPattern,
+    StoreUrl,
+    _port,
+)
+from tracker.errors import InvalidAddress
+from tracker.policy import PRESETS, Policy, Rule, Unknown
+
+
+class Table(BaseModel):
+    """A table of the configuration: frozen, and strict about what it holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class TrackerTable(Table):
+    listen: Listen = "127.0.0.1:8080"
+    public_url: PublicUrl = "http://127.0.0.1:8080"
+    answer_within: Duration = Field(default="50ms", validate_default=True)
+    referrer_policy: Literal[
+        "", "no-referrer", "origin", "same-origin", "strict-origin", "strict-origin-when-cross-origin"
+    ] = "no-referrer"
+
+
+class AdminTable(Table):
+    listen: OptionalListen = "127.0.0.1:8081"
+
+
+class StoreTable(Table):
+    url: StoreUrl = "sqlite:///./candor-data/candor.db"
+    ask_within: Duration = Field(default="1s", validate_default=True, gt=0)
+    write_within: Duration = Field(default="5s", validate_default=True, gt=0)
+    wait_at_start: Duration = Field(default="60s", validate_default=True)
+
+
+class RuleTable(Table):
+    """One `[[consent.rule]]`."""
+
+    countries: tuple[Country, ...] = ()
+    domains: tuple[DomainPattern, ...] = ()
+    groups: tuple[str, ...] = ()
+    senders: tuple[SenderPattern, ...] = ()
+    classes: tuple[Literal["transactional", "requested", "marketing"], ...] = ()
+    unknown: Unknown | None = None
+    do_not_track_unset: bool | None = None
+    withdrawal_link: bool = False
+    keep_device: bool = True
+    keep_place: bool = True
+
+    def rule(self, number: int) -> Rule:
+        return Rule(
+            name=f"[[consent.rule]] {number}",
+            countries=self.countries,
+            domains=self.domains,
+            groups=self.groups,
+            senders=self.senders,
+            classes=self.classes,
+            unknown=self.unknown,
+            do_not_track_unset=self.do_not_track_unset,
+            withdrawal_link=self.withdrawal_link,
+            device=self.keep_device,
+            place=self.keep_place,
+        )
+
+
+def _lookup_url(value: str) -> str:
+    if not value:
+        return value
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or _port(value) == 0 or parts.fragment:
+        raise ValueError(
+            'expected a URL such as "https://crm.example/consent?address={address}", or one without {address} that '
+            "takes POST"
+        )
+    if re.search(r"[^!-~]", value) or "{" in value.replace("{address}", ""):
+        raise ValueError("a URL may hold ASCII without blanks, and of braces only {address}")
+    return value
+
+
+class LookupTable(Table):
+    """The user's own CRM, asked what people said."""
+
+    url: Annotated[str, AfterValidator(_lookup_url)] = ""
+    token: str = Field(default="", pattern=r"^[!-~]*$")
+    within: Duration = Field(default="2s", validate_default=True, gt=0)
+    keep: Duration = Field(default="10m", validate_default=True)
+    entries: int = Field(default=50_000, ge=1)
+    at_once: int = Field(default=8, ge=1, le=1000)
+    required: bool = False
+
+
+class ConsentTable(Table):
+    unknown: Unknown = Unknown.TRACK
+    do_not_track_unset: bool = False
+    presets: tuple[str, ...] = ()
+    trust_header_users: tuple[str, ...] = ()
+    trust_header_networks: tuple[NetworkText, ...] = ()
+    rule: tuple[RuleTable, ...] = ()
+
+    @field_validator("presets")
+    @classmethod
+    def _known_presets(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name not in PRESETS:
+                raise ValueError(f"{name!r} is no preset of ours; there are {', '.join(PRESETS)}")
+        return tuple(dict.fromkeys(value))
+
+    def policy(self) -> Policy:
+        return Policy(
+            unknown=self.unknown,
+            do_not_track_unset=self.do_not_track_unset,
+            rules=tuple(rule.rule(number) for number, rule in enumerate(self.rule, 1)),
+            presets=self.presets,
+        )
+
+
+_LOGO_OCTETS = 256 * 1024
+_LOGOS = (".svg", ".png", ".jpg", ".jpeg", ".webp", ".gif")
+
+
+class PreferencesTable(Table):
+    """The recipient's own page."""
+
+    language: Literal["en", "fr", "it", "de"] = "en"
+    sender_name: str = ""
+    contact: str = ""
+    privacy_url: str = ""
+    data_requests: Literal["contact", "queue", "at-once"] = "contact"
+    logo: str = ""
+    words: dict[Literal["en", "fr", "it", "de"], dict[str, str]] = Field(default_factory=dict)
+
+    @field_validator("contact")
+    @classmethod
+    def _reachable(cls, value: str) -> str:
+        if value and not value.startswith(("https://", "http://")):
+            try:
+                normalize(value)
+            except InvalidAddress:
+                raise ValueError(
+                    'expected a mail address or a URL, such as "privacy@shop.example" or "https://shop.example/data"'
+                ) from None
+        return value
+
+    @field_validator("privacy_url")
+    @classmethod
+    def _is_a_url(cls, value: str) -> str:
+        if value and not value.startswith(("https://", "http://")):
+            raise ValueError('expected a URL such as "https://shop.example/privacy"')
+        return value
+
+    @field_validator("logo")
+    @classmethod
+    def _fits_on_the_page(cls, value: str) -> str:
+        if not value:
+            return value
+        file = Path(value)
+        if file.suffix.lower() not in _LOGOS:
+            raise ValueError(f"expected an image file ({', '.join(_LOGOS)})")
+        if not file.is_file():
+            raise ValueError(f"there is no file {value}")
+        if file.stat().st_size > _LOGO_OCTETS:
+            raise ValueError(f"{value} has more than {_LOGO_OCTETS // 1024} KB, and stands in every page")
+        return value
+
+    @field_validator("words")
+    @classmethod
+    def _known_names(cls, value: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+        for language, sentences in value.items():
+            for name in sentences:
+                if name not in words.NAMES:
+                    raise ValueError(
+                        f"{language}.{name}: no such words; there are {', '.join(sorted(words.NAMES))}"
+                    )
+        return value
+
+
+class AnonymityTable(Table):
+    min_group: int = Field(default=5, ge=2, le=10_000)
+
+
+class RetentionTable(Table):
+    """In calendar years (`tracker.retention`)."""
+
+    events_years: int = Field(default=3, ge=1, le=30)
+    messages_years: int = Field(default=3, ge=1, le=30)
+
+
+class TokensTable(Table):
+    keys_file: str = Field(default="./candor-data/keys.toml", min_length=1)
+
+
+class LogTable(Table):
+    format: Literal["readable", "json"] = "readable"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Config(Table):
+    """What the tracker's programs need to know."""
+
+    tracker: TrackerTable = TrackerTable()
+    admin: AdminTable = AdminTable()
+    store: StoreTable = StoreTable()
+    consent: ConsentTable = ConsentTable()
+    lookup: LookupTable = LookupTable()
+    preferences: PreferencesTable = PreferencesTable()
+    anonymity: AnonymityTable = AnonymityTable()
+    retention: RetentionTable = RetentionTable()
+    tokens: TokensTable = TokensTable()
+    log: LogTable = LogTable()
