@@ -364,7 +364,9 @@ class _Reader:
             for attribute in attributes(self._text, token.attributes, token.end - 1):
                 if attribute.name == MARK:
                     marked = True
-                    self.marks.append(self._removable(attribute))
+                    start, end = self._removable(attribute)
+                    if "\n" not in self._text[start:end]:  # or two lines would become one
+                        self.marks.append((start, end))
         if (marked or self._marked) and token.name not in _VOID:
             self._marked.append(token.name)
             self._open[token.name] = self._open.get(token.name, 0) + 1
