@@ -199,6 +199,8 @@ def _may_end_early(body: Body, boundaries: Sequence[bytes]) -> bool:
     pieces, at = [], 0
     for edit, slot in zip(body.edits, body.slots, strict=True):
         if edit.effect is not Effect.LINK:
+            if slot.start and text[slot.start - 1] == 0x0D:
+                return True  # with a line feed behind it, the CR would be half of the delimiter's line end
             pieces.append(text[at : slot.start])
             at = slot.end
     joined = b"".join((*pieces, text[at:]))

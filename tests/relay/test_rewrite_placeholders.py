@@ -35,6 +35,7 @@ BASES = [
     # lines stay apart: joined they could pass what SMTP permits
     ('<p\r\n data-candor-no-track\r\n id="x">', '<p\r\n\r\n id="x">'),
     ("<p data-candor-no-track=\r\n>" + "y" * 990, "<p\r\n>" + "y" * 990),
+    ("<p data-candor-no-track=\r\nx>" + "y" * 985, "<p data-candor-no-track=\r\nx>" + "y" * 985),
     (
         '<!--[if mso]><a data-candor-no-track href="http+notrack://x/"><![endif]-->',
         '<!--[if mso]><a href="http://x/"><![endif]-->',
@@ -155,3 +156,10 @@ def test_of_too_many_pixel_placeholders_one_is_the_pixel() -> None:
     copy = tracked(compile_message(data))
     assert len(PIXEL.findall(copy.decode())) == 1
     assert copy.count(b"{{open_pixel}}") == 50
+
+
+def test_a_placeholder_behind_a_lone_cr_stays_before_a_delimiter() -> None:
+    """Without it the CR and the delimiter's LF would be one line end, and the part an octet shorter."""
+    head = b'Content-Type: multipart/mixed; boundary="b"\n\n--b\nContent-Type: text/plain\n\n'
+    data = head + b"\r{{open_pixel}}\n--b--\n"
+    assert compile_message(data).base(preferences_url=PREFERENCES) is data
