@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
-.PHONY: help venv demo test check docs bench bench-rewrite soak fuzz clean
+.PHONY: help venv demo test check docs bench bench-rewrite bench-relay soak fuzz clean
 
 help:            ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -44,9 +44,11 @@ fuzz: venv       ## invent hostile mail for FUZZ_SECONDS (an hour) and put it to
 bench-rewrite: venv  ## measure what rewriting costs beside other ways to rewrite HTML mail
 	PYTHONPATH=tests $(BIN)/python tests/bench/rewriting.py
 
-bench: bench-rewrite ## measure what a message costs, as ratios within one run
+bench-relay: venv  ## measure messages a second beside Postfix, where it is installed (--profile: where the time goes)
+	$(BIN)/python tests/bench/relaying.py $(BENCH_OPTIONS)
+
+bench: bench-rewrite bench-relay ## measure what a message costs, as ratios within one run
 	$(BIN)/python tests/bench/signing.py
-	$(BIN)/python tests/bench/relaying.py
 	$(BIN)/python tests/bench/hits.py
 	$(BIN)/python tests/bench/importing.py
 
