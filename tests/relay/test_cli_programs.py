@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from support.commands import ROOT, Installation, call, run_program, started, stop
+from support.sites import free_port
 from support.tracking import IDENTIFIED, Mail, send
 
 MAIL_MODULES = (
@@ -28,21 +29,12 @@ MAIL_MODULES = (
 )
 
 
-def free_ports(number: int) -> list[int]:
-    """Ports that nobody listens on just now."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
-
-
 class Place:
     """A folder with a configuration on ports of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.smtp, self.web, self.admin = free_ports(3)
+        self.smtp, self.web, self.admin = free_port(), free_port(), free_port()
         (folder / "tmp").mkdir()
         self.config = folder / "candor.toml"
         self.config.write_text(

@@ -7,6 +7,7 @@ command itself in a process of its own, which can be killed and started again. B
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import secrets
@@ -30,6 +31,10 @@ T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
 _CANDOR = (sys.executable, "-c", "from relay.cli import main; main()")
 _PATIENCE = 30.0
+_PORTS = 3_000
+_FIRST_PORT = 20_000 + _PORTS * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4)
+_START = secrets.randbelow(_PORTS)
+_TURNS = itertools.count()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,10 +91,10 @@ def _value(value: Any) -> str:
 
 def free_port() -> int:
     """A port nobody listens on, outside the range from which clients get theirs. Tests that run beside each other
-    draw from shares of their own, and hypothesis does not seed this dice."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4
+    draw from shares of their own, in turn, so that no port is given twice before all were; where a share begins is
+    by chance (hypothesis does not seed this dice), since another run may be about."""
     while True:
-        port = 20_000 + 3_000 * worker + secrets.randbelow(3_000)
+        port = _FIRST_PORT + (_START + next(_TURNS)) % _PORTS
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
