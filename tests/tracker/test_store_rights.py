@@ -121,8 +121,10 @@ async def test_who_comes_back_with_fresh_evidence_has_a_new_life_and_nothing_of_
 ) -> None:
     await say(domain, JOE, "granted", group="sales", evidence={"form": "old"})
     await hit(domain, await to_joe(domain), NOW)
+    await domain.requests.ask(JOE, RequestKind.ERASE, NOW)
     await erase(domain, JOE)
     await domain.requests.ask(JOE, RequestKind.EXPORT, NOW)
+    erased_at = datetime.now(UTC)
     grant = Statement(address=JOE, consent=Consent.GRANTED, evidence={"form": "new"})
     [said] = await domain.register.record([grant], source=Source.API, actor="test", now=datetime.now(UTC))
     assert said.effect is Effect.CHANGED
@@ -133,6 +135,10 @@ async def test_who_comes_back_with_fresh_evidence_has_a_new_life_and_nothing_of_
     assert [row["said"].get("evidence") for row in found["ledger"]] == [None, {"form": "new"}]
     [delivery] = found["deliveries"]
     assert (delivery["message"]["subject"], len(delivery["events"])) == ("Welcome back", 1)
+    assert (await domain.contacts.show(JOE)).created_at >= erased_at
+    assert [(one["kind"], one["state"]) for one in found["requests"]] == [("export", "open")]
+    listed = {one.kind: one.address for one in await domain.requests.list(None)}
+    assert listed == {RequestKind.ERASE: None, RequestKind.EXPORT: JOE}, "what was settled stays as nobody's"
     assert (await domain.proof.verify()).broken is None
 
 
