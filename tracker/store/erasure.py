@@ -17,7 +17,7 @@ from sqlalchemy import Connection, exists, insert, null, select, update
 
 from tracker.address import erased_key, normalize
 from tracker.consent import Consent, DoNotTrack
-from tracker.store.audience import leaving
+from tracker.store.audience import leaving, parting
 from tracker.store.carried import Places, carry_events
 from tracker.store.contacts import find
 from tracker.store.database import Database
@@ -25,11 +25,21 @@ from tracker.store.engines import hold_writers
 from tracker.store.holders import Holder
 from tracker.store.ledger import end_of_chain, write_chain
 from tracker.store.requests import settling_erased
-from tracker.store.schema import attempts, consent_ledger, contacts, deliveries, events, links, messages
+from tracker.store.schema import (
+    attempts,
+    consent_ledger,
+    contacts,
+    deliveries,
+    events,
+    links,
+    mailings,
+    messages,
+)
 from tracker.tokens import KeyRing
 
 _AT_ONCE = 50
 """Deliveries in one transaction: mail does not wait for longer."""
+_PAGE = 500
 _WITHIN = 60.0
 
 
@@ -58,8 +68,18 @@ class Erasure:
         removed += await self._database.change(
             lambda connection: self._erase(connection, normal, actor, now), within=_WITHIN
         )
+        await self._leave_audiences(normal)
         await self._database.forget()
         return removed
+
+    async def _leave_audiences(self, address: str) -> None:
+        """Of mailings too whose deliveries to the person were purged: there is no way from them to the audience but
+        the key that the person has in each."""
+        after = b""
+        while some := await self._database.read(partial(_mailings, after=after), within=_WITHIN):
+            after = some[-1]
+            leave = partial(parting, address=address, among=some, ring=self._ring)
+            await self._database.change(leave, within=_WITHIN)
 
     def _erase(self, connection: Connection, address: str, actor: str, now: datetime) -> int:
         hold_writers(connection)  # or a delivery that is being written now would name them for ever
@@ -97,6 +117,11 @@ class Erasure:
             connection.execute(update(attempts).where(attempts.c.delivery_id.in_(ids)).values(text=""))
             _forget_content(connection, {bytes(row.message_id) for row in some})
         return removed
+
+
+def _mailings(connection: Connection, after: bytes) -> list[bytes]:
+    query = select(mailings.c.id).where(mailings.c.id > after).order_by(mailings.c.id).limit(_PAGE)
+    return [bytes(one) for one in connection.execute(query).scalars()]
 
 
 def _has_many(connection: Connection, address: str) -> bool:
