@@ -30,7 +30,7 @@ from hypothesis.stateful import (
 from support.mail import multipart, part
 from support.people import Copy
 from support.rules import Delivery, Model, Person, Rules, Sending, Statement
-from support.virtual import START, House
+from support.virtual import House
 
 from relay.config import Config, OverrideTable, UserTable
 from tracker.config import StoreTable, TokensTable, TrackerTable
@@ -58,13 +58,20 @@ HASH = PasswordHasher(time_cost=1, memory_cost=64).hash("secret")
 
 people = st.sampled_from(PEOPLE)
 ages = st.sampled_from([None, timedelta(), timedelta(hours=1), timedelta(days=2), timedelta(days=400)])
-words = st.sampled_from(["granted", "denied", "withdrawn", "unknown"])
+words = st.sampled_from(["granted", "granted", "granted", "denied", "withdrawn", "unknown"])
 choices = st.sampled_from(["true", "false", "unset"])
 policies = st.sampled_from(["track", "anonymous", "aggregate", "hygiene", "deny"])
 campaigns = st.sampled_from(["spring", "summer", ""])
 lapses = st.sampled_from(
-    [timedelta(seconds=3), timedelta(hours=5), timedelta(days=20), timedelta(days=370), timedelta(days=1000)]
+    [
+        -timedelta(minutes=20),
+        timedelta(seconds=3),
+        timedelta(hours=5),
+        timedelta(days=20),
+        timedelta(days=500),
+    ]
 )
+"""Of the clock, which somebody may set back."""
 places = st.integers(min_value=0, max_value=30)
 hits = st.tuples(
     places,
@@ -80,6 +87,7 @@ lines = st.lists(st.fixed_dictionaries({**_ROW, "proof": st.booleans()}), min_si
 class Letter:
     """What lies in somebody's inbox."""
 
+    to: str
     copy: Copy
     sent: Delivery
 
@@ -115,6 +123,7 @@ class Rulebook(RuleBasedStateMachine):
     @rule(unknown=policies, staff=st.none() | policies, unset=st.booleans())
     def decide_otherwise(self, unknown: str, staff: str | None, unset: bool) -> None:
         self._policy(Rules(unknown=unknown, staff=staff, unset_is_true=unset))
+        self._look(*PEOPLE)
 
     def _policy(self, rules: Rules) -> None:
         self.model.rules = rules
@@ -128,7 +137,7 @@ class Rulebook(RuleBasedStateMachine):
         apart=st.none() | choices,
         group=st.sampled_from([None, "staff", "sales"]),
         age=ages,
-        proof=st.booleans(),
+        proof=st.sampled_from([True, True, False]),
         source=st.sampled_from([Source.CLI, Source.API, Source.LOOKUP]),
     )
     def tell(
@@ -181,25 +190,23 @@ class Rulebook(RuleBasedStateMachine):
         ]
         assert len(self.house.import_(self.folder / "people.csv", table, columns)) == refused
 
-    @rule(name=people)
-    def erase(self, name: str) -> None:
-        now = self.now()
-        self.house.run(self.house.domain.erasure.erase(name, actor="test", now=now))
-        self.model.erase(name, now)
-
-    @rule(name=people)
-    def anonymize(self, name: str) -> None:
-        now = self.now()
-        rights = self.house.domain.rights
+    @rule(right=st.sampled_from(["anonymize", "anonymize", "erase"]), name=people)
+    def exercise(self, right: str, name: str) -> None:
+        """A right of theirs."""
+        now, domain = self.now(), self.house.domain
+        if right == "erase":
+            self.house.run(domain.erasure.erase(name, actor="test", now=now))
+            self.model.erase(name, now)
+            self._look(name)
+            return
         try:
-            self.house.run(rights.anonymize(name, source=Source.CLI, actor="test", now=now))
+            self.house.run(domain.rights.anonymize(name, source=Source.CLI, actor="test", now=now))
         except InvalidValue:
             assert not self.model.anonymize(name, now)
         else:
             assert self.model.anonymize(name, now)
+        self._look(name)
 
-    @precondition(lambda self: self.house.clock() - START > timedelta(days=1000))
-    @rule()
     def purge(self) -> None:
         today = self.now().date()
         due = self.house.run(self.house.domain.purge.due(today))
@@ -209,23 +216,21 @@ class Rulebook(RuleBasedStateMachine):
 
     # --- time ---
 
-    @rule(by=lapses)
-    def time_passes(self, by: timedelta) -> None:
+    @rule(by=lapses, purged=st.booleans())
+    def time_passes(self, by: timedelta, purged: bool) -> None:
         self.now(by)
+        if purged:
+            self.purge()
 
     @precondition(lambda self: self.letters)
     @rule(which=places, days=st.sampled_from([-1, 0, 1]))
     def its_day_comes_round(self, which: int, days: int) -> None:
-        """About three years after a letter."""
+        """About three years after a letter, and the night after."""
         at = self.letters[which % len(self.letters)].sent.at
         there = at.replace(year=at.year + 3, day=min(at.day, 28)) + timedelta(days=days)
         if there > self.house.clock():
             self.now(there - self.house.clock())
             self.purge()
-
-    @rule()
-    def the_clock_is_set_back(self) -> None:
-        self.now(-timedelta(minutes=20))
 
     # --- mail ---
 
@@ -277,7 +282,8 @@ class Rulebook(RuleBasedStateMachine):
         )
         self.ids.update({bytes(row.id): one.number for row, one in zip(rows, sent, strict=True)})
         letters = [
-            Letter(copy=self.house.shelf.got[name], sent=one) for name, one in zip(to, sent, strict=True)
+            Letter(to=name, copy=self.house.shelf.got[name], sent=one)
+            for name, one in zip(to, sent, strict=True)
         ]
         for letter in letters:
             expected = (letter.sent.sent.opens, 2 * letter.sent.sent.clicks)
@@ -290,21 +296,29 @@ class Rulebook(RuleBasedStateMachine):
     # --- readers ---
 
     @precondition(lambda self: self.measured)
-    @rule(hits=st.lists(hits, min_size=1, max_size=8))
+    @rule(hits=st.lists(hits, min_size=4, max_size=12))
     def read(self, hits: list[tuple[int, str, bool, str]]) -> None:
         """Mail that carries something to hit, however old, whatever became of its reader."""
         for which, what, machine, method in hits:
-            letter, now = self.measured[-1 - which % len(self.measured)], self.now()
-            urls = {"open": letter.copy.pixels, "apples": letter.copy.links, "pears": letter.copy.links[1:]}[
-                what
-            ]
-            if not urls:
-                continue
-            answer = self.house.ask(urls[0], method, headers={"User-Agent": MACHINE if machine else PERSON})
-            link = {"open": 0, "apples": 1, "pears": 2}[what]
-            assert answer.location == (URLS[link - 1].encode() if link else None), answer
-            if method == "GET":
-                self.model.hit(letter.sent, "clicked" if link else "opened", link, now, machine=machine)
+            self._hit(self.measured[-1 - which % len(self.measured)], what, machine, method)
+
+    def _look(self, *names: str) -> None:
+        """They open what they got last, and follow a link in it: what holds now must show at once."""
+        for name in names:
+            for letter in [one for one in self.measured if one.to == name][-2:]:
+                self._hit(letter, "open")
+                self._hit(letter, "apples")
+
+    def _hit(self, letter: Letter, what: str, machine: bool = False, method: str = "GET") -> None:
+        now = self.now()
+        urls = {"open": letter.copy.pixels, "apples": letter.copy.links, "pears": letter.copy.links[1:]}[what]
+        if not urls:
+            return
+        answer = self.house.ask(urls[0], method, headers={"User-Agent": MACHINE if machine else PERSON})
+        link = {"open": 0, "apples": 1, "pears": 2}[what]
+        assert answer.location == (URLS[link - 1].encode() if link else None), answer
+        if method == "GET":
+            self.model.hit(letter.sent, "clicked" if link else "opened", link, now, machine=machine)
 
     @precondition(lambda self: self.letters)
     @rule(which=places, choice=st.sampled_from(["allow", "anonymous", "decline"]))
@@ -326,6 +340,7 @@ class Rulebook(RuleBasedStateMachine):
             evidence=True,
         )
         self.model.say(said, "preference-page", now)
+        self._look(record.person)
 
     # --- what must hold after each step ---
 
