@@ -199,6 +199,11 @@ class Standing:
         )
 
 
+def others_version(connection: Connection) -> int:
+    """A number that changes whenever another connection has written (SQLite, `PRAGMA data_version`)."""
+    return int(connection.exec_driver_sql("PRAGMA data_version").scalar_one())
+
+
 def _anybody_erased(connection: Connection) -> bool:
     """Nearly always nobody, and then a keyed hash for each stranger can be spared."""
     # In the order of the index, or PostgreSQL may read the whole table to find out.
