@@ -72,6 +72,11 @@ lapses = st.sampled_from(
     ]
 )
 """Of the clock, which somebody may set back."""
+clients = st.sampled_from(
+    [(name, False) for name in ("shop", "shop", "crm", "crm", "quiet", "mute")]
+    + [("court", True), ("court", True), ("shop", True)]
+)
+"""Who hands the mail in, and whether it is to pass over consent: only the court may."""
 places = st.integers(min_value=0, max_value=30)
 hits = st.tuples(
     places,
@@ -116,7 +121,7 @@ class Rulebook(RuleBasedStateMachine):
         self._policy(Rules(unknown=unknown))
         for name, (word, apart) in zip(PEOPLE, said, strict=True):
             self.tell(name, word, apart, None, None, False, Source.API)
-        self.send(list(PEOPLE), "spring", "", None, "shop", False, False)
+        self.send(list(PEOPLE), "spring", "", None, ("shop", False), False)
 
     # --- the operator ---
 
@@ -219,6 +224,8 @@ class Rulebook(RuleBasedStateMachine):
     @rule(by=lapses, purged=st.booleans())
     def time_passes(self, by: timedelta, purged: bool) -> None:
         self.now(by)
+        for letter in self.measured[-len(PEOPLE) :]:  # machines look in from time to time
+            self._hit(letter, "open", machine=True)
         if purged:
             self.purge()
 
@@ -239,8 +246,7 @@ class Rulebook(RuleBasedStateMachine):
         campaign=campaigns,
         switches=st.sampled_from(["", "", "", "Opens", "Clicks"]),
         declared=st.sampled_from([None, None, None, "granted", "denied", "withdrawn"]),
-        user=st.sampled_from(["shop", "shop", "crm", "court", "quiet", "mute"]),
-        override=st.sampled_from([False, False, False, True]),
+        client=clients,
         at_once=st.booleans(),
     )
     def send(
@@ -249,11 +255,10 @@ class Rulebook(RuleBasedStateMachine):
         campaign: str,
         switches: str,
         declared: str | None,
-        user: str,
-        override: bool,
+        client: tuple[str, bool],
         at_once: bool,
     ) -> None:
-        now = self.now()
+        (user, override), now = client, self.now()
         header = f"From: The Shop <{SENDER}>\r\nSubject: Fruit\r\n"
         header += f"X-Candor-Campaign: {campaign}\r\n" if campaign else ""
         header += f"X-Candor-Track-{switches}: no\r\n" if switches else ""

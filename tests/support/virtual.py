@@ -116,7 +116,7 @@ class House:
         self.config = self.config.model_copy(update={"consent": consent})
         self.domain.reconfigure(self.config)
 
-    def post(self, data: bytes, to: Sequence[str], *, sender: str, user: str) -> tuple[Reply, bytes]:
+    def post(self, data: bytes, to: Sequence[str], *, sender: str, user: str | None) -> tuple[Reply, bytes]:
         """Hands a message in, as a client that logged in; its reply and id. What arrived is on the shelf."""
         submission = Submission(
             id=secrets.token_bytes(16),

@@ -225,7 +225,7 @@ async def test_a_purge_that_is_broken_off_is_gone_on_with(domain: Domain) -> Non
     before = await numbers(domain, copies)
     message = copies[people[0]].message
     for left in (130, 30):
-        await domain.database.change(lambda connection: domain.purge._remove_messages(connection, [message]))
+        await domain.database.change(lambda connection: domain.purge._remove_messages(connection, 100, [message]))
         assert len((await dump(domain))["deliveries"]) == left
         assert await numbers(domain, copies) == before
     task = asyncio.create_task(domain.purge.run(TODAY))

@@ -250,6 +250,21 @@ async def test_past_events_become_counts_that_name_nobody(domain: Domain) -> Non
     assert await anonymize(domain) == (0, 0)
 
 
+async def test_of_a_mail_that_was_opened_a_thousand_times_nothing_is_missed(domain: Domain) -> None:
+    """More than one transaction takes, whichever right is exercised, and the numbers come to the same."""
+    copies = await newsletter(domain, NOW)
+    anna, bert, *_ = copies
+    for person in (anna, bert):
+        await asyncio.gather(*(hit(domain, copies[person], NOW + timedelta(seconds=n)) for n in range(350)))
+    before = await numbers(domain, copies)
+    assert await domain.erasure.erase(anna, actor="test", now=NOW) == 350
+    assert await numbers(domain, copies) == before
+    assert await anonymize(domain, bert) == (350, 1)
+    left = await dump(domain)
+    assert (left["events"], sum(row[-1] for row in left["counts"])) == ([], 350)
+    assert await anonymize(domain, bert) == (0, 0)
+
+
 async def test_where_too_few_would_hide_them_only_the_month_is_kept(domain: Domain) -> None:
     await hit(domain, await to_joe(domain), NOW, link=1)
     await anonymize(domain)
