@@ -86,6 +86,8 @@ TAMPERING = {
     "content": ("UPDATE consent_ledger SET content = replace(content, 'withdrawn', 'granted') WHERE seq = 4",
                 "row 4: its content is not what was committed to"),
     "lost salt": ("UPDATE consent_ledger SET salt = NULL WHERE seq = 2", "row 2: has lost a part of its content"),
+    "lost content": ("UPDATE consent_ledger SET salt = NULL, content = NULL WHERE seq = 2",
+                     "row 2: has lost its content, and its person was not erased"),
     "deleted": ("DELETE FROM consent_ledger WHERE seq = 3", "row 4: row 3 is missing before it"),
     "first deleted": ("DELETE FROM consent_ledger WHERE seq = 1", "row 2: row 1 is missing before it"),
     "present value": ("UPDATE contacts SET tracking_consent = 'denied' WHERE address = 'ann@people.example'",

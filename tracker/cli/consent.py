@@ -116,7 +116,7 @@ def proof(address: str, html_file: Path | None, as_json: bool, config_file: Path
 )
 @config_option
 def head(output: Path | None, config_file: Path | None) -> None:
-    """Print the ledger's signed end of today, to be kept where nobody here can change it.
+    """Print the ledger's signed end, to be kept where nobody here can change it.
 
     `candor consent verify --head FILE` later shows that nothing before it was changed.
     """
