@@ -100,7 +100,7 @@ def _verify_part(leaf: Leaf, old: bytes, new: bytes, longest: int, report: Repor
         if not wide:
             _align_quoted(old.replace(b"=\r\n", b""), new.replace(b"=\r\n", b""), report)
     elif encoding == "base64":
-        _verify_base64(old, new, report)
+        _verify_base64(old, new, longest if report.base_is_shorter else 76, report)
     else:
         _verify_lines(old, new, longest, report)
 
@@ -274,9 +274,9 @@ def _align_quoted(old: bytes, new: bytes, report: Report) -> None:
         report.problem("quoted-printable octets behind the last change differ")
 
 
-def _verify_base64(old: bytes, new: bytes, report: Report) -> None:
+def _verify_base64(old: bytes, new: bytes, longest: int, report: Report) -> None:
     old_lines, new_lines = old.split(), new.split()
-    if max(map(len, new_lines)) > max([76, *map(len, old_lines)]):
+    if max(map(len, new_lines)) > max([76, longest, *map(len, old_lines)]):
         report.problem("a base64 line is too long")
     lengths = {len(line) for line in old_lines[:-1]}
     even = not report.base_is_shorter and len(lengths) == 1 and len(old_lines[-1]) <= len(old_lines[0])
