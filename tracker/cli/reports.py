@@ -28,7 +28,8 @@ _WORDS = {EventKind.OPENED: "opens", EventKind.CLICKED: "clicks"}
 def report() -> None:
     """What it adds up to.
 
-    Rates are shares of what was delivered and measured by name; in brackets where the true rate lies, 19 times in 20.
+    Rates are shares of what was delivered and measured by name; beside them stands where the true rate lies 19 times in
+    20.
     """
 
 
@@ -113,7 +114,8 @@ def _span(first: datetime | None, last: datetime | None) -> str:
 
 def _show_figures(figures: Figures) -> None:
     show_table(("deliveries", "number"), sorted(figures.statuses.items()))
-    show_table(("not measured by name, because", "number"), sorted(figures.not_trackable.items()))
+    if figures.not_trackable:
+        show_table(("not measured by name, because", "number"), sorted(figures.not_trackable.items()))
     rows = []
     for kind, one in figures.identified.items():
         share = figures.share(kind)
@@ -123,7 +125,7 @@ def _show_figures(figures: Figures) -> None:
         "people",
         "delivered and measured",
         "rate",
-        "",
+        "19 times in 20",
         "all",
         "machines beside",
         "unsure beside",
@@ -140,15 +142,17 @@ def _show_variants(found: MailingReport) -> None:
             (name or "(none)", share.n, f"of {share.of}", *_rate(share), _judged(name, won))
             for name, share in ((name, one.share(kind)) for name, one in found.variants.items())
         ]
-        show_table(("variant", word, "delivered and measured", "rate", "", "against the leader"), rows)
+        show_table(
+            ("variant", word, "delivered and measured", "rate", "19 times in 20", "against the leader"), rows
+        )
 
 
 def _judged(name: str, won: Contest | None) -> str:
     if won is None or not name:
         return ""
     if name == won.leader:
-        behind = [one.finding is Finding.BEHIND for one in won.others.values()]
-        return "leads" if all(behind) else "highest"
+        findings = {one.finding for one in won.others.values()}
+        return "leads" if findings == {Finding.BEHIND} else "" if findings == {Finding.TOO_FEW} else "highest"
     one = won.others[name]
     low, high = one.interval
     return f"{one.finding} ({_points(low)} to {_points(high)} points, p = {one.p:.2g})"
@@ -162,7 +166,7 @@ def _rate(share: Share) -> tuple[str, str]:
     if share.rate is None or share.interval is None:
         return "–", ""
     low, high = share.interval
-    return f"{share.rate:.1%}", f"({low:.1%} to {high:.1%})"
+    return f"{share.rate:.1%}", f"{low:.1%} to {high:.1%}"
 
 
 def _show_counts(counts: Iterable[Mapping[str, Any]]) -> None:
