@@ -43,6 +43,8 @@ class Report:
     problems: list[str] = field(default_factory=list)
     pixels: int = 0
     wrapped: list[str] = field(default_factory=list)
+    line_ends: int = 0
+    """Within the values that were replaced."""
     """Destinations, in the order of the message."""
     base_is_shorter: bool = False
     """Something was taken out, so that a line may be shorter than it was when room was looked for."""
@@ -169,6 +171,7 @@ def _verify_value(old: str, at: int, url: str, kind: str, report: Report) -> int
         return len(url)
     value = _value(old, at)
     quote = old[at - 1] if old[at - 1] in "'\"" else ""
+    report.line_ends += value.count("\n")
     read = as_browsers_read(_hrefs(f"<a href={quote}{value}{quote}>")[0])
     if url not in (read, "https:" + read):
         report.problem(f"{value[:100]!r} leads to {url!r}")
@@ -253,7 +256,7 @@ def _verify_quoted(old: bytes, new: bytes, changes: int, longest: int, report: R
         report.problem("a quoted-printable line is too long")
     kept = set(new.split(b"\r\n"))
     gone = sum(line not in kept for line in old.split(b"\r\n"))
-    wrapped = sum(len(url) // 20 + 1 for url in report.wrapped)
+    wrapped = report.line_ends + sum(len(url) // 20 + 1 for url in report.wrapped)
     if gone > 3 * changes + wrapped:
         report.problem(f"{gone} lines touched for {changes} changes")
 
