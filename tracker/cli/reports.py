@@ -18,7 +18,7 @@ from tracker.moments import shown as moment_shown
 from tracker.reports.figures import Figures
 from tracker.reports.mailing import Listed, MailingReport, latest_mailings, report_mailing
 from tracker.reports.message import MessageReport, report_message
-from tracker.statistics import Contest, Finding, Share
+from tracker.reports.wording import judged, percent, span
 
 _KINDS = {"campaign": "campaign", "sender-day": "a sender's day", "sender-month": "a sender's month"}
 _WORDS = {EventKind.OPENED: "opens", EventKind.CLICKED: "clicks"}
@@ -119,7 +119,18 @@ def _show_figures(figures: Figures) -> None:
     rows = []
     for kind, one in figures.identified.items():
         share = figures.share(kind)
-        rows.append((kind, share.n, f"of {share.of}", *_rate(share), one.total, one.machines, one.unsure))
+        rows.append(
+            (
+                kind,
+                share.n,
+                f"of {share.of}",
+                percent(share),
+                span(share),
+                one.total,
+                one.machines,
+                one.unsure,
+            )
+        )
     columns = (
         "by name",
         "people",
@@ -139,34 +150,12 @@ def _show_variants(found: MailingReport) -> None:
     for kind, word in _WORDS.items():
         won = found.contest(kind)
         rows = [
-            (name or "(none)", share.n, f"of {share.of}", *_rate(share), _judged(name, won))
+            (name or "(none)", share.n, f"of {share.of}", percent(share), span(share), judged(name, won))
             for name, share in ((name, one.share(kind)) for name, one in found.variants.items())
         ]
         show_table(
             ("variant", word, "delivered and measured", "rate", "19 times in 20", "against the leader"), rows
         )
-
-
-def _judged(name: str, won: Contest | None) -> str:
-    if won is None or not name:
-        return ""
-    if name == won.leader:
-        findings = {one.finding for one in won.others.values()}
-        return "leads" if findings == {Finding.BEHIND} else "" if findings == {Finding.TOO_FEW} else "highest"
-    one = won.others[name]
-    low, high = one.interval
-    return f"{one.finding} ({_points(low)} to {_points(high)} points, p = {one.p:.2g})"
-
-
-def _points(difference: float) -> str:
-    return f"{100 * difference:+.1f}"
-
-
-def _rate(share: Share) -> tuple[str, str]:
-    if share.rate is None or share.interval is None:
-        return "–", ""
-    low, high = share.interval
-    return f"{share.rate:.1%}", f"{low:.1%} to {high:.1%}"
 
 
 def _show_counts(counts: Iterable[Mapping[str, Any]]) -> None:

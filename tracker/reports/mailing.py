@@ -84,12 +84,12 @@ async def report_mailing(domain: Domain, name: str) -> MailingReport:
     return await domain.database.read(lambda connection: _report(connection, name), within=30.0)
 
 
-async def latest_mailings(domain: Domain, *, limit: int) -> list[Listed]:
+async def latest_mailings(domain: Domain, *, limit: int, offset: int = 0) -> list[Listed]:
     """The mailings whose messages came in last, latest first. Raises StoreUnavailable."""
-    return await domain.database.read(lambda connection: _latest(connection, limit), within=30.0)
+    return await domain.database.read(lambda connection: _latest(connection, limit, offset), within=30.0)
 
 
-def _latest(connection: Connection, limit: int) -> list[Listed]:
+def _latest(connection: Connection, limit: int, offset: int) -> list[Listed]:
     last = func.max(messages.c.received_at).label("last")
     query = (
         select(mailings.c.name, mailings.c.kind, func.count().label("n"), last)
@@ -97,6 +97,7 @@ def _latest(connection: Connection, limit: int) -> list[Listed]:
         .group_by(mailings.c.id, mailings.c.name, mailings.c.kind)
         .order_by(last.desc(), mailings.c.name)
         .limit(limit)
+        .offset(offset)
     )
     return [
         Listed(name=row.name, kind=row.kind, messages=row.n, last=row.last)
