@@ -12,7 +12,7 @@ from tracker import log
 from tracker.admin import signing_in, wording
 from tracker.admin.access import Access
 from tracker.admin.frame import ACCESS, DOMAIN, framed, guarded
-from tracker.admin.pages import campaigns, home, messages
+from tracker.admin.pages import campaigns, contacts, home, messages, requests
 from tracker.config import parse_listen
 from tracker.domain import Domain
 from tracker.httplog import retelling
@@ -71,6 +71,15 @@ def build(domain: Domain) -> web.Application:
     router.add_get("/messages/{id}", messages.shown)
     router.add_get("/campaigns", campaigns.listed)
     router.add_get("/campaign", campaigns.shown, name="campaign")
+    router.add_get("/contacts", contacts.listed)
+    router.add_get("/contacts/{id}", contacts.shown)
+    router.add_post("/contacts/{id}/consent", contacts.say)
+    router.add_post("/contacts/{id}/export", contacts.export)
+    router.add_post("/contacts/{id}/anonymize", contacts.anonymize)
+    router.add_post("/contacts/{id}/erase", contacts.erase)
+    router.add_get("/requests", requests.listed)
+    router.add_post("/requests/{id}", requests.settle)
+    router.add_get("/audit", requests.audit)
     return app
 
 

@@ -171,12 +171,12 @@ async def recipients(
             .order_by(order.desc() if descending else order.asc(), deliveries.c.position)
         )
         rows = connection.execute(query.limit(limit).offset(offset)).all()
-        return _with_signs(rows, _signs(connection, [bytes(row.id) for row in rows]))
+        return _with_signs(rows, signs(connection, [bytes(row.id) for row in rows]))
 
     return await domain.database.read(work, within=30.0)
 
 
-def _signs(connection: Connection, ids: Sequence[bytes]) -> dict[tuple[bytes, str], list[datetime]]:
+def signs(connection: Connection, ids: Sequence[bytes]) -> dict[tuple[bytes, str], list[datetime]]:
     """When people opened and clicked, earliest first, by delivery and kind."""
     found: dict[tuple[bytes, str], list[datetime]] = {}
     for start in range(0, len(ids), 500):
