@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import islice
 from operator import itemgetter
 from typing import NamedTuple
+
+from bs4 import Tag
 
 from relay import html, plain
 from relay.charsets import Text
@@ -203,8 +205,12 @@ class _Judged(NamedTuple):
 
 
 def _link_edits(text: Text, document: html.Document, findings: Findings) -> list[Edit]:
-    marked = document.may_say(OPT_OUT_WORD)
-    judged = _pair_twins([_judge(anchor, findings, marked) for anchor in document.anchors])
+    tags: Sequence[Tag | None] = [None] * len(document.anchors)
+    if document.may_say(OPT_OUT_WORD):
+        tags = document.tags()
+    judged = _pair_twins(
+        [_judge(anchor, tag, findings) for anchor, tag in zip(document.anchors, tags, strict=True)]
+    )
     edits: list[Edit] = []
     numbers: dict[int, int] = {}
     scan = text.scan
@@ -229,11 +235,11 @@ def _link_edits(text: Text, document: html.Document, findings: Findings) -> list
     return edits
 
 
-def _judge(anchor: Anchor, findings: Findings, marked: bool) -> _Judged:
-    """`marked` says that the tag may carry an opt-out mark."""
+def _judge(anchor: Anchor, tag: Tag | None, findings: Findings) -> _Judged:
+    """`tag` is needed where it may carry an opt-out mark."""
     text = " ".join(anchor.text.split())
-    if marked:
-        url, reason = findings.book.judge_tag(anchor.tag, text, findings.list_unsubscribe)
+    if tag is not None:
+        url, reason = findings.book.judge_tag(tag, text, findings.list_unsubscribe)
     else:
         url, reason = findings.book.judge(destination(anchor.href), text, findings.list_unsubscribe)
     if reason is not None:
