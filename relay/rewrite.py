@@ -181,7 +181,9 @@ def _body(
     numbers = tuple([number for _, _, _, number in edits])
     others = tuple([(index, effect) for index, (_, _, effect, _) in enumerate(edits) if effect is not _LINK])
     codec = text.charset if text.wide else "ascii"
-    return Body(start, end, content, codec, tuple(edits), _slots(text, edits), is_html, numbers, others)
+    may_begin = any([effect is Effect.PIXEL_AT_START for _, effect in others])
+    slots = _slots(text, edits)
+    return Body(start, end, content, codec, tuple(edits), slots, is_html, numbers, others, may_begin)
 
 
 _ENCLOSED = frozenset({Effect.LINK, Effect.PIXEL_AT_END})
@@ -229,7 +231,7 @@ def _slots(text: Text, edits: Sequence[Edit]) -> tuple[Slot, ...]:
         edits = [edit._replace(start=next(offsets), end=next(offsets)) for edit in edits]
     return tuple(
         [
-            _new(Slot, (start, end, True, None, False, False))
+            _new(Slot, (start, end, True, None, False, False, not text.wide))
             if effect is _LINK
             else Slot(start, end, *_MANNER[effect])
             for start, end, effect, _ in edits

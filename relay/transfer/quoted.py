@@ -17,11 +17,14 @@ _MISUSED = re.compile(rb"=(?!\r\n|[0-9A-Fa-f][0-9A-Fa-f]|\Z)")
 class Quoted:
     """Quoted-printable (RFC 2045 6.7): only soft breaks around what is new, no escape is cut."""
 
-    __slots__ = ("_data", "_end", "_layouts", "_places", "_start", "decoded", "size")
+    __slots__ = ("_data", "_end", "_layouts", "_odd", "_places", "_slots", "_start", "decoded", "size")
 
     def __init__(self, data: bytes, start: int, end: int, decoded: bytes) -> None:
         self._data, self._start, self._end = data, start, end
         self.decoded, self.size = decoded, len(decoded)
+        self._slots: Sequence[Slot] | None = None
+        self._odd: list[int] = []
+        """Indexes of the slots whose values may need quoting."""
         self._places: tuple[Sequence[Slot], list[_Place]] | None = None
         self._layouts: Layouts[_Shapes, Layout] = Layouts(self.size)
 
@@ -32,9 +35,16 @@ class Quoted:
         return None if _MISUSED.search(body) else cls(data, start, end, binascii.a2b_qp(body))
 
     def write(self, slots: Sequence[Slot], values: Sequence[bytes | None], out: list[Chunk]) -> list[int]:
-        quoted = [None if value is None else quote(value) for value in values]
-        shapes = tuple([value if value is None else _shape(value) for value in quoted])
-        layout = self._layouts.get(slots, shapes, self._lay_out)
+        if self._slots is not slots:
+            self._slots, self._odd = slots, [index for index, slot in enumerate(slots) if not slot.plain]
+        quoted = [*values]
+        shapes: list[int | bytes | None] = [None if value is None else len(value) for value in values]
+        for index in self._odd:
+            value = quoted[index]
+            if value is not None:
+                quoted[index] = value = quote(value)
+                shapes[index] = value.translate(_ESCAPES)
+        layout = self._layouts.get(slots, tuple(shapes), self._lay_out)
         out += layout.filled(b"".join([value for value in quoted if value is not None]))
         return []
 
@@ -137,13 +147,9 @@ def quote(octets: bytes) -> bytes:
 
 
 _Shapes = tuple[int | bytes | None, ...]
-"""All that the lines of the values depend on; None for none."""
+"""All that the lines of the values depend on: the length, or where there may be escapes, the value with `x` for
+everything between them; None for no value."""
 _ESCAPES = bytes(octet if octet == 0x3D else 0x78 for octet in range(256))
-
-
-def _shape(quoted: bytes) -> int | bytes:
-    """Its length, or where it has escapes, those with `x` for everything between."""
-    return quoted.translate(_ESCAPES) if b"=" in quoted else len(quoted)
 
 
 def _write(

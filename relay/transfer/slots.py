@@ -27,6 +27,8 @@ class Slot(NamedTuple):
     """A line end may be put before it."""
     first: bool = False
     """It has its line's room before other slots: whether it is put in depends on slots of its kind alone."""
+    plain: bool = False
+    """What is put in is the same octets in every transfer encoding but base64."""
 
 
 class Content(Protocol):
