@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from relay.reasons import Reason
@@ -30,6 +29,10 @@ _FOLD = re.compile(r"\r?\n(?=[ \t])")
 _TYPE = re.compile(
     r"[ \t]*([A-Za-z0-9!#$&^_.+-]+)/([A-Za-z0-9!#$&^_.+*-]+)[ \t]*(?:\([^()]*\)[ \t]*)?(?:;|\Z)"
 )
+_TEXT = re.compile(
+    r"(text/(?:html|plain)); ?charset=(?:\"([A-Za-z0-9_-]+)\"|([A-Za-z0-9_-]+))", re.IGNORECASE | re.ASCII
+)
+"""What most bodies say."""
 # One parameter, or what is none up to the next semicolon: no octet is looked at more than twice.
 _PARAMETER = re.compile(
     r"[; \t\r\n]*+(?:([^ \t\r\n=;\"]++)[ \t\r\n]*+=[ \t\r\n]*+(?:\"((?:[^\"\\]|\\.)*+)\"|([^; \t\r\n\"]*+))"
@@ -50,8 +53,20 @@ class Field(NamedTuple):
     end: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Header:
+_NAMES = {
+    name.encode(): name.lower()
+    for name in (
+        *("Return-Path", "Received", "From", "To", "Cc", "Reply-To", "Sender", "Subject", "Date", "Message-ID"),
+        *("Message-Id", "MIME-Version", "Mime-Version", "Content-Type", "Content-Transfer-Encoding"),
+        *("Content-Disposition", "Content-ID", "Content-Id", "Content-Description", "Content-Language"),
+        *("List-Unsubscribe", "List-Unsubscribe-Post", "List-Id", "List-ID", "DKIM-Signature", "Delivered-To"),
+        *("Authentication-Results", "Received-SPF", "Feedback-ID", "X-Mailer", "Precedence", "References"),
+    )
+}
+"""Frequent names in lower case."""
+
+
+class Header(NamedTuple):
     """A header block found in `data`. `body` is None where no empty line ends the block."""
 
     data: bytes
@@ -83,30 +98,31 @@ def read_header(data: bytes, start: int = 0, end: int | None = None) -> Header:
     if body is None and start:
         # a part without an empty line may be megabytes of content: it is not read as fields
         return Header(data=data, fields=(), body=None, malformed=True)
-    overlong = Header(data=data, fields=(), body=body, malformed=True, overlong=True)
-    if block_end - start > MAX_HEADER:
-        return overlong
     fields: list[Field] = []
     malformed = False
     room = MAX_PART_FIELDS if start else MAX_FIELDS
-    for match in _LINES.finditer(data, start, block_end):
-        if match.start() == block_end:
-            break
-        room -= 1
-        if room < 0:
-            return overlong
-        name = match[1]
-        if name is not None:
-            # obsolete blanks before the colon (RFC 5322 4.5): some programs end the header block here
-            malformed = malformed or data[match.end(1)] != 0x3A
-            place = match.start(), match.start(2), match.end()
-            fields.append(_new(Field, (name.decode("ascii").lower(), *place)))
-        elif match.start() != start or not match[0].startswith(b"From "):
-            # mbox files open with a "From " line; anything else that is no field is not understood
-            malformed = True
-    bare_cr = data.count(b"\r", start, block_end) - data.count(b"\r\n", start, block_end)
-    malformed = malformed or bare_cr > 0
-    return Header(data=data, fields=tuple(fields), body=body, malformed=malformed)
+    if block_end - start <= MAX_HEADER:
+        for match in _LINES.finditer(data, start, block_end):
+            begun, ended = match.span()
+            if begun == block_end:
+                break
+            room -= 1
+            if room < 0:
+                break
+            name = match[1]
+            if name is not None:
+                value = match.start(2)
+                # obsolete blanks before the colon (RFC 5322 4.5): some programs end the header block here
+                malformed = malformed or value - begun - len(name) != 1
+                lowered = _NAMES.get(name) or name.decode("ascii").lower()
+                fields.append(_new(Field, (lowered, begun, value, ended)))
+            elif begun != start or not match[0].startswith(b"From "):
+                # mbox files open with a "From " line; anything else that is no field is not understood
+                malformed = True
+    if room < 0 or block_end - start > MAX_HEADER:
+        return Header(data, (), body, malformed=True, overlong=True)
+    has_bare_cr = data.count(b"\r", start, block_end) != data.count(b"\r\n", start, block_end)
+    return _new(Header, (data, tuple(fields), body, malformed or has_bare_cr, False))
 
 
 def header_end(data: bytes, start: int, stop: int) -> tuple[int, int | None]:
@@ -124,8 +140,7 @@ def header_end(data: bytes, start: int, stop: int) -> tuple[int, int | None]:
     return stop, None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Part(NamedTuple):
     """A leaf of the tree of parts, or a container that is not looked into. `data[body:end]` is its content
     as transferred; the line end before a delimiter is the delimiter's and not included (RFC 2046 5.1.1)."""
 
@@ -139,10 +154,10 @@ class Part:
     """As labelled, `""` where it is not."""
     encoding: str
     """Content-Transfer-Encoding in lower case; `7bit` where none is given."""
-    boundaries: tuple[bytes, ...] = ()
+    boundaries: tuple[bytes, ...]
     """Those of the multiparts around it, outermost first."""
-    flowed: bool = False
-    delsp: bool = False
+    flowed: bool
+    delsp: bool
     reason: Reason | None
     """Why this is not a body to be shown; None for a body, whatever its type."""
 
@@ -310,6 +325,9 @@ def _content_type(header: Header) -> _Type | None:
     values = header.values("content-type")
     if not values:
         return _Type("text/plain", {})
+    frequent = _TEXT.fullmatch(values[0])
+    if frequent is not None and len(values) == 1:
+        return _Type(frequent[1].lower(), {"charset": frequent[2] or frequent[3]})
     match = _TYPE.match(values[0])
     if len(values) > 1 or match is None:
         return None
@@ -351,19 +369,11 @@ def _leaf_reason(node: _Node, kind: _Type) -> Reason | None:
 
 
 def _leaf(node: _Node, body: int, kind: _Type, reason: Reason | None) -> Part:
-    parameters = kind.parameters
-    return Part(
-        number=node.number or "1",
-        body=body,
-        end=node.end,
-        content_type=kind.kind,
-        charset=parameters.get("charset", "").strip(),
-        encoding=_encoding(node.header),
-        boundaries=node.boundaries,
-        flowed=parameters.get("format", "").lower() == "flowed",
-        delsp=parameters.get("delsp", "").lower() == "yes",
-        reason=reason,
-    )
+    named = kind.parameters.get
+    flowed, delsp = named("format", "").lower() == "flowed", named("delsp", "").lower() == "yes"
+    charset, encoding = named("charset", "").strip(), _encoding(node.header)
+    number = node.number or "1"
+    return Part(number, body, node.end, kind.kind, charset, encoding, node.boundaries, flowed, delsp, reason)
 
 
 class Section(NamedTuple):

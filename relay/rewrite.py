@@ -6,7 +6,6 @@ with a reason; no input makes `compile_message` raise. Knows neither recipients 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 from relay.charsets import Text, view
@@ -34,7 +33,7 @@ __all__ = [
 MAX_BODY = 10 * 1024 * 1024
 """Octets of a body that is looked at, as transferred."""
 
-_PGP = re.compile(rb"-----BEGIN PGP ")
+_PGP = b"-----BEGIN PGP "
 
 
 def compile_message(
@@ -154,7 +153,7 @@ def _compile_part(data: bytes, part: Part, findings: Findings) -> Body | Reason 
         return None
     if not is_html and not _may_have_edits(octets, findings):
         return None
-    if _PGP.search(octets):
+    if _PGP in octets:
         return Reason.PGP
     text = view(octets, part.charset)
     del octets  # of a large body this is megabytes

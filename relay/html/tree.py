@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from html import unescape
 from itertools import islice
 from operator import attrgetter
@@ -57,8 +56,7 @@ class Anchor(NamedTuple):
     """Its visible text, markup taken out and references decoded."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
+class Document(NamedTuple):
     """What was found in one HTML text. All ranges are positions in the text that was read."""
 
     anchors: tuple[Anchor, ...]
@@ -79,7 +77,7 @@ class Document:
 
     attributes: str
     """Those of all links in lower case, without the values of `href`."""
-    source: str = field(repr=False)
+    source: str
     """The text that was read."""
 
     def tags(self) -> list[Tag]:
