@@ -104,9 +104,8 @@ _PLACEHOLDER = re.compile(
 )
 # The engine looks for one character at an expression's beginning much faster than for several, or for anything in lower
 # case: these say quickly that there is nothing.
-_BRACES = re.compile(r"\{(?=\{)")
-_QUOTED_BRACES = re.compile(r"%(?=7[bB]%7[bB])")
-_MAYBE_MARK = re.compile(r"-[nN][oO]-[tT]")
+_MAYBE_PLACEHOLDER = re.compile(r"_(?=[pP](?:[iI][xX]|[rR][eE][fF]))")
+_MAYBE_MARK = re.compile(r"-(?=[nN][oO]-[tT])")
 _SOURCE = re.compile(r"=(?<=[sS][rR][cC]=)(?=[\"']?[hH][tT][tT][pP][sS]?://([^/\"'\s>:]+))")
 
 
@@ -183,7 +182,7 @@ def _plain_links(text: Text, findings: Findings, *, flowed: bool, delsp: bool) -
 
 def _placeholders(text: Text, findings: Findings) -> list[tuple[tuple[int, int], str]]:
     scan = text.scan
-    if not ("{" in scan and _BRACES.search(scan)) and not ("%" in scan and _QUOTED_BRACES.search(scan)):
+    if _MAYBE_PLACEHOLDER.search(scan) is None:
         return []
     matches = list(islice(_PLACEHOLDER.finditer(scan), MAX_PLACEHOLDERS + 1))
     if len(matches) > MAX_PLACEHOLDERS:
