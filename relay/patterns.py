@@ -72,7 +72,7 @@ def sieve(patterns: Sequence[str]) -> Callable[[str], object]:
 _NOT_PLAIN = re.compile(r"\\[A-Za-z0-9]|\(\?[^:=!<]|\(\?<[^=!]|[{}]")
 """Classes, references, flags, names and counts."""
 _LITERAL = re.compile(r"\\?[^\\\[\](){}.^$|?*+]|\\[\s\S]")
-_FREQUENCY = "zqjxkvwbyfgdpmhulcrnoaiset"
+_FREQUENCY = "qjzkyvwxbfgrcldumhaipnsoet"
 """Letters as they are rarer in URLs; what is none counts as rarest."""
 
 

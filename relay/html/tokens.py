@@ -119,7 +119,7 @@ def _next(text: str, at: int, stop: int, expression: re.Pattern[str]) -> Token |
 # engine tells by one or two characters that it does not fit, and that is most of what reading a text costs. The groups
 # are empty: they say which alternative it was.
 _LIKELY = re.compile(
-    rf"<(?:/[aAbB](?:(?<=[aA])|(?<=[bB])[oO][dD][yY]){_NAME_ENDS}()"
+    rf"<(?:/[aAbB](?:(?<=[aA])>()|(?:(?<=[aA])|(?<=[bB])[oO][dD][yY]){_NAME_ENDS}())"
     rf"|[aA](?:[rR][eE][aA])?+{_NAME_ENDS}()"
     rf"|[tT][iIeE](?:(?<=[iI])(?:[tT][lL][eE]){_NAME_ENDS}()"
     rf"|(?<=[eE])(?:(?ai:xtarea){_NAME_ENDS}()|(?ai:mplate){_NAME_ENDS}()))"
@@ -131,8 +131,8 @@ _LIKELY = re.compile(
     rf"(?ai:(?<=if)rame|(?<=no)embed|(?<=no)frames|(?<=xm)p){_NAME_ENDS}()"
     rf"|(?ai:(?<=no)script|(?<=ma)th|(?<=pl)aintext|(?<=fr)ameset){_NAME_ENDS}()))"
 )
-_LINK_END, _LINK, _COMMENT_BEGINS = 1, 2, 6
-_RAW_TEXTS = frozenset({3, 4, 7, 8, 11})
+_WHOLE_LINK_END, _LINK_END, _LINK, _COMMENT_BEGINS = 1, 2, 3, 7
+_RAW_TEXTS = frozenset({4, 5, 8, 9, 12})
 _TAG_END = re.compile(rf"{ATTRIBUTES}>")
 _COMMENT_END = re.compile(r"--!?>")
 # The look ahead leaves the engine one character to look for, which it does twice as fast as for two.
@@ -156,17 +156,21 @@ def _searched(text: str, at: int, stop: int) -> Iterator[Token]:
         if opened < 0 or _is_closed(text, at, opened, start):
             if likely is None:
                 return
+            if likely.lastindex == _WHOLE_LINK_END:
+                at = likely.end()
+                yield _new(Token, (_END, "a", start, at - 1, at, None))
+                continue
             token = _begun(text, likely, start, stop)
         token = token or _next(text, at, stop, _FEW)
         if token is None:
             return
-        kind, _, _, content, at, _ = token
-        if kind is Kind.COMMENT and text[content : content + 3] not in _CONDITIONS:
+        at = token.end
+        if token.kind is Kind.COMMENT and text[token.attributes : token.attributes + 3] not in _CONDITIONS:
             continue
         yield token
-        if at == stop and kind is Kind.RAW:
-            yield Token(Kind.OPEN, "", token.start, token.start, at)
         if at == stop:
+            if token.kind is Kind.RAW:
+                yield Token(Kind.OPEN, "", token.start, token.start, at)
             return
 
 

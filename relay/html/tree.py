@@ -162,13 +162,16 @@ class _Reader:
         self._open: dict[str, int] = {}
 
     def read(self) -> None:
-        take, left = self._take, self._tokens_left
+        take, left, simply = self._take, self._tokens_left, not self._closely
         for token in tokens(self._text, every=self._closely):
             if left == 0:
                 self._stop_at(token)
                 break
             left -= 1
-            take(token)
+            if token.kind is _END and token.name == "a" and simply:
+                self._close_link(token.start)
+            else:
+                take(token)
         self._tokens_left = left
         self._close_link(len(self._text))
         for start, end, doubtful in self._conditional:
@@ -307,8 +310,8 @@ class _Reader:
             shown = unescape(shown)
         href_start, href_end, quoted = place
         url = decode_attribute(self._text[href_start:href_end])
-        attributes = (name, start, behind_name, end - 1, href_start, href_end, quoted)
-        self.anchors.append(_new(Anchor, (*attributes, outlook, doubtful, marked, url, shown)))
+        where = (name, start, behind_name, end - 1, href_start, href_end, quoted, outlook, doubtful, marked)
+        self.anchors.append(_new(Anchor, (*where, url, shown)))
 
     def _follow_mark(self, token: Token) -> None:
         marked = False
