@@ -82,6 +82,9 @@ class Findings:
     list_unsubscribe: Collection[str]
     links: list[Link] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)
+    order: list[int] = field(default_factory=list)
+    """What was said of each link, as they stand in the message: a number of `links`, or -1 and below for the first of
+    `kept` and those behind it."""
     has_pixel_place: bool = False
     has_preferences: bool = False
 
@@ -92,10 +95,12 @@ class Findings:
             return None
         link = _new(Link, (len(self.links) + 1, url, text[:MAX_LINK_TEXT]))
         self.links.append(link)
+        self.order.append(link.number)
         return link
 
     def keep(self, url: str, text: str, reason: Reason) -> None:
         self.kept.append(_new(Kept, (url[:1000], reason, text[:MAX_LINK_TEXT])))
+        self.order.append(-len(self.kept))
 
 
 _PLACEHOLDER = re.compile(

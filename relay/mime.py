@@ -56,10 +56,28 @@ class Field(NamedTuple):
 _NAMES = {
     name.encode(): name.lower()
     for name in (
-        *("Return-Path", "Received", "From", "To", "Cc", "Reply-To", "Sender", "Subject", "Date", "Message-ID"),
+        *(
+            "Return-Path",
+            "Received",
+            "From",
+            "To",
+            "Cc",
+            "Reply-To",
+            "Sender",
+            "Subject",
+            "Date",
+            "Message-ID",
+        ),
         *("Message-Id", "MIME-Version", "Mime-Version", "Content-Type", "Content-Transfer-Encoding"),
         *("Content-Disposition", "Content-ID", "Content-Id", "Content-Description", "Content-Language"),
-        *("List-Unsubscribe", "List-Unsubscribe-Post", "List-Id", "List-ID", "DKIM-Signature", "Delivered-To"),
+        *(
+            "List-Unsubscribe",
+            "List-Unsubscribe-Post",
+            "List-Id",
+            "List-ID",
+            "DKIM-Signature",
+            "Delivered-To",
+        ),
         *("Authentication-Results", "Received-SPF", "Feedback-ID", "X-Mailer", "Precedence", "References"),
     )
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 
+
 def by_first_letter(patterns: Iterable[str]) -> str:
     """One regular expression that is found where any of the patterns is.
 
@@ -51,7 +52,9 @@ def sieve(patterns: Sequence[str]) -> Callable[[str], object]:
     Each alternative has something that stands in whatever it matches, as `subscri` does. Those are searched for by
     their rarest letters, where the patterns themselves would be tried at nearly every letter of a URL."""
     joined = "|".join(patterns)
-    is_plain = joined == joined.lower() and not _NOT_PLAIN.search(joined) and not _ORDER_MATTERS.search(joined)
+    is_plain = (
+        joined == joined.lower() and not _NOT_PLAIN.search(joined) and not _ORDER_MATTERS.search(joined)
+    )
     needed = _needed(joined) if is_plain else None
     if not patterns or needed is None:
         return lambda _: bool(patterns)

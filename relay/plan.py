@@ -83,6 +83,8 @@ class Plan:
     """Why the message as a whole is not tracked."""
     links: tuple[Link, ...] = ()
     kept: tuple[Kept, ...] = ()
+    order: tuple[int, ...] = ()
+    """Both as they stand in the message: a link by its number, what stays by -1 for the first of `kept`, and so on."""
     has_pixel_place: bool = False
     has_preferences_placeholder: bool = False
     parts: tuple[Looked, ...] = ()
@@ -106,7 +108,7 @@ class Plan:
         """The untracked copy: control headers, marks and `notrack` prefixes gone, placeholders resolved.
         Where nothing has to go it is `data` itself, the same object. Without a preferences URL its
         placeholder stays."""
-        return self._assemble(self._urls(None), None, preferences_url).data
+        return self._assemble(self._unwrapped(), None, preferences_url).data
 
     def render(
         self,
@@ -128,19 +130,20 @@ class Plan:
     ) -> Rendered:
         """The same with what stayed. Raises ValueError for a tracking URL with characters that would need
         encoding."""
-        urls = self._urls(link_url)
-        _refuse_odd([*urls[1:], (pixel_url or "/").encode()] if link_url else [(pixel_url or "/").encode()])
-        return self._assemble(urls, pixel_url, preferences_url)
+        urls = [] if link_url is None else [link_url(link).encode() for link in self.links]
+        _refuse_odd([*urls, (pixel_url or "/").encode()])
+        by_number = self._unwrapped() if link_url is None else [None, *urls]
+        return self._assemble(by_number, pixel_url, preferences_url)
 
-    def _urls(self, link_url: Callable[[Link], str] | None) -> Sequence[bytes | None]:
-        """By the numbers of links, which begin at 1; what has number 0 is no link and stays."""
-        if link_url is None:
-            return [None] * (len(self.links) + 1)
-        return [None, *[link_url(link).encode() for link in self.links]]
+    def _unwrapped(self) -> Sequence[bytes | None]:
+        """For `_assemble`: what has number 0 is no link, and those begin at 1."""
+        return [None] * (len(self.links) + 1)
 
     def pixel_place(self, link_url: Callable[[Link], str] | None) -> PixelPlace | None:
         """Where the pixel of a copy with these links stands; None where there is no place for one."""
-        urls = self._urls(link_url)
+        urls = self._unwrapped()
+        if link_url is not None:
+            urls = [None, *[link_url(link).encode() for link in self.links]]
         for body in self.bodies:
             effects = {edit.effect for edit in body.edits} & PIXELS
             if effects:
@@ -182,7 +185,7 @@ class Plan:
 _new = tuple.__new__  # half the time of a NamedTuple's constructor
 
 
-def _refuse_odd(urls: Sequence[bytes | None]) -> None:
+def _refuse_odd(urls: Sequence[bytes]) -> None:
     if all(urls) and not b"".join(urls).translate(None, _URL_OCTETS):
         return
     odd = next(url for url in urls if not url or url.translate(None, _URL_OCTETS))
@@ -212,7 +215,9 @@ def _values(
         elif effect is Effect.REMOVE:
             text = ""
         elif effect is Effect.PREFERENCES:
-            text = escape(preferences_url) if preferences_url is not None and body.is_html else preferences_url
+            text = (
+                escape(preferences_url) if preferences_url is not None and body.is_html else preferences_url
+            )
         elif effect is Effect.PIXEL:
             text = pixel or ""
         values[index] = None if text is None else text.encode(body.codec)

@@ -90,6 +90,7 @@ def _compile(data: bytes, header: Header, controls: Controls, book: Rulebook) ->
         untouched=None if findings.links or findings.has_pixel_place else _why_untouched(seen),
         links=tuple(findings.links),
         kept=tuple(findings.kept),
+        order=tuple(findings.order),
         has_pixel_place=findings.has_pixel_place,
         has_preferences_placeholder=findings.has_preferences,
         parts=tuple(looked),
@@ -180,7 +181,7 @@ def _body(
     numbers = tuple([number for _, _, _, number in edits])
     others = tuple([(index, effect) for index, (_, _, effect, _) in enumerate(edits) if effect is not _LINK])
     codec = text.charset if text.wide else "ascii"
-    may_begin = any([effect is Effect.PIXEL_AT_START for _, effect in others])
+    may_begin = any(effect is Effect.PIXEL_AT_START for _, effect in others)
     slots = _slots(text, edits)
     return Body(start, end, content, codec, tuple(edits), slots, is_html, numbers, others, may_begin)
 

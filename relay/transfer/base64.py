@@ -77,7 +77,9 @@ class Base64:
     def _lay_out(self, slots: Sequence[Slot], lengths: _Lengths) -> _Prepared:
         """Whole groups of the text between two values are the same in all copies; what of it shares a group with a
         value is encoded together with that."""
-        changes = [(slot.start, slot.end, length) for slot, length in zip(slots, lengths, strict=True) if length >= 0]
+        changes = [
+            (slot.start, slot.end, length) for slot, length in zip(slots, lengths, strict=True) if length >= 0
+        ]
         text = self.decoded
         first = at = changes[0][0] // 3 * 3
         runs: list[bytes | tuple[int, int]] = []

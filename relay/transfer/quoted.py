@@ -76,7 +76,7 @@ class Quoted:
         places: list[_Place] = []
         # what is new goes before a soft break that is the last thing
         soft = data.endswith(b"=", self._start, self._end)
-        walk = _Walk(data, self._start)
+        walk = _Walk(data, self._start, self.size, self._end - soft)
         line, line_end = self._start, -1
         for slot in slots:
             start, end = walk.to(slot.start), walk.to(slot.end)
@@ -107,11 +107,13 @@ class Quoted:
 class _Walk:
     """Encoded positions of ascending decoded offsets, each octet looked at once."""
 
-    def __init__(self, data: bytes, start: int) -> None:
+    def __init__(self, data: bytes, start: int, size: int, end: int) -> None:
+        """`size` octets stand between the two places."""
         self._data, self._at, self._offset = data, start, 0
+        self._size, self._end = size, end
 
     def to(self, offset: int) -> int:
-        """Behind the encoded form of the octet before `offset`."""
+        """Behind the encoded form of the octet before `offset`; of the last one, behind the soft breaks that follow."""
         data, at = self._data, self._at
         end = at + offset - self._offset
         while at < end:
@@ -120,8 +122,8 @@ class _Walk:
             escapes = data.count(b"=", begun, at)
             if escapes:
                 end += 2 * escapes + data.count(b"=\r", begun, at + 1)
-        self._at, self._offset = at, offset
-        return at
+        self._at, self._offset = self._end if offset == self._size else at, offset
+        return self._at
 
 
 class _Place(NamedTuple):

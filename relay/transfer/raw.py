@@ -79,9 +79,7 @@ class Raw:
         pieces.append(view[at : self._end])
         return _Frame(slots, pieces, pieces[1::2], sizes, lines, room)
 
-    def _write_closely(
-        self, frame: _Frame, values: Sequence[bytes | None], out: list[Chunk]
-    ) -> list[int]:
+    def _write_closely(self, frame: _Frame, values: Sequence[bytes | None], out: list[Chunk]) -> list[int]:
         """Slot by slot, where some line has no room for all that is put in."""
         data, base = self._data, self._start
         view = memoryview(data)

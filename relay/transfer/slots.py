@@ -75,7 +75,8 @@ class Layout:
     def _join(self) -> None:
         """What stands between two gaps becomes one piece: gaps have odd indexes."""
         gaps: list[slice] = []
-        self._pieces, between = [], []
+        between: list[Chunk] = []
+        self._pieces = []
         for part in self.parts:
             if isinstance(part, slice):
                 self._pieces += (b"".join(between), b"")

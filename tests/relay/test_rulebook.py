@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay import rulebook
-from relay.reasons import Reason
 from relay.patterns import by_first_letter, sieve
+from relay.reasons import Reason
 from relay.rulebook import SKIP_PATTERNS, UNSUBSCRIBE_PATTERNS, WRAPPED_HOSTS, Rules
 
 ALTERNATIVES = [
