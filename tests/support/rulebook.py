@@ -208,7 +208,7 @@ class Rulebook(RuleBasedStateMachine):
         due = self.house.run(self.house.domain.purge.due(today))
         assert self.house.run(self.house.domain.purge.run(today)) == due
         self.model.purge(today)
-        self.model.mailings = self._mailings()
+        self.model.mailings = {row.name for row in self.house.rows("mailings")["mailings"]}
 
     # --- time ---
 
@@ -389,9 +389,6 @@ class Rulebook(RuleBasedStateMachine):
         assert not [name for name in gone if name in everything]
         for name, person in self.model.people.items():
             assert _overridden(self.house, name, person) == person.overridden
-
-    def _mailings(self) -> set[str]:
-        return {row.name for row in self.house.rows("mailings")["mailings"]}
 
 
 def _overridden(house: House, name: str, person: Person) -> int:
