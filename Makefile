@@ -35,7 +35,8 @@ check: venv      ## lint, types, import contracts, example configuration
 docs: venv       ## make the tables of the documentation anew
 	$(BIN)/candor rewrite rules --page docs/rewriting.md
 
-soak: venv       ## kill the relay under load, again and again, at full size
+soak: venv       ## a bad day and a long queue at full size, then kill -9 under load again and again
+	CANDOR_SOAK_MESSAGES=20000 CANDOR_SOAK_KILLS=30 CANDOR_SOAK_WAITING=100000 $(BIN)/python -m pytest -s tests/flows/test_soak.py
 	CANDOR_CRASH_MESSAGES=20000 CANDOR_CRASH_ROUNDS=20 $(BIN)/python -m pytest tests/flows/test_crash.py
 
 fuzz: venv       ## invent hostile mail for FUZZ_SECONDS (an hour) and put it to the proof; FUZZ_SEED repeats a run
