@@ -93,14 +93,25 @@ async def _send_all(program: Program, log: Log, day: Day) -> None:
     chance = random.Random(SEED)
     moments = sorted(chance.randrange(MESSAGES // 20, MESSAGES * 9 // 10) for _ in range(KILLS))
     sending = asyncio.create_task(_persist(program.site.smtp_port, log, day))
-    for moment in moments:
-        await until(lambda at=moment: len(log.codes) >= at or sending.done(), "so many went", patience=HOURS)
-        await asyncio.sleep(chance.random() / 20)
-        victim = chance.choice(await until(lambda: workers_of(program.pid), "somebody works"))
-        with suppress(ProcessLookupError):
+    killed: set[int] = set()
+    try:
+        for moment in moments:
+            await until(
+                lambda at=moment: len(log.codes) >= at or sending.done(), "so many went", patience=HOURS
+            )
+            await asyncio.sleep(chance.random() / 20)
+            alive = await until(
+                lambda: [one for one in workers_of(program.pid) if one not in killed],
+                "one works",
+                patience=HOURS,
+            )
+            killed.add(victim := chance.choice(alive))
             os.kill(victim, signal.SIGKILL)
-            day.kills += 1
-    await sending
+        await sending
+    finally:
+        log.closed = True
+        sending.cancel()
+        day.kills = len(killed)
 
 
 async def _persist(port: int, log: Log, day: Day) -> None:

@@ -28,6 +28,8 @@ class Log:
     there to send it to."""
 
     codes: dict[str, int | None] = field(default_factory=dict)
+    closed: bool = False
+    """Nothing more is to be sent: threads cannot be cancelled."""
 
     @property
     def acknowledged(self) -> set[str]:
@@ -76,6 +78,8 @@ async def load_these(
 def _session(port: int, log: Log, numbers: Iterable[str], recipients: Sequence[str], persist: bool) -> None:
     client: smtplib.SMTP | None = None
     for number in numbers:
+        if log.closed:
+            break
         log.codes[number] = None
         try:
             if client is None:
