@@ -15,8 +15,10 @@ from relay.config import QueueTable
 from relay.store import claims, spool
 from relay.store.claims import Share
 from relay.store.presence import Presence
+from relay.store.selection import standing
 from relay.store.spool import Waiting
 from relay.submission import Submission
+from tracker.metrics import Sample
 from tracker.store.database import Database, Statement
 
 LEASE_SECONDS = 60.0
@@ -120,6 +122,25 @@ class Queue:
     async def next_due(self) -> float | None:
         """Seconds until something is due; None when nothing waits. Raises StoreUnavailable."""
         return await self._database.read(claims.next_due)
+
+    async def samples(self) -> list[Sample]:
+        """What waits, for monitoring. Raises StoreUnavailable."""
+        found = await self._database.read(standing)
+        recipients = [
+            Sample(
+                name="candor_queue_recipients",
+                help="Recipients who wait, over all nodes on this store.",
+                labels=(("state", state),),
+                value=number,
+            )
+            for state, number in found.states.items()
+        ]
+        oldest = Sample(
+            name="candor_queue_oldest_seconds",
+            help="For how long the one has waited who has waited longest.",
+            value=found.oldest,
+        )
+        return [*recipients, oldest]
 
     async def totals(self) -> dict[str, int]:
         return await self._database.read(spool.totals)

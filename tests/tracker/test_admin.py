@@ -14,6 +14,7 @@ from support.web import Client
 from tracker.admin.app import AdminFace
 from tracker.config import AdminTable
 from tracker.domain import Domain
+from tracker.metrics import Sheet
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ async def domain(store_url: str, tmp_path: Path) -> AsyncIterator[Domain]:
 
 @pytest.fixture
 async def client(domain: Domain) -> AsyncIterator[Client]:
-    face = AdminFace(domain)
+    face = AdminFace(domain, Sheet())
     url = str(await face.start())
     host, _, port = url.removeprefix("http://").rpartition(":")
     yield Client((host, int(port)))
@@ -58,6 +59,6 @@ async def test_the_operators_listener_has_no_links_and_no_pages(client: Client) 
 @pytest.mark.parametrize("store_kind", ["sqlite"])
 async def test_without_an_address_there_is_no_listener(store_url: str, tmp_path: Path) -> None:
     async with opened(configuration(store_url, tmp_path, admin=AdminTable(listen=""))) as domain:
-        face = AdminFace(domain)
+        face = AdminFace(domain, Sheet())
         assert await face.start() is None
         await face.stop()
