@@ -249,7 +249,9 @@ class Worker:
             addressed,
             attempt,
             waited={one.delivery_id: one for one in work.waiting},
-            expired=frozenset(one.delivery_id for one in work.waiting if one.age > lifetime),
+            expired=frozenset(
+                one.delivery_id for one in work.waiting if one.age > lifetime and self._queue.may_expire
+            ),
             sender_kept=paths is not None,
         )
         if any(outcome.status is not Status.ACCEPTED for outcome in attempt.outcomes.values()):

@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,8 +148,12 @@ async def command(where: Site, *arguments: str) -> str:
 class Program:
     """`candor up` (or another of its programs, options and all) as a process. Stopped, if need be killed, when it is left."""
 
-    def __init__(self, where: Site, program: str = "up", *, name: str = "candor") -> None:
+    def __init__(
+        self, where: Site, program: str = "up", *, name: str = "candor", within: Sequence[str] = ()
+    ) -> None:
+        """`within`: a command that runs it, in a place of its own."""
         self.site = where
+        self._within = within
         self._program = program
         self._log_file = where.folder / f"{name}.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -173,7 +177,7 @@ class Program:
         """Until it listens."""
         with self._log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                [*_CANDOR, *self._program.split(), "--config", str(self.site.config_file)],
+                [*self._within, *_CANDOR, *self._program.split(), "--config", str(self.site.config_file)],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
