@@ -70,7 +70,7 @@ def settling(
             delivery_id=one.delivery_id,
             at=outcome.at,
             status=str(status or outcome.status),
-            host=outcome.host,
+            host=outcome.host or (outcome.tried and f"{outcome.tried} (not got through to)"),
             tls=outcome.tls,
             code=outcome.reply.code,
             enhanced=outcome.reply.enhanced,

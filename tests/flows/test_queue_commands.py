@@ -263,9 +263,10 @@ async def test_numbers_say_what_waits_where_and_for_how_long(store_url: str, tmp
 WRONG = {
     ("retry",): "say which",
     ("retry", "--all", "--domain", "x.example"): "say which",
-    ("hold", "zz"): "expected up to 32 hex digits",
+    ("hold", "zz"): "expected 32 hex digits, or the first 6 or more",
     ("list", "--older-than", "soon"): "'soon' is no duration",
     ("drop", "--all"): "--bounce or --silent",
+    ("list", "12345"): "or the first 6 or more",
     ("release", "0" * 32): "no message",
     ("show", "0" * 32): "no message",
 }
