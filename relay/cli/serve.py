@@ -14,7 +14,7 @@ from relay.queue import Queue
 from relay.service import Relay, checked
 from relay.store.holdings import Holdings
 from tracker import log
-from tracker.admin.app import AdminFace
+from tracker.admin.monitoring import Monitoring, MonitoringFace
 from tracker.cli.common import config_option, run
 from tracker.cli.serve import Faces, Numbers, exit_code, prepare, starting, workers_option
 from tracker.cli.signals import Reloading, Signals
@@ -157,13 +157,13 @@ class _Served:
             self._relay = Relay(config, domain, processes=program.relays, metrics=numbers.mail)
         queue = Queue(domain.database, config.queue) if self._relay is None else None
         look = self._relay.look if self._relay is not None else queue.samples if queue is not None else None
-        self._faces: list[Faces | AdminFace] = []
+        self._faces: list[Faces | MonitoringFace] = []
         if number in program.trackers:
             self._faces.append(Faces(domain, numbers, look))
         elif not program.trackers:
             address = config.relay.admin_listen
-            face = AdminFace(domain, numbers.sheet, look, option="[relay] admin_listen", address=address)
-            self._faces.append(face)
+            monitoring = Monitoring(domain, numbers.sheet, look)
+            self._faces.append(MonitoringFace(monitoring, option="[relay] admin_listen", address=address))
 
     async def start(self) -> None:
         """Raises CannotListen."""

@@ -14,7 +14,6 @@ from support.web import Client
 from tracker.admin.app import AdminFace
 from tracker.config import AdminTable
 from tracker.domain import Domain
-from tracker.metrics import Sheet
 
 
 @pytest.fixture
@@ -25,7 +24,7 @@ async def domain(store_url: str, tmp_path: Path) -> AsyncIterator[Domain]:
 
 @pytest.fixture
 async def client(domain: Domain) -> AsyncIterator[Client]:
-    face = AdminFace(domain, Sheet())
+    face = AdminFace(domain)
     url = str(await face.start())
     host, _, port = url.removeprefix("http://").rpartition(":")
     yield Client((host, int(port)))
@@ -51,14 +50,14 @@ async def test_a_store_that_is_away_is_said_to_be_away(
 
 
 @pytest.mark.parametrize("store_kind", ["sqlite"])
-async def test_the_operators_listener_has_no_links_and_no_pages(client: Client) -> None:
-    for path in ("/", "/o/x.gif", "/c/x", "/p/x"):
-        assert (await client.ask(path)).status == 404
+async def test_the_operators_listener_has_no_links_and_no_preference_pages(client: Client) -> None:
+    for path in ("/o/x.gif", "/c/x", "/p/x"):
+        assert (await client.ask(path, headers={"Host": "localhost"})).status == 404
 
 
 @pytest.mark.parametrize("store_kind", ["sqlite"])
 async def test_without_an_address_there_is_no_listener(store_url: str, tmp_path: Path) -> None:
     async with opened(configuration(store_url, tmp_path, admin=AdminTable(listen=""))) as domain:
-        face = AdminFace(domain, Sheet())
+        face = AdminFace(domain)
         assert await face.start() is None
         await face.stop()

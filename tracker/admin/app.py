@@ -1,88 +1,93 @@
-"""The operator's listener: whether the process is well, and what all processes of the program have counted."""
+"""The operator's listener: pages for people who sign in, and what programs ask that watch over us."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from pathlib import Path
 
+import aiohttp_jinja2
+import jinja2
 from aiohttp import web
 
 from tracker import log
+from tracker.admin import signing_in, wording
+from tracker.admin.access import Access
+from tracker.admin.frame import ACCESS, DOMAIN, framed, guarded
+from tracker.admin.monitoring import Monitoring
+from tracker.admin.pages import campaigns, contacts, home, messages, requests
 from tracker.config import parse_listen
 from tracker.domain import Domain
-from tracker.errors import StoreError
 from tracker.httplog import retelling
 from tracker.listening import listening
-from tracker.metrics import CONTENT_TYPE, Looking, Sample, Sheet
+from tracker.metrics import Sheet
+
+_HERE = Path(__file__).parent
+_MOST_FORM = 64 * 1024
 
 
 class AdminFace:
-    """The operator's server on its socket; does nothing where no address is configured."""
+    """The operator's server on its socket; does nothing where `[admin] listen` is empty."""
 
-    def __init__(
-        self,
-        domain: Domain,
-        sheet: Sheet,
-        look: Looking | None = None,
-        *,
-        option: str = "[admin] listen",
-        address: str | None = None,
-    ) -> None:
-        """`address`: where else than `[admin] listen` says, and the `option` that says so. `look` gives what is the
-        same for all processes."""
+    def __init__(self, domain: Domain, monitoring: Monitoring | None = None) -> None:
         self._domain = domain
-        self._sheet = sheet
-        self._look = look
-        self._option = option
-        self._address = domain.config.admin.listen if address is None else address
-        app = web.Application()
-        app.router.add_get("/healthz", self._health)
-        app.router.add_get("/metrics", self._metrics)
+        app = build(domain, monitoring or Monitoring(domain, Sheet()))
         self._runner = web.AppRunner(app, access_log=None, logger=retelling(), handle_signals=False)
 
-    async def start(self, *, share_port: bool = False) -> str | None:
-        """Listens where the configuration says; gives the URL. `share_port`: other processes listen there too, and
-        whoever is asked speaks for all."""
-        if not self._address:
+    async def start(self) -> str | None:
+        """Listens where the configuration says; gives the URL. Raises CannotListen."""
+        if not self._domain.config.admin.listen:
             return None
-        host, port = parse_listen(self._address)
+        host, port = parse_listen(self._domain.config.admin.listen)
         await self._runner.setup()
-        with listening(self._option, self._address):
-            await web.TCPSite(self._runner, host, port, reuse_port=share_port or None).start()
+        with listening("[admin] listen", self._domain.config.admin.listen):
+            await web.TCPSite(self._runner, host or None, port).start()
         bound = self._runner.addresses[0]
-        url = f"http://{bound[0]}:{bound[1]}"
+        name = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
+        url = f"http://{name}:{bound[1]}"
         log.listening("admin", url)
         return url
 
     async def stop(self) -> None:
         await self._runner.cleanup()
 
-    async def _health(self, request: web.Request) -> web.Response:
-        """200 while the store takes questions and writes; 503 while it does not. Mail and links go on either
-        way."""
-        state = {name: "ok" if well else "away" for name, well in self._store().items()}
-        well = set(state.values()) == {"ok"}
-        return web.json_response({"store": state, "ok": well}, status=200 if well else 503)
 
-    async def _metrics(self, request: web.Request) -> web.Response:
-        store = [
-            Sample(
-                name="candor_store_up",
-                help="Whether the store answers the process that was asked.",
-                labels=(("direction", name),),
-                value=float(well),
-            )
-            for name, well in self._store().items()
-        ]
-        text = self._sheet.text([*store, *await self._looked_up()])
-        return web.Response(body=text.encode(), headers={"Content-Type": CONTENT_TYPE})
+def build(domain: Domain, monitoring: Monitoring) -> web.Application:
+    """The operator's application."""
+    app = web.Application(middlewares=[framed, guarded], client_max_size=_MOST_FORM)
+    aiohttp_jinja2.setup(
+        app,
+        loader=jinja2.FileSystemLoader(_HERE / "templates"),
+        autoescape=jinja2.select_autoescape(default=True),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        filters=wording.FILTERS,
+    )
+    app[DOMAIN] = domain
+    app[ACCESS] = Access(lambda: domain.config.admin, domain.ring)
+    app.on_response_prepare.append(_nameless)
+    router = app.router
+    monitoring.add_to(router)
+    router.add_static("/static/", _HERE / "static")
+    router.add_get("/sign-in", signing_in.show)
+    router.add_post("/sign-in", signing_in.sign_in)
+    router.add_post("/sign-out", signing_in.sign_out)
+    router.add_get("/", home.shown)
+    router.add_get("/messages", messages.listed)
+    router.add_get("/messages/{id}", messages.shown)
+    router.add_get("/campaigns", campaigns.listed)
+    router.add_get("/campaign", campaigns.shown, name="campaign")
+    router.add_get("/contacts", contacts.listed)
+    router.add_get("/contacts/{id}", contacts.shown)
+    router.add_post("/contacts/{id}/consent", contacts.say)
+    router.add_post("/contacts/{id}/export", contacts.export)
+    router.add_post("/contacts/{id}/anonymize", contacts.anonymize)
+    router.add_post("/contacts/{id}/erase", contacts.erase)
+    router.add_get("/requests", requests.listed)
+    router.add_post("/requests/{id}", requests.settle)
+    router.add_get("/audit", requests.audit)
+    return app
 
-    async def _looked_up(self) -> Sequence[Sample]:
-        """Nothing of the store while it is away; the rest is told all the same."""
-        try:
-            return await self._look() if self._look is not None else ()
-        except StoreError:
-            return ()
 
-    def _store(self) -> dict[str, bool]:
-        database = self._domain.database
-        return {"reads": not database.reads.tripped, "writes": not database.writes.tripped}
+async def _nameless(request: web.Request, response: web.StreamResponse) -> None:
+    """Which library and version answers is nobody's business."""
+    response.headers["Server"] = "candor"

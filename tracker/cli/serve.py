@@ -12,6 +12,7 @@ import click
 
 from tracker import log
 from tracker.admin.app import AdminFace
+from tracker.admin.monitoring import Monitoring
 from tracker.cli.common import CommandError, config_option, holders_beside, run
 from tracker.cli.signals import Reloading, Signals
 from tracker.config import RELAY_TABLES, Config, load, parse_listen
@@ -83,7 +84,8 @@ async def serve(config: Config, read: Callable[[], Config], numbers: Numbers, ti
     signals = Signals(ties)
     domain = await Domain.open_patiently(config)
     domain.holders.extend(holders_beside())
-    faces, jobs = Faces(domain, numbers), nightly(domain)
+    faces = Faces(domain, numbers, admin=ties is None or ties.number == 0)
+    jobs = nightly(domain)
     numbers.sheet.take(ties.number if ties is not None else 0)
     try:
         await faces.start(share_port=ties is not None)
@@ -109,19 +111,29 @@ class Numbers:
 class Faces:
     """The web's two listeners together."""
 
-    def __init__(self, domain: Domain, numbers: Numbers | None = None, look: Looking | None = None) -> None:
-        """`look`: what else the operator may see, the same for all processes."""
+    def __init__(
+        self,
+        domain: Domain,
+        numbers: Numbers | None = None,
+        look: Looking | None = None,
+        *,
+        admin: bool = True,
+    ) -> None:
+        """`look`: what else the operator may see, the same for all processes. `admin`: with the operator's listener,
+        which only one of several workers can have."""
         numbers = numbers or Numbers()
         self.public = PublicFace(domain, numbers.hits)
-        self.admin = AdminFace(domain, numbers.sheet, look)
+        self.admin = AdminFace(domain, Monitoring(domain, numbers.sheet, look)) if admin else None
 
     async def start(self, *, share_port: bool = False) -> None:
         await self.public.start(share_port=share_port)
-        await self.admin.start(share_port=share_port)
+        if self.admin is not None:
+            await self.admin.start()
 
     async def stop(self) -> None:
         await self.public.stop()
-        await self.admin.stop()
+        if self.admin is not None:
+            await self.admin.stop()
 
 
 async def prepare(config: Config, addresses: Mapping[str, str]) -> None:
