@@ -73,7 +73,7 @@ class _Program:
         return {**shared, "[relay] admin_listen": config.relay.admin_listen}
 
 
-class _Numbers(Numbers):
+class MailNumbers(Numbers):
     """Mail's beside those of hits."""
 
     def __init__(self, processes: int = 1) -> None:
@@ -89,7 +89,7 @@ def _run(program: _Program, *, processes: int) -> None:
         return Reloading(config, program.read, CHANGES, checked)
 
     reloading = starting(start)
-    numbers = _Numbers(processes)
+    numbers = MailNumbers(processes)
     if processes == 1:
         starting(lambda: run(_serve(program, reloading.config, program.read, numbers, None)))
         return
@@ -114,7 +114,7 @@ def _run(program: _Program, *, processes: int) -> None:
 
 
 async def _serve(
-    program: _Program, config: Config, read: Callable[[], Config], numbers: _Numbers, ties: Ties | None
+    program: _Program, config: Config, read: Callable[[], Config], numbers: MailNumbers, ties: Ties | None
 ) -> None:
     """What this process serves, until somebody stops it."""
     number = 0
@@ -141,7 +141,7 @@ class _Served:
     """The faces of one process: mail's, the web's and the operator's, as its number says."""
 
     def __init__(
-        self, program: _Program, config: Config, domain: Domain, numbers: _Numbers, number: int
+        self, program: _Program, config: Config, domain: Domain, numbers: MailNumbers, number: int
     ) -> None:
         """Raises ConfigError."""
         self._domain = domain

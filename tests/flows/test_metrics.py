@@ -15,8 +15,10 @@ from pathlib import Path
 import pytest
 from support.load import Log, load
 from support.people import newsletter, send
-from support.sites import Program, free_port, site, until
+from support.sites import ROOT, Program, free_port, site, until
 from support.upstream import ScriptedUpstream, lose, on, say
+
+from relay.cli.serve import MailNumbers
 
 _LINE = re.compile(r"^([a-z_]+(?:\{[^}]*\})?) (\S+)$", re.MULTILINE)
 TO = "ann@people.example"
@@ -84,6 +86,14 @@ async def test_all_workers_are_added_up_and_a_fallen_one_takes_nothing_along(
             assert after['candor_messages_total{answer="accepted"}'] == 31
             assert await program.stop() == 0
     assert "people.example" not in str(before)
+
+
+def test_the_page_for_operators_names_every_metric_and_no_other() -> None:
+    numbers = MailNumbers()
+    exposed = set(re.findall(r"^# TYPE (\S+)", numbers.sheet.text(), re.MULTILINE))
+    looked_up = {"candor_queue_recipients", "candor_queue_oldest_seconds", "candor_store_up"}
+    page = (ROOT / "docs" / "operating.md").read_text().partition("## Numbers")[2]
+    assert set(re.findall(r"`(candor_[a-z_]+)[{`]", page)) == exposed | looked_up
 
 
 def seen(found: dict[str, float]) -> dict[str, float]:

@@ -43,7 +43,6 @@ MESSAGES = int(os.environ.get("CANDOR_SOAK_MESSAGES", "200"))
 KILLS = int(os.environ.get("CANDOR_SOAK_KILLS", "2"))
 WAITING = int(os.environ.get("CANDOR_SOAK_WAITING", "1500"))
 SEED = int(os.environ.get("CANDOR_SOAK_SEED", "20261122"))
-FULL_SIZE = MESSAGES >= 20_000
 SESSIONS = 16
 AT_ONCE = 10
 WORKERS = 2
@@ -112,6 +111,7 @@ async def _send_all(program: Program, log: Log, day: Day) -> None:
         log.closed = True
         sending.cancel()
         day.kills = len(killed)
+        day.workers |= killed
 
 
 async def _persist(port: int, log: Log, day: Day) -> None:
@@ -185,7 +185,7 @@ def _summary(wait: str, log: Log, upstream: BadUpstream, day: Day, bounced: int)
 
 async def test_a_long_queue_is_served_in_bounded_memory(tmp_path: Path) -> None:
     """What waits is several times as much as a worker is allowed to grow by."""
-    size = 2_000 if FULL_SIZE else 40_000
+    size = 2_000 if WAITING >= 50_000 else 40_000
     peaks = []
     for number, waiting in enumerate((AT_ONCE * 2, WAITING)):
         async with ScriptedUpstream() as upstream:
