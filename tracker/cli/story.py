@@ -42,8 +42,8 @@ def show_message(found: dict[str, Any], words: Mapping[str, str]) -> None:
     if any(_name(one) == _NOT_KEPT for one in found["deliveries"]):
         click.echo(_NOT_KEPT_NOTE)
     for status in sorted({one["status"] for one in found["deliveries"]}):
-        if why := words.get(STATUS_WORDS + status):
-            sentence = f"{status}: {why.format(id=found['id'][:SHORT_ID])}"
+        if meaning := words.get(STATUS_WORDS + status):
+            sentence = f"{status}: {meaning.format(id=found['id'][:SHORT_ID])}"
             click.echo(textwrap.fill(sentence, 79, subsequent_indent="  ", break_on_hyphens=False))
     show_tries([(one["id"][:SHORT_ID], one["attempts"]) for one in found["deliveries"]])
     links = {link["number"]: link for one in found["deliveries"] for link in one["links"]}
