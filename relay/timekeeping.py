@@ -31,6 +31,7 @@ class Timekeeping:
         return jump
 
     def waited(self, age: float, database: float) -> float:
-        """Seconds that a row has really waited which is so old by the database's clock, at this moment of it."""
+        """Seconds that a row has really waited which is so old by the database's clock, at this moment of it. Where a
+        clock was set back, nobody can tell what came before that from what came after it: then it is young."""
         was_there_before = database - age < self._jumped_at
-        return max(0.0, age - self._ahead) if was_there_before else age
+        return max(0.0, age - self._ahead if was_there_before else age)

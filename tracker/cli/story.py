@@ -65,7 +65,7 @@ def show_tries(tried: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) -> None
     for name, tries in tried:
         for one in tries:
             where = ", ".join(filter(None, (one["host"], one["tls"])))
-            became = "bounced, its time was over" if _expired(one) else one["status"]
+            became = "bounced (expired)" if _expired(one) else one["status"]
             click.echo(printable(f"{name}  {shown(one['at'])}  {became}{where and '  '}{where}"))
             if words := answer(one):
                 click.echo(printable(f"    {words}"))
