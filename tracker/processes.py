@@ -94,6 +94,8 @@ class Parent:
         while True:
             self._start_due()
             if self._stopping_until is not None and not any(one.pid for one in self._all):
+                for number in (*_STOP, signal.SIGHUP):  # told once more while it ends, it ends all the same
+                    signal.signal(number, signal.SIG_IGN)
                 return self._failed
             select.select([self._woken, self._ready_read], [], [], self._until_next())
             self._note_ready()

@@ -24,7 +24,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Table, func, select
 from support.load import Log, load_these
-from support.people import GRANTED, UNKNOWN, tell
+from support.people import GRANTED, UNKNOWN, assert_names_nobody, tell
 from support.sites import Program, Site, domain_of, site, until
 from support.trouble import BadUpstream
 from support.upstream import ScriptedUpstream
@@ -84,6 +84,7 @@ async def test_every_message_of_a_bad_day_is_accounted_for(store_url: str, tmp_p
         assert again <= explained + at_kills + day.not_heard, f"seed {SEED}"
         assert max(upstream.reports.values(), default=1) <= 1 + day.kills
     assert "Traceback" not in program.log
+    assert_names_nobody(program.log)
     assert day.peak <= 300_000, "kilobytes"
 
 

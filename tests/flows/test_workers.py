@@ -9,7 +9,7 @@ import smtplib
 import socket
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -111,6 +111,25 @@ async def test_a_tracker_may_have_workers_too(tmp_path: Path) -> None:
         await until(lambda: program.log.count('"face": "tracker"') == 2, "both listen")
         assert len(workers_of(program.pid)) == 2
         assert await program.stop() == 0
+
+
+@pytest.mark.parametrize("command", ["relay --workers 2", "up", "tracker"])
+async def test_who_is_told_to_stop_again_and_again_ends_well(command: str, tmp_path: Path) -> None:
+    """All processes at once, as a service manager and a terminal do it, and until the last is gone."""
+    where = capturing(tmp_path, f"sqlite:///{tmp_path / 'candor.db'}")
+    async with Program(where, command) as program:
+        everybody = [*workers_of(program.pid), program.pid]
+
+        def tell() -> bool:
+            for pid in everybody:
+                for number in (signal.SIGTERM, signal.SIGINT):
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, number)
+            return Path(f"/proc/{program.pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+        await until(tell, "it has ended")
+        assert await program.stop() == 0
+    assert "Traceback" not in program.log
 
 
 # --- what cannot work ---
