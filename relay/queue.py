@@ -134,7 +134,6 @@ class Queue:
         """Goes on holding what it holds, and being there. What is due later than anything ever is, by a clock that was
         wrong then, is due now. Raises StoreUnavailable, StoreError."""
         await self._presence.announce()
-        await self._mend_clock()
         held = frozenset(self._held)
         if held:
             await self._database.change(
@@ -142,12 +141,15 @@ class Queue:
                     connection, held, lease=self.lease, lease_seconds=LEASE_SECONDS
                 )
             )
+        await self._mend_clock()
 
     async def _mend_clock(self) -> None:
         self._note(await self._database.read(lambda connection: float(connection.execute(_NOW).scalar_one())))
         latest = max(self.settings.longest_retry * 1.2, LEASE_SECONDS * 2)
         if await self._database.read(lambda connection: claims.latest_due(connection)) > latest:
-            found = await self._database.change(lambda connection: claims.sooner(connection, latest))
+            found = await self._database.change(
+                lambda connection: claims.sooner(connection, latest, lease_seconds=LEASE_SECONDS)
+            )
             log.due_too_late(recipients=found)
 
     async def release(self) -> None:

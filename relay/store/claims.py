@@ -236,7 +236,11 @@ def latest_due(connection: Connection) -> float:
     return 0.0 if found is None else float(found)
 
 
-def sooner(connection: Connection, seconds: float) -> int:
-    """What is due in more than so many seconds is due now; gives how many."""
+def sooner(connection: Connection, seconds: float, *, lease_seconds: float) -> int:
+    """What is due in more than so many seconds is due now, or when its holder, if there is still one, does not renew
+    its lease; gives how many."""
     late = update(queue).where(queue.c.state == WAITING, queue.c.due_at > database_now() + seconds)
-    return connection.execute(late.values(due_at=database_now(), lease="")).rowcount
+    held = database_now() + lease_seconds
+    return connection.execute(
+        late.values(due_at=case((queue.c.lease == "", database_now()), else_=held))
+    ).rowcount

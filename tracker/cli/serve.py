@@ -143,6 +143,8 @@ async def prepare(config: Config, addresses: Mapping[str, str]) -> None:
         if not address:
             continue
         host, port = parse_listen(address)
+        if port == 0 and option == "[admin] listen":  # one of them has it, and any port will do
+            continue
         if port == 0:
             raise ConfigError(f"{option}: several workers share one port, and port 0 would give each another")
         with listening(option, address):
