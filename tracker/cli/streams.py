@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _NAMES = ("stdin", "stdout", "stderr")
+_WRITING = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
 
 
 def stand_in_for_closed() -> None:
@@ -34,6 +35,8 @@ def readable_trouble() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except OSError as error:
+        if error.errno not in _WRITING or error.filename:
+            raise  # it is about something else
         _give_up(error)
     except SystemExit as ended:
         try:
@@ -50,6 +53,5 @@ def _give_up(error: OSError, *, code: object = None) -> None:
         os.dup2(null, 1)
         os.close(null)
     if error.errno != errno.EPIPE:
-        where = f"{error.filename}: " if error.filename else "cannot write the output: "
-        print(f"candor: {where}{error.strerror or error}", file=sys.stderr)  # noqa: T201
+        print(f"candor: cannot write the output: {error.strerror or error}", file=sys.stderr)  # noqa: T201
     raise SystemExit(code or 1) from None
