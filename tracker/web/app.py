@@ -21,8 +21,10 @@ from tracker.device import device_of
 from tracker.domain import Domain
 from tracker.errors import CandorError, StoreUnavailable
 from tracker.httplog import retelling
+from tracker.listening import listening
 from tracker.web import wording
 from tracker.web.hits import Hits
+from tracker.web.metrics import HitMetrics
 from tracker.web.preferences import Preferences
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -54,9 +56,9 @@ def _utc_now() -> datetime:
 class PublicFace:
     """The tracker's public server on its socket."""
 
-    def __init__(self, domain: Domain, *, clock: Clock = _utc_now) -> None:
+    def __init__(self, domain: Domain, metrics: HitMetrics | None = None, *, clock: Clock = _utc_now) -> None:
         self._domain = domain
-        self.hits = Hits(domain, clock=clock)
+        self.hits = Hits(domain, metrics=metrics, clock=clock)
         self._listener: asyncio.Server | None = None
         self._most_connections = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
         self._runner = web.AppRunner(
@@ -76,9 +78,10 @@ class PublicFace:
         await asyncio.to_thread(device_of, "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0")
         host, port = parse_listen(self._domain.config.tracker.listen)
         await self._runner.setup()
-        self._listener = await asyncio.get_running_loop().create_server(
-            self._answer, host or None, port, reuse_port=share_port or None
-        )
+        with listening("[tracker] listen", self._domain.config.tracker.listen):
+            self._listener = await asyncio.get_running_loop().create_server(
+                self._answer, host or None, port, reuse_port=share_port or None
+            )
         bound = self._listener.sockets[0].getsockname()
         log.listening("tracker", f"http://{bound[0]}:{bound[1]}")
         return str(bound[0]), int(bound[1])
