@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from tracker.jobs import nightly
 from tracker.processes import Parent, Ties
 
 Program = Callable[[Config, Ties | None], Coroutine[Any, Any, None]]
+_COLLECT_EVERY = 5000
+"""Objects more, of those that can be in cycles, until the collector looks for cycles among the young ones."""
 
 
 @click.command()
@@ -99,6 +102,7 @@ async def _serve(
         if service is not None:
             await service.start()
         jobs.start()
+        _spare_the_lasting()
         if ties is not None:
             ties.ready()
         apply = service.reload if service is not None else domain.reconfigure
@@ -111,3 +115,11 @@ async def _serve(
         if faces is not None:
             await faces.stop()
         await domain.close()
+
+
+def _spare_the_lasting() -> None:
+    """What a started program consists of lasts as long as it runs. Walking over it again and again in search of
+    garbage took a tenth of the time of each message."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_COLLECT_EVERY)
