@@ -1,14 +1,12 @@
 """The conversation of one session: commands in, replies out, in the order RFC 5321 4.1.4 allows.
 
-Knows what may be said when and by whom; of its connection it knows only what `Connection` names. What the client has
-sent is obeyed at once, as far as it goes (`go_on`); only a login and a delivery are waited for. A message that is
-complete is handed to `Deliveries`, and the client hears what comes of it.
+Knows what may be said when and by whom; of its connection it knows only what `Connection` names. Only a login, TLS and
+a delivery are waited for. A message that is complete is handed to `Deliveries`, and the client hears what comes of it.
 """
 
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any
@@ -22,14 +20,10 @@ from relay.intake.reception import Reception
 from relay.intake.services import Services
 from relay.intake.settings import Settings
 from relay.intake.transaction import Refused, Transaction
-from relay.intake.wire import ClientGone, LineTooLong, Wire
+from relay.intake.turns import Goodbye, Turns
+from relay.intake.wire import ClientGone, Wire
 from relay.replies import Reply
 from relay.submission import Client
-
-MAX_COMMAND_LINE = 4096
-"""Octets with the line's end: room for the extensions' longer commands (RFC 5321 4.5.3.1.4, RFC 3461 4)."""
-BATCH = 64
-"""Commands that came together, before others get their turn in the loop."""
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 _HOST = re.compile(r"[A-Za-z0-9._:\[\]#%&*+=!?/~^$|'{}-]{1,255}")
@@ -38,20 +32,9 @@ _CHUNK = re.compile(r"(?P<size>[0-9]{1,20})(?P<last> +LAST)?", re.IGNORECASE)
 _HTTP = frozenset({"GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "CONNECT", "TRACE", "PATCH", "PRI"})
 
 
-class Goodbye(Exception):
-    """The session ends with this reply."""
-
-    def __init__(self, reply: Reply) -> None:
-        super().__init__(str(reply))
-        self.reply = reply
-
-
-class Dialogue:
+class Dialogue(Turns):
     def __init__(self, connection: Connection, wire: Wire, settings: Settings, services: Services) -> None:
-        self._connection = connection
-        self._wire = wire
-        self._settings = settings
-        self._services = services
+        super().__init__(connection, wire, settings, services)
         self._helo: str | None = None
         self._esmtp = False
         self._login = (
@@ -70,104 +53,18 @@ class Dialogue:
         self._transaction: Transaction | None = None
         self._reception: Reception | None = None
         """The open transaction's, once its message has begun."""
-        self._receiving: tuple[Reception, Callable[[], Reply | None]] | None = None
-        """Octets of a message are what comes now; and what is to be done when they are all here."""
-        self._waits = False
-        """For a login, for TLS, for a delivery: nothing is obeyed until then."""
-        self._expects = False
-        """A command, until its deadline."""
-        self._errors = 0
-        self._refusals = words.Refusals(services.log, connection.name, client=connection.alias)
 
     @property
     def idle(self) -> bool:
-        """Nothing would be lost by ending it now."""
         return self._transaction is None
 
     def greet(self) -> None:
         self._wire.say(replies.greeting(self._settings.hostname))
 
-    def go_on(self) -> None:
-        """Obeys what has come, as far as it goes, and sends the replies. Raises Goodbye, and ClientGone when nothing
-        more will come."""
-        if self._waits or self._wire.paused:
-            return
-        try:
-            for _ in range(BATCH):
-                if not self._step():
-                    break
-            else:
-                self._connection.call_again()
-        finally:
-            self._wire.say_last()
-
-    def close(self) -> None:
-        """The session is over."""
-        self._reset()
-        self._refusals.close()
-
-    def _step(self) -> bool:
-        """False when it needs more of the client, or has something to wait for."""
-        if self._receiving is not None:
-            return self._receive(*self._receiving)
-        if not self._expects:
-            if self._services.stopping and self.idle:
-                raise Goodbye(replies.SHUTTING_DOWN)
-            self._connection.deadline(self._settings.command_timeout)
-            self._expects = True
-        try:
-            line = self._wire.take_line(MAX_COMMAND_LINE)
-        except LineTooLong:
-            self._expects = False
-            self._refusals.note("", replies.LINE_TOO_LONG)
-            self._answer(self._counted(replies.LINE_TOO_LONG))
-            return True
-        if line is None:
-            return False
-        self._expects = False
-        verb = line[:4].decode("ascii", "replace").upper()
-        self._answer(self._done(verb, lambda: self._obey(line)))
-        return not self._waits
-
-    def _receive(self, reception: Reception, then: Callable[[], Reply | None]) -> bool:
-        if not reception.go_on():
-            return False
-        self._receiving = None
-        self._answer(self._done("DATA", then))
-        return not self._waits
-
-    def _done(self, verb: str, work: Callable[[], Reply | None]) -> Reply | None:
-        """The reply to this command; None where it comes later."""
-        try:
-            reply = work()
-        except Goodbye:
-            raise
-        except Exception as error:  # noqa: BLE001 - the border: never a 500, never a traceback to the client
-            return self._failed(error)
-        if reply is not None and reply.code >= 400:
-            self._note(verb, reply)
-        return reply
-
-    def _failed(self, error: Exception) -> Reply:
-        id = (self._transaction.id if self._transaction else secrets.token_bytes(16)).hex()
-        self._reset()
-        words.session_failed(self._services.log, self._connection.name, id=id, error=error)
-        return replies.unexpected(id)
-
-    def _answer(self, reply: Reply | None) -> None:
-        if reply is None:
-            return
-        if reply.code in (221, 421):
-            raise Goodbye(reply)
-        self._wire.say(reply)
-
-    def _note(self, verb: str, reply: Reply) -> None:
-        """Refusals go into the log; what becomes of a message has an event of its own."""
-        if reply.code < 400 or reply == replies.BAD_CREDENTIALS:
-            return
-        if verb not in ("DATA", "BDAT") or reply.detail.startswith("5."):
-            user = self._permission.user
-            self._refusals.note(verb, reply, None if user is None else user.name)
+    @property
+    def _account(self) -> str | None:
+        user = self._permission.user
+        return None if user is None else user.name
 
     def _obey(self, line: bytes) -> Reply | None:
         is_whole = line.endswith(b"\r\n")
@@ -196,9 +93,10 @@ class Dialogue:
             return reply
         return self._counted(reply)
 
-    def _counted(self, reply: Reply) -> Reply:
-        self._errors += reply.is_permanent
-        return replies.TOO_MANY_ERRORS if self._errors >= self._settings.max_errors else reply
+    def _failed(self, error: Exception) -> Reply:
+        if self._transaction is None:
+            return super()._failed(error)
+        return self._failed_as(self._transaction.id, error)
 
     # --- the session ---
 
@@ -302,8 +200,7 @@ class Dialogue:
         except Exception as error:  # noqa: BLE001 - the border, as for all commands
             reply = self._failed(error)
         self._waits = False
-        self._note("AUTH", reply)
-        self._answer(self._counted(reply))
+        self._answer("AUTH", self._counted(reply))
 
     async def _ask(self, challenge: Reply) -> bytes:
         self._wire.say(challenge)
@@ -421,8 +318,7 @@ class Dialogue:
         self._reset()
         self._waits = False
         self._errors = 0 if reply.is_success else self._errors
-        self._note(verb, reply)
-        self._answer(reply)
+        self._answer(verb, reply)
 
     def _client(self) -> Client:
         address, user = self._connection.address, self._permission.user

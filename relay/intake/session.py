@@ -16,10 +16,11 @@ from typing import Any, cast
 
 from relay import log as words
 from relay import replies
-from relay.intake.dialogue import Dialogue, Goodbye
+from relay.intake.dialogue import Dialogue
 from relay.intake.limits import client_key
 from relay.intake.services import Services
 from relay.intake.settings import Address, Settings, client_address
+from relay.intake.turns import Goodbye
 from relay.intake.wire import ClientGone, Wire
 from relay.replies import Reply
 
