@@ -71,25 +71,34 @@ class Dialogue(Turns):
         text = (line[:-2] if is_whole else line.rstrip(b"\r\n")).decode("utf-8", "surrogateescape")
         verb, _, argument = text.partition(" ")
         verb = verb.upper()
-        if verb in _HTTP:
-            raise Goodbye(replies.NOT_HTTP)
-        if verb == "PROXY":
-            words.proxy_header_wrong(self._services.log, reason="sender not in proxy_protocol_from")
-            raise Goodbye(replies.NOT_PROXY)
+        command = _COMMANDS.get(verb)
+        if command is None:
+            self._check_protocol(verb)
         if not is_whole:
             return self._counted(replies.BARE_NEWLINE_IN_COMMAND)
         if not _is_text(text):
             return self._counted(replies.BAD_CHARACTERS)
-        command = _COMMANDS.get(verb)
         if command is None:
             return self._counted(replies.UNKNOWN_COMMAND)
         reply = command(self, argument.strip(" "))
         return None if reply is None else self._pardoned(verb, reply)
 
+    def _check_protocol(self, verb: str) -> None:
+        """Is it SMTP at all? Raises Goodbye."""
+        if verb in _HTTP:
+            raise Goodbye(replies.NOT_HTTP)
+        if verb == "PROXY":
+            words.proxy_header_wrong(self._services.log, reason="sender not in proxy_protocol_from")
+            raise Goodbye(replies.NOT_PROXY)
+
     def _pardoned(self, verb: str, reply: Reply) -> Reply:
         """A list with many bad recipients is no attack on the protocol, nor is a message refused; DATA and BDAT
         count for themselves what is."""
-        if verb in ("DATA", "BDAT") or (verb == "RCPT" and reply.enhanced.startswith("5.1.")):
+        if (
+            reply.is_success
+            or verb in ("DATA", "BDAT")
+            or (verb == "RCPT" and reply.enhanced.startswith("5.1."))
+        ):
             return reply
         return self._counted(reply)
 
