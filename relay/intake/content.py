@@ -93,9 +93,11 @@ class Content(_Message):
             if self.refusal is not None or len(self._received) > self._limit // 3 * 4 + 4096:
                 self.refuse(MESSAGE_TOO_BIG)
             return None
-        rest = bytes(self._received[end + len(_END) :])
+        with memoryview(self._received) as octets:
+            rest = bytes(octets[end + len(_END) :])
+            lines = bytes(octets[: end + 2]) if self.refusal is None else b""
         if self.refusal is None:
-            self._finish(bytes(self._received[: end + 2]))
+            self._finish(lines)
         self._received.clear()
         return rest
 

@@ -1,7 +1,7 @@
 """The conversation of one session: commands in, replies out, in the order RFC 5321 4.1.4 allows.
 
-Knows what may be said when and by whom; of its connection it knows only what `Connection` names. Only a login, TLS and
-a delivery are waited for. A message that is complete is handed to `Deliveries`, and the client hears what comes of it.
+Knows what may be said when and by whom; of its connection it knows only what `Connection` names. Only a login and a
+delivery are waited for. A message that is complete is handed to `Deliveries`, and the client hears what comes of it.
 """
 
 from __future__ import annotations

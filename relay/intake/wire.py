@@ -78,7 +78,8 @@ class Wire:
             return None
         line = self._read if end + 1 == len(self._read) and not self._at else self._read[self._at : end + 1]
         self._at = self._searched = end + 1
-        self._let_come()
+        if self._held_back:
+            self._let_come()
         if self._skipping or len(line) > limit:
             self._skipping = False
             raise LineTooLong
@@ -95,7 +96,8 @@ class Wire:
             self._check_end()
         elif self._at == len(self._read):
             self.forget()
-        self._let_come()
+        if self._held_back:
+            self._let_come()
         return block
 
     def put_back(self, block: bytes) -> None:
@@ -125,14 +127,15 @@ class Wire:
             self.forget()
             self._skipping = True
         self._searched = len(self._read)
-        self._let_come()
+        if self._held_back:
+            self._let_come()
 
     def _check_end(self) -> None:
         if self._ended:
             raise ClientGone
 
     def _let_come(self) -> None:
-        if self._held_back and len(self._read) - self._at <= BLOCK:
+        if len(self._read) - self._at <= BLOCK:
             self._held_back = False
             if not self._transport.is_closing():
                 self._transport.resume_reading()
@@ -157,7 +160,7 @@ class Wire:
 
     def say_last(self) -> None:
         """The same for a connection that is about to be closed."""
-        if not self._transport.is_closing():
+        if self._said and not self._transport.is_closing():
             self.flush()
 
 

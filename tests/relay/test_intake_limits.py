@@ -224,6 +224,26 @@ async def test_a_client_that_never_reads_is_cut_off() -> None:
         del reader
 
 
+async def test_a_client_that_never_reads_is_cut_off_after_its_delivery_too() -> None:
+    """Its replies fill the socket while nothing is expected of it; the last one finds no room."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def deliver(submission: Submission) -> Reply:
+        begun.set()
+        await go_on.wait()
+        return Reply(code=250, detail="0.0", text="Ok\n" * 2_000_000)
+
+    async with serving(deliver, command_timeout=0.3) as server:
+        reader, writer = await asyncio.open_connection(server.host, server.port, limit=1024)
+        await send_all(writer, b"EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<a@b.c>\r\nDATA\r\n.\r\n")
+        await begun.wait()
+        go_on.set()
+        await drip(lambda o: send_all(writer, o), b"NOOP\r\n" * 10_000)
+        writer.close()
+        await asyncio.gather(writer.wait_closed(), return_exceptions=True)
+        del reader
+
+
 async def send_all(writer: asyncio.StreamWriter, octets: bytes) -> None:
     writer.write(octets)
     await writer.drain()
