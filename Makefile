@@ -35,8 +35,9 @@ check: venv      ## lint, types, import contracts, example configuration
 docs: venv       ## make the tables of the documentation anew
 	$(BIN)/candor rewrite rules --page docs/rewriting.md
 
-soak: venv       ## kill the relay under load, again and again, at full size
+soak: venv       ## kill the relay under load, and put the rules of consent to the proof, at full size
 	CANDOR_CRASH_MESSAGES=20000 CANDOR_CRASH_ROUNDS=20 $(BIN)/python -m pytest tests/flows/test_crash.py
+	CANDOR_RULES_EXAMPLES=300 CANDOR_RULES_STEPS=60 $(BIN)/python -m pytest tests/flows/test_rules.py
 
 fuzz: venv       ## invent hostile mail for FUZZ_SECONDS (an hour) and put it to the proof; FUZZ_SEED repeats a run
 	PYTHONPATH=tests $(BIN)/python -m fuzz.run

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import resource
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp_jinja2
@@ -25,6 +26,7 @@ from tracker.web.hits import Hits
 from tracker.web.preferences import Preferences
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Clock = Callable[[], datetime]
 _MOST_FORM = 16 * 1024
 _MOST_LINE = 16 * 1024  # a request line: our longest token is a quarter of that
 _PAGE_HEADERS = {
@@ -45,16 +47,20 @@ _TROUBLE = {
 """Names of the words that say it."""
 
 
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
 class PublicFace:
     """The tracker's public server on its socket."""
 
-    def __init__(self, domain: Domain) -> None:
+    def __init__(self, domain: Domain, *, clock: Clock = _utc_now) -> None:
         self._domain = domain
-        self.hits = Hits(domain)
+        self.hits = Hits(domain, clock=clock)
         self._listener: asyncio.Server | None = None
         self._most_connections = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
         self._runner = web.AppRunner(
-            build(domain, self.hits),
+            build(domain, self.hits, clock),
             access_log=None,
             logger=retelling(),
             handle_signals=False,
@@ -99,7 +105,7 @@ class _TurnedAway(asyncio.Protocol):
         transport.close()
 
 
-def build(domain: Domain, hits: Hits) -> web.Application:
+def build(domain: Domain, hits: Hits, clock: Clock = _utc_now) -> web.Application:
     """The public application."""
     app = web.Application(middlewares=[_pages], client_max_size=_MOST_FORM)
     aiohttp_jinja2.setup(
@@ -110,7 +116,7 @@ def build(domain: Domain, hits: Hits) -> web.Application:
     )
     app[wording.HOUSE] = wording.house(domain.config.preferences)
     app.on_response_prepare.append(_nameless)
-    preferences = Preferences(domain)
+    preferences = Preferences(domain, clock=clock)
     app.router.add_get("/o/{token}", hits.open)
     app.router.add_get("/c/{token}", hits.click)
     app.router.add_get("/p", _nobodys_page)
