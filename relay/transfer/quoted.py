@@ -11,12 +11,14 @@ from typing import NamedTuple
 from relay.transfer.slots import QUOTED_LINE, Chunk, Slot
 
 SOFT_BREAK = b"=\r\n"
+_CRLF = b"\r\n"
 _MISUSED = re.compile(rb"=(?!\r\n|[0-9A-Fa-f][0-9A-Fa-f]|\Z)")
 """A soft break may be the last thing, its line end the delimiter's."""
 
 
 class Quoted:
-    """Quoted-printable (RFC 2045 6.7): only soft breaks around what is new, no escape is cut."""
+    """Quoted-printable (RFC 2045 6.7): only soft breaks around what is new, no escape is cut. A CRLF in what is new
+    becomes a line end."""
 
     __slots__ = ("_data", "_end", "_places", "_start", "decoded", "size")
 
@@ -46,7 +48,13 @@ class Quoted:
             following = places[index + 1].start if index + 1 < len(places) else self._end
             # before another change on this line a soft break must still fit
             rest = (following + 1 if following <= place.line_end else place.line_end) - place.end
-            column = _write_quoted(place.lead + quote(new[index]), column, rest, place.limit, out)
+            value, lead = new[index], place.lead
+            if _CRLF in value:
+                *lines, value = value.split(_CRLF)
+                blank_before = (lead or self._data[place.start - 1 : place.start]) in (b" ", b"\t")
+                _write_quoted_lines(lead, lines, column, place.limit, blank_before, out)
+                lead, column = b"", 0
+            column = _write_quoted(lead + quote(value), column, rest, place.limit, out)
             at = place.end
         out.append(view[at : self._end])
         return []
@@ -144,6 +152,19 @@ def quote(octets: bytes) -> bytes:
     if not octets.translate(None, _NEVER_QUOTED):
         return octets
     return _TO_QUOTE.sub(lambda match: b"=%02X" % match[0][0], octets)
+
+
+def _write_quoted_lines(
+    lead: bytes, lines: Sequence[bytes], column: int, limit: int, blank_before: bool, out: list[Chunk]
+) -> None:
+    """Put in lines with their ends. A blank at a line's end would not be part of the text: a soft break keeps it."""
+    for number, line in enumerate(lines):
+        if number:
+            lead, column, limit = b"", 0, QUOTED_LINE
+        _write_quoted(lead + quote(line), column, 0, limit, out)
+        if blank_before and not number and not line:
+            out.append(SOFT_BREAK)
+        out.append(_CRLF)
 
 
 def _write_quoted(new: bytes, column: int, rest: int, limit: int, out: list[Chunk]) -> int:
