@@ -179,9 +179,7 @@ def _alternatives(whole: Section, at: int) -> list[tuple[int, int]]:
         whole = branch
 
 
-def _piece(
-    data: bytes, part: Part, wording: Wording, footers: Footers
-) -> tuple[Content, int, bytes] | None:
+def _piece(data: bytes, part: Part, wording: Wording, footers: Footers) -> tuple[Content, int, bytes] | None:
     """(the part's content, where in it the footer goes, its octets); None where there is no sure place."""
     if part.reason is not None or part.end - part.body > MAX_BODY:
         return None

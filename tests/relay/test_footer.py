@@ -17,7 +17,9 @@ from relay.compiled import footers
 from relay.controls import read_block
 from relay.footer import Footers, Footing, Wording, spelt
 from relay.mime import read_header
+from relay.preview import Previewer
 from relay.rewrite import Plan, Reason, Rules, compile_message
+from relay.verification import Problem, What, verify_footed
 from tracker.config import PreferencesTable
 
 found = footers(PreferencesTable(footer=True), "https://t.candor.example")
@@ -97,7 +99,9 @@ def test_the_message_s_language_comes_first_then_the_recipient_s_country(
 def test_what_a_charset_lacks_is_written_without(charset: str, encoding: str, language: str) -> None:
     label = encoding.removesuffix("-binary")
     head = f"Content-Type: text/%s; charset={charset}\r\nContent-Transfer-Encoding: {label}\r\n\r\n"
-    plain = message("Hello\r\n", subtype="plain", charset=charset, encoding=encoding).partition(b"\r\n\r\n")[2]
+    plain = message("Hello\r\n", subtype="plain", charset=charset, encoding=encoding).partition(b"\r\n\r\n")[
+        2
+    ]
     html = message("<p>x</p>", charset=charset, encoding=encoding).partition(b"\r\n\r\n")[2]
     data = multipart(
         (head % "plain").encode() + plain,
@@ -112,7 +116,11 @@ def test_what_a_charset_lacks_is_written_without(charset: str, encoding: str, la
 @pytest.mark.parametrize("charset", ["utf-16", "utf-16-be", "utf-32", "iso-2022-jp"])
 @pytest.mark.parametrize("encoding", ENCODINGS[2:])
 def test_wide_and_escaped_charsets_have_it_too(charset: str, encoding: str) -> None:
-    proved(message("<body>日本 <a href='http://x.example/'>リンク</a></body>\r\n", charset=charset, encoding=encoding))
+    proved(
+        message(
+            "<body>日本 <a href='http://x.example/'>リンク</a></body>\r\n", charset=charset, encoding=encoding
+        )
+    )
 
 
 @pytest.mark.parametrize(
@@ -236,12 +244,24 @@ def test_wording_that_no_plain_text_can_hold_falls_back_to_english() -> None:
 
 
 PIECES = st.sampled_from(
-    ["<p>", "word ", "é", "</body>", "\r\n", "-- ", "<a href='https://a.example/'>", "</a>", " ", "=", "x" * 80]
-    + ["<!-- b -->", "</html>", "<table>", "\r\n-- \r\n", "<body>", "日本", "\t", "{{open_pixel}}"]
+    [
+        *("<p>", "word ", "é", "</body>", "\r\n", "-- ", "<a href='https://a.example/'>", "</a>", " ", "="),
+        *(
+            "<!-- b -->",
+            "</html>",
+            "<table>",
+            "\r\n-- \r\n",
+            "<body>",
+            "日本",
+            "\t",
+            "{{open_pixel}}",
+            "x" * 80,
+        ),
+    ]
 )
 
 
-@given(st.lists(PIECES, max_size=12).map("".join), st.sampled_from(ENCODINGS[:2] + ["base64"]))
+@given(st.lists(PIECES, max_size=12).map("".join), st.sampled_from([*ENCODINGS[:2], "base64"]))
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_outside_the_footer_no_octet_changes(content: str, encoding: str) -> None:
     data = multipart(part(content, kind="text/plain", encoding=encoding), part(content, encoding=encoding))
@@ -254,6 +274,45 @@ def test_outside_the_footer_no_octet_changes(content: str, encoding: str) -> Non
         )
         assert verify(base, copy, original=plan.data).problems == []
         assert PREFERENCES.encode() in copy or encoding != "8bit"
+
+
+PUBLIC = "https://t.candor.example"
+
+
+@pytest.mark.parametrize("encoding", ["8bit", "quoted-printable", "base64"])
+def test_the_product_s_own_proof_knows_the_footer(encoding: str) -> None:
+    previewer = Previewer(Rules(), PUBLIC, None, FOOTERS)
+    text = part(TEXT + "-- \r\nWe", kind="text/plain", encoding=encoding)
+    html = part(HTML, encoding=encoding)
+    preview = previewer.preview(multipart(text, html, header="Content-Language: de\r\n"))
+    assert preview.verification.problems == []
+    assert [str(one.what) for one in preview.verification.changes] == ["footer", "link", "footer", "pixel"]
+    footed = preview.footed.data if preview.footed else b""
+    wrong = [footed.replace(old, new) for old, new in WRONG if old in footed]
+    assert len(wrong) > (3 if encoding == "8bit" else 0)
+
+    def problems(footed: bytes, copy: bytes) -> list[Problem]:
+        return verify_footed(
+            preview.data, footed, copy, said=previewer._said, public_url=PUBLIC, ring=previewer._ring
+        ).problems
+
+    assert problems(footed, preview.copy) == []
+    assert all(problems(one, preview.copy) for one in [*wrong, preview.data])
+    assert problems(footed, preview.copy[:-3]) != []
+
+
+WRONG = [
+    (b"Messung", b"Massung"),
+    (b"<div lang", b"<p>x<div lang"),
+    (b"An epi", b"an epi"),
+    (b"</body>", b"<a href='{{tracking_preferences_url}}'>x</a></body>"),
+    (b"\r\n<div lang", b"<!--\r\n<div lang"),
+]
+
+
+def test_a_preview_without_footers_has_none() -> None:
+    preview = Previewer(Rules(), PUBLIC).preview(message(HTML))
+    assert (preview.footed, preview.verification.count(What.FOOTER)) == (None, 0)
 
 
 @pytest.mark.corpus

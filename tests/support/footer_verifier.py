@@ -5,6 +5,7 @@ Sees two byte strings and the footer's words, and nothing of how the second was 
 
 from __future__ import annotations
 
+import codecs
 import re
 from html import unescape
 
@@ -15,7 +16,9 @@ from support.verifier import Report, _verify_base64, _verify_lines
 PLACEHOLDER = "{{tracking_preferences_url}}"
 
 
-def verify_footer(data: bytes, copy: bytes, words: tuple[str, str], *, otherwise: tuple[str, str]) -> list[str]:
+def verify_footer(
+    data: bytes, copy: bytes, words: tuple[str, str], *, otherwise: tuple[str, str]
+) -> list[str]:
     """`words` is the footer's text and the text of its link; `otherwise` the same for a text that cannot hold it."""
     before, after = leaves(data), leaves(copy)
     if len(before) != len(after):
@@ -27,10 +30,12 @@ def verify_footer(data: bytes, copy: bytes, words: tuple[str, str], *, otherwise
         at, at_copy = old.end, new.end
         if data[old.start : old.end] != copy[new.start : new.end]:
             changed.append(old.kind)
-            _verify_part(old, data[old.start : old.end], copy[new.start : new.end], (words, otherwise), report)
+            _verify_part(
+                old, data[old.start : old.end], copy[new.start : new.end], (words, otherwise), report
+            )
     if data[at:] != copy[at_copy:]:
         report.problem("bytes behind the last content differ")
-    if not changed or len(set(changed)) != len(changed) and changed.count("text/html") != 1:
+    if not changed or changed.count("text/html") > 1:
         report.problem(f"footers in {changed}")
     return report.problems
 
@@ -46,9 +51,9 @@ def _verify_part(
     if footer is None:
         report.problem("something else than one insertion")
         return
-    codec = wide_codec(leaf.charset, octets) or leaf.charset or "ascii"
+    codec = wide_codec(leaf.charset, octets) or _codec(leaf.charset)
     if leaf.kind == "text/html":
-        _verify_html(octets, octets_copy, place, words, codec, report)
+        _verify_html(octets, octets_copy, words, codec, report)
     else:
         _verify_text(octets, place, footer, words, codec, report)
     if leaf.encoding == "quoted-printable":
@@ -59,9 +64,18 @@ def _verify_part(
         _verify_lines(old, new, 0, report)
 
 
+def _codec(label: str) -> str:
+    try:
+        return codecs.lookup(label or "ascii").name
+    except LookupError:
+        return "latin-1"
+
+
 def inserted(old: bytes, new: bytes) -> tuple[int, bytes | None]:
     """(where the new octets stand, they themselves), if the new text is the old one with one insertion."""
-    ahead = next((n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+    ahead = next(
+        (n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new))
+    )
     grown = len(new) - len(old)
     if grown <= 0 or not new.endswith(old[ahead:]):
         return ahead, None
@@ -71,13 +85,11 @@ def inserted(old: bytes, new: bytes) -> tuple[int, bytes | None]:
 def _verify_html(
     octets: bytes,
     octets_copy: bytes,
-    place: int,
     words: tuple[tuple[str, str], ...],
     codec: str,
     report: Report,
 ) -> None:
     wide = codec if codec.startswith(("utf-16", "utf-32")) else "latin-1"
-    # an insertion that begins as what follows it does can be read at several places: all are the same octets
     texts = octets.decode(wide), octets_copy.decode(wide)
     seen = LexborHTMLParser(texts[1])
     links = seen.css(f'a[href="{PLACEHOLDER}"]')
@@ -87,11 +99,10 @@ def _verify_html(
     said = re.sub(r"\s+", " ", links[0].parent.text(deep=True) if links[0].parent else "").strip()
     if said not in {f"{text} {link}" for text, link in ((_one_line(a), _one_line(b)) for a, b in words)}:
         report.problem(f"the footer says {said!r}")
-    rest = texts[1].partition("</a>\r\n</div>")[2] if "\r\n</div>" in texts[1] else ""
     last = texts[1].rpartition(PLACEHOLDER)[2]
     behind = re.sub(r"\A[\s\S]*?</div>", "", last, count=1)
     if behind.strip(" \t\r\n\f") and not re.match(r"[ \t\r\n\f]*</body", behind, re.IGNORECASE):
-        report.problem(f"behind the footer stands {behind[:40] or rest[:40]!r}")
+        report.problem(f"behind the footer stands {behind[:40]!r}")
 
 
 def _one_line(text: str) -> str:
@@ -120,8 +131,8 @@ def _verify_text(
 
 def _reads_as(said: str, wanted: str) -> bool:
     """The same words, where a charset lacks a letter with another one or two in its place."""
-    pattern = "".join(re.escape(one) if one.isascii() else "(?:.{1,3})" for one in wanted)
-    return re.fullmatch(pattern, said) is not None
+    characters = iter(said)
+    return len(said) <= 2 * len(wanted) and all(one in characters for one in wanted if one.isascii())
 
 
 def _verify_quoted(old: bytes, new: bytes, report: Report) -> None:
