@@ -53,7 +53,7 @@ def _verify_part(
         return
     codec = wide_codec(leaf.charset, octets) or _codec(leaf.charset)
     if leaf.kind == "text/html":
-        _verify_html(octets, octets_copy, words, codec, report)
+        _verify_html(octets, octets_copy, place, words, codec, report)
     else:
         _verify_text(octets, place, footer, words, codec, report)
     if leaf.encoding == "quoted-printable":
@@ -85,6 +85,7 @@ def inserted(old: bytes, new: bytes) -> tuple[int, bytes | None]:
 def _verify_html(
     octets: bytes,
     octets_copy: bytes,
+    place: int,
     words: tuple[tuple[str, str], ...],
     codec: str,
     report: Report,
@@ -99,9 +100,8 @@ def _verify_html(
     said = re.sub(r"\s+", " ", links[0].parent.text(deep=True) if links[0].parent else "").strip()
     if said not in {f"{text} {link}" for text, link in ((_one_line(a), _one_line(b)) for a, b in words)}:
         report.problem(f"the footer says {said!r}")
-    last = texts[1].rpartition(PLACEHOLDER)[2]
-    behind = re.sub(r"\A[\s\S]*?</div>", "", last, count=1)
-    if behind.strip(" \t\r\n\f") and not re.match(r"[ \t\r\n\f]*</body", behind, re.IGNORECASE):
+    behind = octets[place:].replace(b"\0", b"").strip(b" \t\r\n\f")
+    if behind and not behind.lower().startswith(b"</body"):
         report.problem(f"behind the footer stands {behind[:40]!r}")
 
 

@@ -70,7 +70,7 @@ def words(request: web.Request) -> Words:
 def page(template: str, request: web.Request, context: dict[str, Any], *, status: int = 200) -> web.Response:
     """The page in the reader's language."""
     response = aiohttp_jinja2.render_template(
-        template, request, context | {"w": words(request)}, status=status
+        template, request, context | {"w": words(request), "house": request.app[HOUSE]}, status=status
     )
     response.headers["Content-Language"] = words(request).language
     response.headers["Vary"] = "Accept-Language"
