@@ -15,6 +15,7 @@ from tracker import log
 from tracker.cli.common import config_option, run
 from tracker.cli.serve import Faces, exit_code, prepare, starting, workers_option
 from tracker.cli.signals import Reloading, Signals
+from tracker.config import LookupTable
 from tracker.domain import Domain
 from tracker.jobs import nightly
 from tracker.processes import Parent, Ties
@@ -89,10 +90,8 @@ async def _serve(
     faces = Faces(domain) if tracker else None
     jobs, service = nightly(domain), None
     try:
-        if relay and config.lookup.url:
-            from tracker.crm import open_lookup  # an HTTP client, for those only who asked for one
-
-            domain.lookup = open_lookup(config.lookup)
+        if relay:
+            _look_up(config.lookup, domain)
         service = Relay(config, domain, processes=relays) if relay else None
         if faces is not None:
             await faces.start()
@@ -101,7 +100,13 @@ async def _serve(
         jobs.start()
         if ties is not None:
             ties.ready()
-        apply = service.reload if service is not None else domain.reconfigure
+
+        def apply(new: Config) -> None:
+            before = domain.config.lookup
+            (service.reload if service is not None else domain.reconfigure)(new)
+            if service is not None and new.lookup != before:
+                _look_up(new.lookup, domain)
+
         quiet = ties is not None
         await signals.until_stopped(Reloading(config, lambda: load(config_file), CHANGES, apply, quiet=quiet))
     finally:
@@ -111,3 +116,13 @@ async def _serve(
         if faces is not None:
             await faces.stop()
         await domain.close()
+
+
+def _look_up(table: LookupTable, domain: Domain) -> None:
+    """The CRM that the configuration names is asked from now on, if it names one."""
+    if not table.url:
+        domain.look_up_with(None)
+        return
+    from tracker.crm import open_lookup  # an HTTP client, for those only who asked for one
+
+    domain.look_up_with(open_lookup(table))

@@ -115,7 +115,7 @@ class Preferences:
         self, request: web.Request, sent: Sent, contact: Contact, *, note: str = "", failed: bool = False
     ) -> web.Response:
         state = self._state(sent, contact)
-        words, house = wording.words(request), request.app[wording.HOUSE]
+        words, house = wording.words(request), request.app[wording.SPEAKER].house
         context: dict[str, Any] = {
             "about": self._about(words, sent),
             "state": state,
