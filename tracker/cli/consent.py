@@ -165,7 +165,7 @@ def _row(row: dict[str, Any]) -> tuple[object, ...]:
     change = "erased"
     if said:
         change = f"{said.get('attribute', '')}: {said.get('old', '')} → {said.get('new', '')}"
-    effect = {True: "effective", False: "not effective"}.get(said.get("effective"), "")
+    effect = "" if "effective" not in said else "effective" if said["effective"] else "not effective"
     return (
         row["seq"],
         shown(said.get("as_of", row["recorded_at"])),
