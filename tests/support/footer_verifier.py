@@ -59,7 +59,7 @@ def _verify_part(
     if leaf.encoding == "quoted-printable":
         _verify_quoted(old, new, report)
     elif leaf.encoding == "base64":
-        _verify_base64(old, new, report)
+        _verify_base64(old, new, 0, report)
     else:
         _verify_lines(old, new, 0, report)
 
