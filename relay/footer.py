@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from html import escape
 from textwrap import wrap
 from typing import NamedTuple
@@ -25,7 +25,7 @@ from relay.plan import Plan
 from relay.reasons import Reason
 from relay.rewrite import MAX_BODY, compile_message
 from relay.rulebook import Rules
-from relay.transfer import Chunk, Content, Slot, open_content
+from relay.transfer import Chunk, Content, insert_lines, open_content
 
 PLACEHOLDER = "{{tracking_preferences_url}}"
 LINE = 72
@@ -103,7 +103,7 @@ class Footing:
         data, number = footed(before, self._header, wording, self._footers)
         if not number:
             return None
-        header = replace(self._header, data=data)
+        header = self._header._replace(data=data)
         plan = compile_message(data, self._rules, header=header, controls=self._controls)
         filled_in = sum(edit.effect is Effect.PREFERENCES for body in plan.bodies for edit in body.edits)
         same = (plan.untouched, plan.links, plan.has_pixel_place) == (
@@ -158,7 +158,7 @@ def footed(plan: Plan, header: Header, wording: Wording, footers: Footers) -> tu
             continue
         content, offset, octets = piece
         out.append(data[at : part.body])
-        content.write([Slot(offset, offset)], [octets], out)
+        insert_lines(content, offset, octets, out)
         at = part.end
         number += 1
     out.append(data[at:])
