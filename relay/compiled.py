@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from email.utils import parseaddr
 
 from relay import log
 from relay.controls import Controls, read_block, read_own
+from relay.footer import Footers, Footing, Wording
 from relay.mime import read_header
 from relay.rewrite import Plan, Reason, Rules, compile_message
 from relay.signers import UNSIGNED, Signatures, Signers
 from relay.submission import Recipient, Submission
+from tracker import words
 from tracker.address import normalize
-from tracker.consent import Ceiling, Contact
+from tracker.config import PreferencesTable
+from tracker.consent import Ceiling, Contact, Decision, Mode, Question, decide
 from tracker.errors import InvalidAddress
 from tracker.policy import Circumstances, circumstances
 from tracker.store.deliveries import Mailing
@@ -34,6 +37,8 @@ class Compiled:
     mailing: Mailing
     ceiling: Ceiling
     signatures: Signatures = UNSIGNED
+    footing: Footing | None = None
+    """None where no footer may be put in, and where none is needed."""
 
     @property
     def untouchable(self) -> str | None:
@@ -49,6 +54,17 @@ class Compiled:
             message_class=self.controls.options.message_class,
         )
 
+    def decided(self, question: Question) -> tuple[Decision, Plan | None]:
+        """The decision for one recipient, and the plan of the message with a footer where the withdrawal link that the
+        policy asks for stands only in there. Who is not tracked has none, nor whose consent is passed over."""
+        decision = decide(question)
+        asks = question.reading.withdrawal_link and not decision.override
+        if decision.mode is Mode.UNTRACKED or not asks or self.plan.has_preferences_placeholder:
+            return decision, None
+        country = question.contact.country if question.contact else None
+        footed = self.footing.plan(country) if self.footing else None
+        return (decision, footed) if footed else (decide(replace(question, has_link=False)), None)
+
     @property
     def id(self) -> str:
         return self.submission.id.hex()
@@ -63,10 +79,12 @@ class Compiler:
         ring: KeyRing,
         ceilings: Mapping[str, Ceiling],
         signers: Signers | None = None,
+        footers: Footers | None = None,
     ) -> None:
         self._rules = replace(rules, track_signed=False)
         self._rules_for_replaceable = replace(rules, track_signed=True)
         self._signers = signers or Signers()
+        self._footers = footers
         self._ring = ring
         self._ceilings = ceilings
 
@@ -78,6 +96,7 @@ class Compiler:
 
     def compile(self, submission: Submission) -> Compiled:
         """Reads the headers and plans the cuts; no I/O, never an exception for what a message holds."""
+        footing = None
         try:
             header = read_header(submission.data)
             controls = read_block(header)
@@ -85,6 +104,8 @@ class Compiler:
             rules = self._rules if signatures.stand_in_the_way else self._rules_for_replaceable
             plan = compile_message(submission.data, rules, header=header, controls=controls)
             mailing = self._mailing(submission, controls)
+            if self._footers and plan.untouched is None and not plan.has_preferences_placeholder:
+                footing = Footing(plan, header, controls, rules=rules, footers=self._footers)
         except Exception as error:  # noqa: BLE001 - mail that we fail on is passed on as it came
             log.not_compiled(submission.id.hex(), error=error)
             controls = read_own(submission.data)
@@ -104,7 +125,13 @@ class Compiler:
             # A user whom the configuration no longer names has nobody who answers for the tracking.
             ceiling=Ceiling.FULL if user is None else self._ceilings.get(user, Ceiling.NONE),
             signatures=signatures,
+            footing=footing,
         )
+
+    async def prepare(self, message: Compiled, contacts: Iterable[Contact]) -> None:
+        """Footers of a large message are made beside the loop, in whatever languages its recipients may need."""
+        if message.footing is not None and len(message.submission.data) > BESIDE_THE_LOOP:
+            await asyncio.to_thread(message.footing.prepare, {None, *(one.country for one in contacts)})
 
     def _mailing(self, submission: Submission, controls: Controls) -> Mailing:
         """The campaign, else author and day. The author is the `From:` address and not the envelope's sender,
@@ -122,6 +149,22 @@ class Compiler:
         return Mailing(
             id=mailing_id(f"sender-day\n{name}", self._ring), kind="sender-day", name=name, sender=""
         )
+
+
+def footers(table: PreferencesTable, public_url: str) -> Footers | None:
+    """The sender's wordings, where the configuration wants footers. Under a public URL of hundreds of characters a
+    line would grow too long for them."""
+    if not table.footer or len(public_url) > _LONGEST_URL:
+        return None
+    said = words.load({language: dict(sentences) for language, sentences in table.words.items()})
+    wordings = {
+        language: Wording(language, one.plain("footer"), one.plain("footer_link"))
+        for language, one in said.items()
+    }
+    return Footers(wordings=wordings, language=table.language)
+
+
+_LONGEST_URL = 300
 
 
 def author_of(controls: Controls, sender: str) -> str:

@@ -15,14 +15,14 @@ from datetime import UTC, datetime
 
 from relay import log, replies
 from relay.attempt import Attempt, Budget
-from relay.compiled import Compiled, Compiler, normal_form
+from relay.compiled import Compiled, Compiler, footers, normal_form
 from relay.config import Config
 from relay.outcome import Outcome, Status, answer
 from relay.personalize import Addressed, Tracking, copies, received_line
 from relay.queue import Queue
 from relay.ready import Ready, Work
 from relay.replies import Reply
-from relay.rewrite import Rules
+from relay.rewrite import Plan, Rules
 from relay.settlement import Settlement
 from relay.sources import Sources
 from relay.store.recipients import NOBODY, Known, Recipients
@@ -31,7 +31,7 @@ from relay.store.suppression import Suppressing
 from relay.submission import MESSAGE_ID_OCTETS, Recipient, Submission
 from relay.upstream import Upstream
 from relay.verp import ReturnPaths
-from tracker.consent import Contact, Decision, Question, decide, untracked
+from tracker.consent import Contact, Decision, Question, untracked
 from tracker.domain import Domain
 from tracker.errors import StoreError
 
@@ -56,7 +56,13 @@ class Delivery:
         self.domain = domain
         self.upstream = upstream
         ceilings = {user.name: user.track for user in config.relay.user}
-        self.compiler = Compiler(rules, domain.ring, ceilings, config.dkim.signers())
+        self.compiler = Compiler(
+            rules,
+            domain.ring,
+            ceilings,
+            config.dkim.signers(),
+            footers(config.preferences, config.tracker.public_url),
+        )
         hostname = config.relay.name
         self.suppressing = Suppressing(
             ring=domain.ring,
@@ -98,6 +104,7 @@ class Delivery:
         learnt = await self._sources.learn(message, known)
         if learnt.changed:
             known = await self.ask(submission)
+        await self.prepare(message, known)
         addressed = self._decide(message, known, learnt.doubtful)
         paths = self.paths(submission, known)
         patience = self.config.relay.wait_for_upstream
@@ -125,6 +132,10 @@ class Delivery:
             return await self._recipients.ask(addresses)
         except StoreError:
             return None
+
+    async def prepare(self, message: Compiled, known: Mapping[str, Known] | None) -> None:
+        """What deciding needs of a large message and is made beside the loop."""
+        await self.compiler.prepare(message, (one.contact for one in (known or {}).values()))
 
     def paths(self, submission: Submission, known: Mapping[str, Known] | None) -> ReturnPaths | None:
         """Where reports on this message's deliveries come back to, when that is us. An erased sender is not to be
@@ -251,6 +262,11 @@ class Delivery:
             normal = normal_form(recipient)
             contact = known.get(normal, NOBODY).contact if known is not None and normal is not None else None
             erased = contact is not None and contact.erased
+            decision, footed = (
+                (untracked("lookup-failed"), None)
+                if normal in doubtful
+                else self._decision(message, contact, normal)
+            )
             addressed.append(
                 Addressed(
                     delivery_id=secrets.token_bytes(16),
@@ -258,16 +274,17 @@ class Delivery:
                     recipient=recipient,
                     normal=None if erased else normal or recipient.address,
                     group=contact.group if contact else None,
-                    decision=untracked("lookup-failed")
-                    if normal in doubtful
-                    else self._decision(message, contact, normal),
+                    decision=decision,
+                    footed=footed,
                 )
             )
         return addressed
 
-    def _decision(self, message: Compiled, contact: Contact | None, normal: str | None) -> Decision:
+    def _decision(
+        self, message: Compiled, contact: Contact | None, normal: str | None
+    ) -> tuple[Decision, Plan | None]:
         if normal is None:  # nobody ever gave consent under what is no address
-            return untracked("address-not-understood")
+            return untracked("address-not-understood"), None
         options = message.controls.options
         question = Question(
             contact=contact,
@@ -278,9 +295,8 @@ class Delivery:
             override=options.override,
             ceiling=message.ceiling,
             refused=options.refused,
-            has_link=message.plan.has_preferences_placeholder,
         )
-        return decide(question)
+        return message.decided(question)
 
     async def _queue(
         self,

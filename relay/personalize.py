@@ -8,7 +8,7 @@ in memory together.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import cache
@@ -36,6 +36,8 @@ class Addressed:
     """The address in normal form; None where it has none, and for erased persons."""
     group: str | None = None
     decision: Decision
+    footed: Plan | None = field(default=None, repr=False, compare=False)
+    """What a tracked copy is made of where that is not the message's own plan: the message with a footer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,9 +163,10 @@ def _untracked(plan: Plan, addressed: tuple[Addressed, ...], front: _Front, pref
 
 
 def _tracked(plan: Plan, one: Addressed, tracking: Tracking, front: _Front) -> Copy:
-    preferences = tracking.preferences(one) if plan.has_preferences_placeholder else None
+    with_link = one.footed or plan
+    preferences = tracking.preferences(one) if with_link.has_preferences_placeholder else None
     treatment = front.signatures.changed
-    to_sign = plan.without(treatment.cut)
+    to_sign = with_link.without(treatment.cut)
 
     def plain() -> tuple[bytes, ...]:
         return front.plain(plan.base(preferences_url=preferences))

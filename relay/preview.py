@@ -13,12 +13,13 @@ from datetime import UTC, datetime
 
 from relay.compiled import Compiled, Compiler
 from relay.controls import Controls
+from relay.footer import Footers
 from relay.personalize import Addressed, Tracking, copies
 from relay.rewrite import Link, PixelPlace, Plan, Rules
 from relay.signers import Signers
 from relay.submission import MESSAGE_ID_OCTETS, Client, Recipient, Submission
-from relay.verification import Verification, What, verify
-from tracker.consent import Consent, Contact, Decision, Mode, Question, Reading, decide
+from relay.verification import Verification, What, verify, verify_footed
+from tracker.consent import Consent, Contact, Decision, Mode, Question, Reading
 from tracker.policy import Policy
 from tracker.tokens import Key, KeyRing
 
@@ -52,6 +53,8 @@ class Preview:
     decision: Decision
     rule: str | None
     """What answered for what the person never said; None where nobody in particular was asked about."""
+    footed: Plan | None
+    """Of the message with a footer, where this copy has one."""
     pixel: PixelPlace | None
     """Where the pixel of a tracked copy would stand; None where there is no place."""
     signatures: str
@@ -72,10 +75,17 @@ class Previewer:
     """Previews by one set of rules. `public_url` stands in the copies' links, as it would; `signers` say which
     signatures stand in the way."""
 
-    def __init__(self, rules: Rules, public_url: str, signers: Signers | None = None) -> None:
+    def __init__(
+        self,
+        rules: Rules,
+        public_url: str,
+        signers: Signers | None = None,
+        footers: Footers | None = None,
+    ) -> None:
         self._public_url = public_url
         self._ring = throwaway_ring()
-        self._compiler = Compiler(rules, self._ring, {}, signers)
+        self._compiler = Compiler(rules, self._ring, {}, signers, footers)
+        self._said = [(one.text, one.link) for one in footers.wordings.values()] if footers else []
 
     def preview(self, data: bytes, somebody: Somebody | None = None) -> Preview:
         """The copy of a person, or of one who agreed to everything; `data` has CRLF line ends. The message's own
@@ -83,7 +93,7 @@ class Previewer:
         message = self._compiler.compile(_submission(data, somebody.address if somebody else ANYBODY))
         plan, options = message.plan, message.controls.options
         reading = somebody.reading(message) if somebody else Reading()
-        decision = decide(
+        decision, footed = message.decided(
             Question(
                 contact=somebody.contact if somebody else WILLING,
                 reading=reading,
@@ -91,10 +101,11 @@ class Previewer:
                 opens=options.opens and plan.has_pixel_place,
                 clicks=options.clicks and bool(plan.links),
                 refused=options.refused,
-                has_link=plan.has_preferences_placeholder,
             )
         )
-        copy, links = self._copy(message, decision)
+        if somebody is None and message.footing and decision.mode is not Mode.UNTRACKED:
+            footed = message.footing.plan(None)  # as if the policy asked for it
+        copy, links = self._copy(message, decision, footed)
         return Preview(
             data=data,
             copy=copy,
@@ -102,12 +113,22 @@ class Previewer:
             plan=plan,
             decision=decision,
             rule=reading.source if somebody else None,
-            pixel=plan.pixel_place(links),
+            footed=footed,
+            pixel=(footed or plan).pixel_place(links),
             signatures=_signatures(message, decision),
-            verification=verify(data, copy, public_url=self._public_url, ring=self._ring),
+            verification=self._verified(data, footed, copy),
         )
 
-    def _copy(self, message: Compiled, decision: Decision) -> tuple[bytes, Callable[[Link], str] | None]:
+    def _verified(self, data: bytes, footed: Plan | None, copy: bytes) -> Verification:
+        if footed is None:
+            return verify(data, copy, public_url=self._public_url, ring=self._ring)
+        return verify_footed(
+            data, footed.data, copy, said=self._said, public_url=self._public_url, ring=self._ring
+        )
+
+    def _copy(
+        self, message: Compiled, decision: Decision, footed: Plan | None
+    ) -> tuple[bytes, Callable[[Link], str] | None]:
         """The copy without the fields that are put in front, and what its links lead to."""
         (recipient,) = message.submission.recipients
         one = Addressed(
@@ -116,6 +137,7 @@ class Previewer:
             recipient=recipient,
             normal=None,
             decision=decision,
+            footed=footed,
         )
         tracking = Tracking(
             public_url=self._public_url,

@@ -92,11 +92,16 @@ def _compile(data: bytes, header: Header, controls: Controls, book: Rulebook) ->
         kept=tuple(findings.kept),
         order=tuple(findings.order),
         has_pixel_place=findings.has_pixel_place,
-        has_preferences_placeholder=findings.has_preferences,
+        has_preferences_placeholder=findings.has_preferences and _is_filled_in(bodies),
         parts=tuple(looked),
         cuts=controls.ranges,
         bodies=tuple(bodies),
     )
+
+
+def _is_filled_in(bodies: Sequence[Body]) -> bool:
+    """Whether a preferences placeholder is left to be filled in: those of a body that might end early stay."""
+    return any(effect is Effect.PREFERENCES for body in bodies for _, effect in body.others)
 
 
 def _looked(part: Part, result: object, findings: Findings, links: int, kept: int) -> Looked:

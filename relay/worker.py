@@ -20,9 +20,10 @@ from relay.outcome import Outcome, Status
 from relay.personalize import Addressed
 from relay.queue import LEASE_SECONDS, Queue
 from relay.ready import Work
+from relay.rewrite import Plan
 from relay.store.recipients import NOBODY, Known
 from relay.store.spool import Waiting
-from tracker.consent import Contact, Decision, Question, decide, narrow, untracked
+from tracker.consent import Contact, Decision, Question, narrow, untracked
 from tracker.errors import StoreError
 
 _LOOK_AGAIN = 1.5
@@ -236,6 +237,7 @@ class Worker:
             addressed, paths, skipped = work.decided, work.paths, {}
             if not addressed:
                 known = await delivery.ask(work.submission)
+                await delivery.prepare(message, known)
                 addressed = tuple(self._address(message, one, known) for one in work.waiting)
                 paths = delivery.paths(work.submission, known)
                 skipped = delivery.skipped(addressed, known)
@@ -261,21 +263,23 @@ class Worker:
         normal = normal_form(one.recipient)
         contact = known.get(normal, NOBODY).contact if known is not None and normal is not None else None
         erased = contact is not None and contact.erased
+        decision, footed = self._narrowed(message, one.sent, contact, normal)
         return Addressed(
             delivery_id=one.delivery_id,
             position=one.position,
             recipient=one.recipient,
             normal=None if erased else normal or one.recipient.address,
             group=contact.group if contact else None,
-            decision=self._narrowed(message, one.sent, contact, normal),
+            decision=decision,
+            footed=footed,
         )
 
     def _narrowed(
         self, message: Compiled, sent: Decision | None, contact: Contact | None, normal: str | None
-    ) -> Decision:
+    ) -> tuple[Decision, Plan | None]:
         """What was decided at first, as far as it still holds today."""
         if sent is None:
-            return untracked("no-record")
+            return untracked("no-record"), None
         question = Question(
             contact=contact,
             reading=self._delivery.domain.policy.reading(message.circumstances(contact, normal)),
@@ -284,6 +288,6 @@ class Worker:
             override=sent.override,
             untouchable=message.untouchable,
             ceiling=message.ceiling,
-            has_link=message.plan.has_preferences_placeholder,
         )
-        return narrow(sent, decide(question))
+        today, footed = message.decided(question)
+        return narrow(sent, today), footed

@@ -202,7 +202,7 @@ def _refusal(question: Question) -> Iterator[tuple[str, str, str | None]]:
 
 def _granted(question: Question, contact: Contact) -> tuple[Decision, Step]:
     """Steps 5 to 8: override, refusal, policy, grant."""
-    asked = f"what did the person say? (unknown: {question.reading.source})"
+    asked = f"what did the person say? (if nothing: {question.reading.source})"
     found = f"consent is {contact.consent}"
     if question.override:
         decision = replace(_as(Mode.IDENTIFIED, question.opens, question.clicks, "override"), override=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -50,6 +51,9 @@ class Domain:
         self._set_limits(config)
         self.lookup: Lookup | None = None
         """The user's CRM; whoever runs a program that sends mail puts it here, and it is closed with the rest."""
+        self._retiring: set[asyncio.Task[None]] = set()
+        self.renewals: list[Callable[[Config], None]] = []
+        """Called with each new configuration by those who made something of the one before. They never raise."""
 
     @classmethod
     async def open(cls, config: Config) -> Domain:
@@ -76,6 +80,16 @@ class Domain:
         self.policy = config.consent.policy()
         self.config = config
         self._set_limits(config)
+        for renew in self.renewals:
+            renew(config)
+
+    def look_up_with(self, lookup: Lookup | None) -> None:
+        """From now on this one is asked; the one before is closed when its questions are answered."""
+        before, self.lookup = self.lookup, lookup
+        if before is not None:
+            task = asyncio.create_task(before.retire())
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
 
     def _set_limits(self, config: Config) -> None:
         """What goes by how many people hide one another, and by how long things are kept."""
@@ -101,6 +115,9 @@ class Domain:
                 await asyncio.sleep(min(_TRY_AGAIN, left))
 
     async def close(self) -> None:
+        for task in self._retiring:
+            task.cancel()
+        await asyncio.gather(*self._retiring, return_exceptions=True)
         if self.lookup is not None:
             await self.lookup.close()
         await self.database.close()

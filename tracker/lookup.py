@@ -99,6 +99,13 @@ class Lookup:
             if (one := self._remembered.get(address)) is not None:
                 one.heard = True
 
+    async def retire(self) -> None:
+        """Closes it once the questions that were put have their answers, none of which takes longer than it may."""
+        try:
+            await asyncio.gather(*set(self._asking.values()), return_exceptions=True)
+        finally:
+            await self.close()
+
     async def close(self) -> None:
         tasks = set(self._asking.values())
         for task in tasks:

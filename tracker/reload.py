@@ -21,6 +21,8 @@ TRACKER_CHANGES: Mapping[str, frozenset[str]] = {
     "consent": frozenset({ALL}),
     "anonymity": frozenset({ALL}),
     "retention": frozenset({ALL}),
+    "preferences": frozenset({ALL}),
+    "lookup": frozenset({ALL}),
 }
 """Table → the keys that take effect at once (`ALL` for every one)."""
 

@@ -59,6 +59,11 @@ def inspected(file: MailFile, preview: Preview, address: str | None) -> dict[str
             "of_lines": len(_lines(preview.data)),
         },
         "pixel": _pixel(preview),
+        "footer": [
+            {"part": change.part, "line": change.line, "text": change.new.strip()}
+            for change in preview.verification.changes
+            if change.what is What.FOOTER
+        ],
         "links": _in_order(preview),
         "parts": [
             {
@@ -212,6 +217,9 @@ def show_inspected(found: dict[str, Any]) -> None:
         click.echo(f"pixel: in part {pixel['part']}, line {pixel['line']}, {pixel['explanation']}")
     else:
         click.echo(f"pixel: none, {pixel['reason']}. {pixel['explanation']}")
+    for footer in found["footer"]:
+        when = "" if found["as"] else ", where a rule or preset asks for a withdrawal link"
+        click.echo(f"footer: in part {footer['part']}, line {footer['line']}{when}")
     click.echo("")
     if found["parts"]:
         rows = [

@@ -10,6 +10,7 @@ from relay.cli import rulestable
 from relay.cli.inspection import differences, inspected, show_differences, show_inspected
 from relay.cli.mailfiles import MailFile, is_same, read_mail, write_mail
 from relay.cli.proof import prove, show_tally
+from relay.compiled import footers
 from relay.config import Config, load
 from relay.preview import Preview, Previewer, Somebody
 from tracker.address import normalize
@@ -197,7 +198,8 @@ def _verify(
 def _previewer(config: Config) -> Previewer:
     """Raises ConfigError."""
     public_url = config.tracker.public_url
-    return Previewer(config.rewrite.rules(public_url), public_url, config.dkim.signers())
+    said = footers(config.preferences, public_url)
+    return Previewer(config.rewrite.rules(public_url), public_url, config.dkim.signers(), said)
 
 
 def _preview(file: Path, address: str | None, config_file: Path | None) -> tuple[MailFile, Preview]:

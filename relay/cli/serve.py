@@ -19,6 +19,7 @@ from tracker.admin.monitoring import Monitoring, MonitoringFace
 from tracker.cli.common import config_option, run
 from tracker.cli.serve import Faces, Numbers, exit_code, prepare, starting, workers_option
 from tracker.cli.signals import Reloading, Signals
+from tracker.config import LookupTable
 from tracker.domain import Domain
 from tracker.handover import Handover
 from tracker.jobs import nightly
@@ -155,10 +156,7 @@ class _Served:
         if number >= program.relays:  # who takes mail brings it along
             domain.holders.append(Holdings())
         else:
-            if config.lookup.url:
-                from tracker.crm import open_lookup  # an HTTP client, for those only who asked for one
-
-                domain.lookup = open_lookup(config.lookup)
+            _look_up(config.lookup, domain)
             self._relay = Relay(config, domain, processes=program.relays, metrics=numbers.mail)
         queue = Queue(domain.database, config.queue) if self._relay is None else None
         look = self._relay.look if self._relay is not None else queue.samples if queue is not None else None
@@ -179,8 +177,13 @@ class _Served:
 
     def reload(self, config: Config) -> None:
         """Raises ConfigError, and then nothing has changed."""
-        apply = self._relay.reload if self._relay is not None else self._domain.reconfigure
-        apply(config)
+        if self._relay is None:
+            self._domain.reconfigure(config)
+            return
+        before = self._domain.config.lookup
+        self._relay.reload(config)
+        if config.lookup != before:
+            _look_up(config.lookup, self._domain)
 
     async def stop(self) -> None:
         if self._relay is not None:
@@ -195,3 +198,13 @@ def _spare_the_lasting() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_COLLECT_EVERY)
+
+
+def _look_up(table: LookupTable, domain: Domain) -> None:
+    """The CRM that the configuration names is asked from now on, if it names one."""
+    if not table.url:
+        domain.look_up_with(None)
+        return
+    from tracker.crm import open_lookup  # an HTTP client, for those only who asked for one
+
+    domain.look_up_with(open_lookup(table))

@@ -11,7 +11,7 @@ from relay.transfer.quoted import Quoted
 from relay.transfer.raw import Raw
 from relay.transfer.slots import Chunk, Content, Slot
 
-__all__ = ["Chunk", "Content", "Slot", "open_content"]
+__all__ = ["Chunk", "Content", "Slot", "insert_lines", "open_content"]
 
 
 def open_content(data: bytes, start: int, end: int, encoding: str) -> Content | Reason:
@@ -23,3 +23,11 @@ def open_content(data: bytes, start: int, end: int, encoding: str) -> Content | 
     if encoding == "base64":
         return Base64.open(data, start, end) or Reason.BROKEN_ENCODING
     return Reason.UNKNOWN_ENCODING
+
+
+def insert_lines(content: Content, offset: int, octets: bytes, out: list[Chunk]) -> None:
+    """The whole content with these octets put in at `offset`; their CRLFs are ends of lines."""
+    if isinstance(content, Quoted):
+        content.insert_lines(offset, octets, out)
+    else:
+        content.write([Slot(offset, offset)], [octets], out)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from relay.transfer.slots import QUOTED_LINE, Chunk, Layout, Layouts, Slot
 
 SOFT_BREAK = b"=\r\n"
+_CRLF = b"\r\n"
 _MISUSED = re.compile(rb"=(?!\r\n|[0-9A-Fa-f][0-9A-Fa-f]|\Z)")
 """A soft break may be the last thing, its line end the delimiter's."""
 
@@ -47,6 +48,22 @@ class Quoted:
         layout = self._layouts.get(slots, tuple(shapes), self._lay_out)
         out += layout.filled(b"".join([value for value in quoted if value is not None]))
         return []
+
+    def insert_lines(self, offset: int, octets: bytes, out: list[Chunk]) -> None:
+        """As `write` with one empty slot, except that a CRLF in what is put in becomes a line end."""
+        (place,) = self._find_places([Slot(offset, offset)])
+        view = memoryview(self._data)
+        out.append(view[self._start : place.start])
+        lead, column, limit = place.lead, place.start - place.line, place.limit
+        *lines, last = (quote(line) for line in octets.split(_CRLF))
+        for line in lines:
+            _put(lead, line, column, 0, limit, out)
+            if not line and (lead or self._data[place.start - 1 : place.start]) in (b" ", b"\t") and column:
+                out.append(SOFT_BREAK)  # blanks at a line's end are not part of the text
+            out.append(_CRLF)
+            lead, column, limit = b"", 0, QUOTED_LINE
+        _put(lead, last, column, place.line_end - place.end, place.limit, out)
+        out.append(view[place.end : self._end])
 
     def _lay_out(self, slots: Sequence[Slot], shapes: _Shapes) -> Layout:
         if self._places is None or self._places[0] is not slots:
@@ -146,6 +163,13 @@ def quote(octets: bytes) -> bytes:
     if not octets.translate(None, _NEVER_QUOTED):
         return octets
     return _TO_QUOTE.sub(lambda match: b"=%02X" % match[0][0], octets)
+
+
+def _put(lead: bytes, line: bytes, column: int, rest: int, limit: int, out: list[Chunk]) -> None:
+    """A quoted line at `column`, before `rest` octets, with the soft breaks that it needs."""
+    parts: list[Chunk | slice] = []
+    _write(lead, line, 0, column, rest, limit, parts)
+    out += [line[part] if isinstance(part, slice) else part for part in parts]
 
 
 _Shapes = tuple[int | bytes | None, ...]

@@ -49,7 +49,7 @@ class Raw:
         for line, value, size in zip(frame.lines, new, frame.sizes, strict=True):
             octets = len(value)
             room[line] -= octets if octets > size else size
-        if min(room) < 0:
+        if room and min(room) < 0:
             return self._write_closely(frame, values, out)
         filled[1::2] = new
         out += filled

@@ -25,6 +25,7 @@ class What(StrEnum):
     PIXEL = "pixel"
     PREFERENCES = "preferences"
     REMOVED = "removed"
+    FOOTER = "footer"
 
 
 class Change(NamedTuple):

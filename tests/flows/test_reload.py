@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import signal
@@ -15,10 +16,11 @@ from typing import Any
 
 import pytest
 from support.certificates import Authority
-from support.people import SENDER, newsletter, send
+from support.people import SENDER, browsing, newsletter, send
 from support.sites import Program, Site, command, free_port, running, site, until
 from support.upstream import ScriptedUpstream, hang, on, slow
 
+from relay.capture import captured
 from relay.config import CHANGES, Config, load
 from relay.service import Relay
 from tracker.domain import Domain
@@ -285,6 +287,39 @@ async def test_workers_go_by_what_their_parent_has_read_and_not_by_the_file(
         os.kill(here.pid, signal.SIGHUP)
         (refused,) = await until(lambda: here.events("configuration-refused"), "the parent has read it")
         assert refused.get("worker") is None
+
+
+@pytest.mark.parametrize("name", ["up", "tracker"])
+async def test_the_recipients_pages_have_new_words_and_a_new_logo(name: str, tmp_path: Path) -> None:
+    logo = tmp_path / "logo.svg"
+    logo.write_text("<svg/>")
+    words = {"en": {"nobody": "One way to say it."}}
+    where = capturing(tmp_path, preferences={"logo": str(logo), "words": words})
+    async with program(where, name) as here, browsing() as browser:
+
+        async def shown() -> str:
+            return (await browser.get(f"{where.public_url}/p")).body.decode()
+
+        before = await shown()
+        assert "One way to say it." in before
+        assert base64.b64encode(b"<svg/>").decode() in before
+        logo.write_text("<svg></svg>")  # the same name: only the file is another
+        here.edit("One way", "Another way")
+        await here.reloaded()
+        after = await shown()
+        assert "Another way to say it." in after
+        assert base64.b64encode(b"<svg></svg>").decode() in after
+        assert here.events("needs-restart") == []
+
+
+async def test_a_footer_is_put_in_from_the_reload_on(tmp_path: Path) -> None:
+    where = capturing(tmp_path, consent={"presets": ["it-2026"]}, preferences={"footer": False})
+    async with program(where) as here:
+        await send(where.smtp_port, newsletter(), TO)
+        here.edit("footer = false", "footer = true")
+        await here.reloaded()
+        await send(where.smtp_port, newsletter(), TO)
+    assert [b"/p/" in data for _, data in captured(tmp_path / "captured")] == [False, True]
 
 
 # --- what changes ---

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -25,7 +27,7 @@ from support.people import (
     send,
     tell,
 )
-from support.sites import Program, running, site
+from support.sites import Program, running, site, until
 from support.upstream import ScriptedUpstream
 
 from tracker.consent import Consent
@@ -192,3 +194,26 @@ async def test_the_program_asks_the_crm_and_says_nobody_s_name(store_url: str, t
             await browser.read(got[GRANTED])
             assert "lookup-failed" in program.log
             assert_names_nobody(program.log)
+
+
+@pytest.mark.parametrize("store_kind", ["sqlite"])
+async def test_a_reload_asks_another_crm_from_then_on_and_none_where_none_is_named(
+    store_url: str, tmp_path: Path
+) -> None:
+    async with (
+        crm({GRANTED: {"tracking_consent": "granted"}}) as one,
+        crm({}, status=503) as other,
+        ScriptedUpstream() as upstream,
+    ):
+        lookup = {"url": one, "within": "20s", "required": True}
+        where = site(tmp_path, store_url, upstream.url, consent={"unknown": "track"}, lookup=lookup)
+        async with Program(where) as program:
+            for number, (before, after) in enumerate([("", ""), (one, other), (other, "")]):
+                if number:
+                    where.config_file.write_text(where.config_file.read_text().replace(before, after))
+                    os.kill(program.pid, signal.SIGHUP)
+                    await until(lambda n=number: program.log.count("configuration-reloaded") == n)
+                assert (await send(where.smtp_port, newsletter(), UNKNOWN))[0] == 250
+            assert "needs-restart" not in program.log
+    sent = [b"/c/" in one.data for one in upstream.received]
+    assert sent == [True, False, True]

@@ -8,13 +8,15 @@ import traceback
 from collections.abc import Callable
 from typing import NamedTuple
 
-from support.anatomy import leaves
+from support.anatomy import leaves, wide_codec
 from support.base_verifier import may_need_removal, verify_base
+from support.footer_verifier import verify_footer
 from support.hanging import Hang, no_longer_than
 from support.verifier import PIXEL_URL, link_url, verify, web_links
 
 from relay import rewrite
 from relay.controls import read_block
+from relay.footer import Footers, Footing, Wording
 from relay.mime import read_header
 from relay.rewrite import Plan, Reason, Rules, compile_message
 from relay.rulebook import rulebook
@@ -31,6 +33,13 @@ RULES = (
         skip_patterns=(),
         unsubscribe_patterns=(),
     ),
+)
+FOOTERS = Footers(
+    wordings={
+        "en": Wording("en", "We measure <this>.", "Stop it"),
+        "fr": Wording("fr", "Nous mesurons ça.", "L’arrêter"),
+    },
+    language="en",
 )
 HANG = 60
 """Seconds after which an input counts as one that never ends."""
@@ -73,7 +82,38 @@ def examine(data: bytes, rules: Rules) -> tuple[Finding | None, Cost]:
         return Finding(f"internal error {_where(error)}", repr(error)), cost
     if not again:
         return Finding("what was laid out for one copy is wrong for others", ""), cost
-    return _judge(data, plan, base, copy, rules), cost
+    return _judge(data, plan, base, copy, rules) or _judge_footer(data, plan, rules), cost
+
+
+def _judge_footer(data: bytes, plan: Plan, rules: Rules) -> Finding | None:
+    """The same of the message with a footer, where it can have one."""
+    if plan.untouched is not None or plan.has_preferences_placeholder:
+        return None
+    header = read_header(data)
+    footing = Footing(plan, header, read_block(header), rules=rules, footers=FOOTERS)
+    footed = footing.plan(None)
+    if footed is None:
+        return None
+    words = [wording[1:] for wording in FOOTERS.wordings.values()]
+    if all(verify_footer(data, footed.data, one, otherwise=words[0]) for one in words):
+        problems = verify_footer(data, footed.data, words[0], otherwise=words[0])
+        return Finding("footer: " + _kind(problems[0]), problems[0])
+    base = footed.base(preferences_url=PREFERENCES)
+    copy = footed.rendered(
+        link_url=lambda link: link_url(link.url), pixel_url=PIXEL_URL, preferences_url=PREFERENCES
+    )
+    report = verify(base, copy.data, original=footed.data)
+    if report.problems:
+        return Finding("footed: " + _kind(report.problems[0]), "; ".join(report.problems))
+    if not any(
+        PREFERENCES.encode() in leaf.content(copy.data) for leaf in leaves(copy.data)
+    ) and not _is_wide(data):
+        return Finding("a footer without a link", "")
+    return None
+
+
+def _is_wide(data: bytes) -> bool:
+    return any(wide_codec(leaf.charset, leaf.content(data)) for leaf in leaves(data))
 
 
 def _rendered_again(plan: Plan, copy: rewrite.Rendered) -> bool:

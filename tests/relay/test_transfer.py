@@ -34,5 +34,6 @@ def test_what_fits_is_put_in_as_it_is_slot_by_slot(
     raw = Raw(b"head\r\n" + text + b"\r\nbehind", 6, 6 + len(text))
     quick: list[Chunk] = []
     closely: list[Chunk] = []
-    assert raw.write(slots, values, quick) == raw._write_closely(slots, values, closely)
+    frame = raw._make_frame(slots)
+    assert raw.write(slots, values, quick) == raw._write_closely(frame, values, closely)
     assert b"".join(quick) == b"".join(closely)

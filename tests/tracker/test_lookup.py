@@ -93,6 +93,25 @@ async def test_one_person_is_asked_by_get_with_the_token_and_remembered() -> Non
         assert (server.asked, server.tokens) == ([JOE], ["Bearer s3cret"])
 
 
+async def test_what_was_asked_is_answered_before_a_crm_is_let_go() -> None:
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def slow(_request: web.Request) -> web.Response:
+        asked.set()
+        await answer.wait()
+        return web.json_response({"tracking_consent": "granted"})
+
+    async with crm(slow) as server:
+        before = open_lookup(LookupTable(url=server.url + "?a={address}", within="20s"))
+        assert before is not None
+        question = asyncio.create_task(before.ask([JOE]))
+        await asked.wait()
+        retired = asyncio.create_task(before.retire())
+        answer.set()
+        assert (await question)[JOE].statement is not None
+        await retired
+
+
 async def test_several_are_asked_by_post_at_once_and_who_is_not_in_it_is_not_known() -> None:
     answer = {"contacts": {ANN: {"tracking_consent": "denied"}, "x@people.example": {"tracking_consent": 7}}}
     async with crm(saying(answer)) as server, lookup(server, one=False) as asked:

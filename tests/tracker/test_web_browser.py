@@ -14,7 +14,9 @@ from playwright.async_api import Browser, Page, async_playwright
 from support.tracking import IDENTIFIED, Copy, Mail, configuration, erase, opened, send
 from support.web import Client, serving
 
+from tracker.config import PreferencesTable
 from tracker.domain import Domain
+from tracker.words import LANGUAGES
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGUMENTS = (
@@ -39,7 +41,8 @@ def store_kind() -> str:
 
 @pytest.fixture
 async def domain(store_url: str, tmp_path: Path) -> AsyncIterator[Domain]:
-    async with opened(configuration(store_url, tmp_path)) as domain:
+    page = PreferencesTable(sender_name="The Shop", contact="privacy@shop.example", data_requests="queue")
+    async with opened(configuration(store_url, tmp_path, preferences=page)) as domain:
         yield domain
 
 
@@ -108,7 +111,9 @@ async def test_the_page_speaks_to_those_who_hear_it(domain: Domain, client: Clie
     heads = await page.eval_on_selector_all("h1, h2, h3", "all => all.map(one => Number(one.tagName[1]))")
     assert heads == sorted(heads)
     assert await page.get_by_role("group", name="What do you want?").count() == 1
-    names = await page.eval_on_selector_all("input", "all => all.map(one => one.labels[0].innerText.trim())")
+    names = await page.eval_on_selector_all(
+        "[type=radio]", "all => all.map(one => one.labels[0].innerText.trim())"
+    )
     assert len(set(names)) == 3
     assert all(names)
     for name in names:
@@ -130,43 +135,86 @@ _CONTRASTS = """() => {
 }"""
 
 
+STATES = (
+    *("untold", "allowed", "anonymous", "refused", "export asked for", "erasure asked for"),
+    *("not saved", "cut", "of nobody", "erased"),
+)
+
+
 async def test_every_state_of_the_page_can_be_read_on_any_screen(
     domain: Domain, client: Client, browser: Browser, tmp_path: Path
 ) -> None:
-    for size, scheme in product(SIZES, ("light", "dark")):
+    seen: dict[str, list[str]] = {}
+    for (size, scheme), language in zip(product(SIZES, ("light", "dark")), LANGUAGES, strict=True):
         copy = await to_joe(domain, f"{size}.{scheme}.{JOE}")
-        page = await visit(browser, client.base + copy.page, viewport=SIZES[size], color_scheme=scheme)
-        for state in ("untold", "focused", "saved", "not saved", "cut", "erased"):
+        screen = {"viewport": SIZES[size], "color_scheme": scheme, "locale": language}
+        page = await visit(browser, client.base + copy.page, **screen)
+        for state in STATES:
             await reach(page, state, domain, client, copy)
-            await page.screenshot(path=tmp_path / f"{size}-{scheme}-{state}.png", full_page=True)
-            await check(page, f"{size}, {scheme}, {state}")
+            where = f"{size}-{scheme}-{language}-{state.replace(' ', '-')}"
+            await page.screenshot(path=tmp_path / f"{where}.png", full_page=True)
+            seen[where] = await wrong_with(page, language)
+            if state in ("untold", "cut"):
+                seen[where] += await unmarked(page)
+    assert [f"{where}: {one}" for where, wrong in seen.items() for one in wrong] == []
+    assert len(seen) == 4 * len(STATES)
 
 
-async def check(page: Page, where: str) -> None:
-    assert not await page.evaluate("document.documentElement.scrollWidth > innerWidth"), where
+async def wrong_with(page: Page, language: str) -> list[str]:
+    """What somebody could not read, reach or press."""
+    wrong = []
+    if await page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+        wrong.append("wider than the screen")
     contrasts = await page.evaluate(_CONTRASTS)
-    assert contrasts
-    assert [one for one in contrasts if one[1] < 4.5] == [], where  # WCAG 2.2, 1.4.3
-    small = await page.eval_on_selector_all(
-        "label, button", "all => all.map(one => one.getBoundingClientRect().height).filter(high => high < 44)"
-    )
-    assert small == [], where  # WCAG 2.2, 2.5.5
+    wrong += [f"contrast {one}" for one in contrasts if one[1] < 4.5]  # WCAG 2.2, 1.4.3
+    if len(contrasts) < 2:
+        wrong.append("nothing to read")
+    small = "all => all.map(one => one.getBoundingClientRect().height).filter(high => high < 44)"
+    wrong += [
+        f"{high} high" for high in await page.eval_on_selector_all("label, button, nav a", small)
+    ]  # WCAG 2.2, 2.5.5
+    if await page.get_attribute("html", "lang") != language or not await page.title():
+        wrong.append("no language or no title")
+    if await page.locator("nav [aria-current]").count() != 1:
+        wrong.append("no switch of languages")
+    return wrong
+
+
+async def unmarked(page: Page) -> list[str]:
+    """What the tabulator key reaches without anybody seeing it."""
+    found, reached = [], 0
+    while True:
+        await page.keyboard.press("Tab")
+        name, outline = await page.evaluate(
+            "(one => [one.outerHTML.slice(0, 60), getComputedStyle(one).outline])(document.activeElement)"
+        )
+        if name.startswith("<body"):
+            return found if reached > 2 else [*found, "hardly anything is reached"]
+        reached += 1
+        if "3px" not in outline:
+            found.append(f"{name} shows no focus")
 
 
 async def reach(page: Page, state: str, domain: Domain, client: Client, copy: Copy) -> None:
-    if state == "focused":
-        await page.keyboard.press("Tab")
-        outline = await page.eval_on_selector(":focus", "one => getComputedStyle(one).outline")
-        assert "3px" in outline
-    elif state == "saved":
-        await page.check("input[value=anonymous]")
+    choices = {"allowed": "allow", "anonymous": "anonymous", "refused": "decline"}
+    if state in choices:
+        await page.check(f"input[value={choices[state]}]")
         await page.click("button")
-        await page.wait_for_selector("[role=status]")
+        await page.wait_for_selector(f"[role=status] ~ form input[value={choices[state]}][checked]")
+    elif state == "export asked for":
+        await page.click("button[value=export]")
+        await page.wait_for_selector("[role=status]:has-text('@')")
+    elif state == "erasure asked for":
+        await page.check("input[name=sure]")
+        await page.click("button[value=erase]")
+        await page.wait_for_selector("[role=status]:not(:has-text('@'))")
     elif state == "not saved":
         domain.database.writes.trip("as if the disk were gone")
         await page.check("input[value=decline]")
         await page.click("button")
-        await page.wait_for_selector("h1:has-text('try again')")
+        await page.wait_for_selector("main:not(:has(form))")
+    elif state == "of nobody":
+        await page.goto(client.base + "/p")
     elif state == "cut":
         await page.goto(client.base + copy.page[:-4])
     elif state == "erased":

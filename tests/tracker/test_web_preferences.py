@@ -542,6 +542,9 @@ async def test_the_page_names_the_house_and_keeps_its_wording_text(store_url: st
         ('privacy_url = "javascript:alert(1)"', "expected a URL"),
         ('language = "es"', "'en', 'fr', 'it' or 'de'"),
         ('words = {en = {titel = "x"}}', "en.titel: no such words; there are"),
+        ('words = {en = {footer = "a {{b}}"}}', "en.footer: stands in mail, so it is one line"),
+        ('words = {en = {footer = "a\\nb"}}', "en.footer: stands in mail, so it is one line"),
+        ('words = {fr = {footer_link = " "}}', "fr.footer_link: stands in mail, so it is one line"),
         ('words = {es = {title = "x"}}', "'en', 'fr', 'it' or 'de'"),
     ],
 )

@@ -23,7 +23,7 @@ from tracker.cli.common import (
 from tracker.domain import Domain
 from tracker.errors import CandorError, InvalidValue
 from tracker.heads import Head, read_document
-from tracker.moments import isoformat
+from tracker.moments import isoformat, shown
 from tracker.store.proof import Verified
 
 
@@ -157,28 +157,21 @@ def _show(found: dict[str, Any]) -> None:
         f"{printable(found['address'] or 'an erased person')}: tracking_consent {found['tracking_consent']}, "
         f"do_not_track {found['do_not_track']}"
     )
-    rows = []
-    for row in found["rows"]:
-        said = row["said"] or {}
-        change, evidence = _told(said)
-        effect = (
-            {True: "holds", False: "not effective"}.get(bool(said.get("effective")), "")
-            if "effective" in said
-            else ""
-        )
-        if not row["holds"]:
-            effect = "BROKEN"
-        rows.append(
-            (
-                row["seq"],
-                said.get("as_of", row["recorded_at"]),
-                change,
-                said.get("source", ""),
-                evidence,
-                effect,
-            )
-        )
-    show_table(("row", "as of", "what", "source", "evidence", ""), rows)
+    show_table(("row", "as of", "what", "source", "evidence", ""), [_row(row) for row in found["rows"]])
+
+
+def _row(row: dict[str, Any]) -> tuple[object, ...]:
+    said = row["said"] or {}
+    change, evidence = _told(said)
+    effect = "" if "effective" not in said else "effective" if said["effective"] else "not effective"
+    return (
+        row["seq"],
+        shown(said.get("as_of", row["recorded_at"])),
+        change,
+        said.get("source", ""),
+        evidence,
+        effect if row["holds"] else "BROKEN",
+    )
 
 
 def _told(said: dict[str, Any]) -> tuple[str, str]:

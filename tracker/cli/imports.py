@@ -122,7 +122,9 @@ def _show(
     for one in first[:_MOST_PRINTED]:
         click.echo(printable(f"{file}:{one.line}: {one.reason}"), err=True)
     more = numbers["refused"] + numbers["not_effective"] - _MOST_PRINTED
-    if refused_file is not None:
+    if refused_file is not None and more <= -_MOST_PRINTED:
+        click.echo(printable(f"every row was taken: {refused_file} holds none"), err=True)
+    elif refused_file is not None:
         click.echo(printable(f"every row that was not taken stands in {refused_file}"), err=True)
     elif more > 0:
         click.echo(f"… and {more} more; --refused FILE writes them all", err=True)

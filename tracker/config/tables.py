@@ -181,6 +181,8 @@ class ConsentTable(Table):
 
 
 _LOGO_OCTETS = 256 * 1024
+_IN_MAIL = ("footer", "footer_link")
+_FOR_MAIL = re.compile(r"(?=.*[^\s])[^\x00-\x1f\x7f-\x9f\u2028\u2029{}\ud800-\udfff]{1,300}")
 _LOGOS = (".svg", ".png", ".jpg", ".jpeg", ".webp", ".gif")
 
 
@@ -193,6 +195,7 @@ class PreferencesTable(Table):
     privacy_url: str = ""
     data_requests: Literal["contact", "queue", "at-once"] = "contact"
     logo: str = ""
+    footer: bool = False
     words: dict[Literal["en", "fr", "it", "de"], dict[str, str]] = Field(default_factory=dict)
 
     @field_validator("contact")
@@ -236,6 +239,10 @@ class PreferencesTable(Table):
                 if name not in words.NAMES:
                     raise ValueError(
                         f"{language}.{name}: no such words; there are {', '.join(sorted(words.NAMES))}"
+                    )
+                if name in _IN_MAIL and not _FOR_MAIL.fullmatch(sentences[name]):
+                    raise ValueError(
+                        f"{language}.{name}: stands in mail, so it is one line of at most 300 characters without braces"
                     )
         return value
 

@@ -117,7 +117,8 @@ def build(domain: Domain, hits: Hits, clock: Clock = _utc_now) -> web.Applicatio
         autoescape=jinja2.select_autoescape(default=True),
         undefined=jinja2.StrictUndefined,
     )
-    app[wording.HOUSE] = wording.house(domain.config.preferences)
+    app[wording.SPEAKER] = wording.Speaker(domain.config.preferences)
+    domain.renewals.append(app[wording.SPEAKER].renew)
     app.on_response_prepare.append(_nameless)
     preferences = Preferences(domain, clock=clock)
     app.router.add_get("/o/{token}", hits.open)

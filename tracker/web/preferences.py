@@ -52,16 +52,21 @@ class Preferences:
         if "request" in form:
             return await self._request(request, sent, sent.recipient, form)
         choice = _one_of(form, "choice", CHOICES)
-        said = statement(sent.recipient, choice, sent.contact, wording.words(request))
+        words = wording.words(request)
+        said = statement(sent.recipient, choice, sent.contact, words)
         (recorded,) = await self._domain.register.record(
             [said], source=Source.PREFERENCE_PAGE, actor="", now=self._clock()
         )
         if recorded.effect is Effect.NOT_EFFECTIVE:
             return self._page(
-                request, sent, await self._today(sent.recipient, sent.contact), note="not-saved"
+                request,
+                sent,
+                await self._today(sent.recipient, sent.contact),
+                note=words["not_saved"],
+                failed=True,
             )
         contact = await self._today(sent.recipient, after(said, sent.contact))
-        return self._page(request, sent, contact, note="saved")
+        return self._page(request, sent, contact, note=words["saved"])
 
     async def _request(
         self, request: web.Request, sent: Sent, recipient: str, form: Mapping[str, list[str]]
@@ -106,9 +111,11 @@ class Preferences:
             raise web.HTTPNotFound
         return sent
 
-    def _page(self, request: web.Request, sent: Sent, contact: Contact, *, note: str = "") -> web.Response:
+    def _page(
+        self, request: web.Request, sent: Sent, contact: Contact, *, note: str = "", failed: bool = False
+    ) -> web.Response:
         state = self._state(sent, contact)
-        words, house = wording.words(request), request.app[wording.HOUSE]
+        words, house = wording.words(request), request.app[wording.SPEAKER].house
         context: dict[str, Any] = {
             "about": self._about(words, sent),
             "state": state,
@@ -116,15 +123,11 @@ class Preferences:
             "choices": CHOICES,
             "chosen": chosen(contact, state),
             "note": note,
-            "asks": house.asks,
+            "failed": failed,
             "kept": words.say(f"kept_{state}", years=self._domain.config.retention.events_years)
             if state is Mode.IDENTIFIED
             else words[f"kept_{state}"],
             "data": house.data(words),
-            "logo": house.logo,
-            "sender_name": house.sender_name,
-            "privacy_url": house.privacy_url,
-            "languages": house.languages,
         }
         return wording.page("preferences.html", request, context)
 

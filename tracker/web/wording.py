@@ -12,8 +12,9 @@ import aiohttp_jinja2
 from aiohttp import web
 from markupsafe import Markup
 
+from tracker import log
 from tracker import words as all_words
-from tracker.config import PreferencesTable
+from tracker.config import Config, PreferencesTable
 from tracker.words import LANGUAGES, Words
 
 
@@ -44,7 +45,23 @@ class House:
         return words.say("data_contact", contact=link)
 
 
-HOUSE = web.AppKey("house", House)
+class Speaker:
+    """Who speaks on the pages now; a new configuration may put another in its place."""
+
+    def __init__(self, table: PreferencesTable) -> None:
+        """Raises OSError for a logo that cannot be read."""
+        self.house = house(table)
+
+    def renew(self, config: Config) -> None:
+        """Wording, logo and addresses as they are now, the logo's file read anew. Should it have gone since the
+        configuration was checked, the pages stay as they were."""
+        try:
+            self.house = house(config.preferences)
+        except OSError as error:
+            log.reload_refused(f"[preferences] logo: {error.strerror or error}: the pages stay as they were")
+
+
+SPEAKER = web.AppKey("speaker", Speaker)
 
 
 def house(table: PreferencesTable) -> House:
@@ -62,7 +79,7 @@ def house(table: PreferencesTable) -> House:
 
 def words(request: web.Request) -> Words:
     """The words for this reader."""
-    speaker = request.app[HOUSE]
+    speaker = request.app[SPEAKER].house
     accepted = request.headers.get("Accept-Language", "")
     return speaker.words[all_words.chosen(request.query.get("lang"), accepted, speaker.language)]
 
@@ -70,7 +87,7 @@ def words(request: web.Request) -> Words:
 def page(template: str, request: web.Request, context: dict[str, Any], *, status: int = 200) -> web.Response:
     """The page in the reader's language."""
     response = aiohttp_jinja2.render_template(
-        template, request, context | {"w": words(request)}, status=status
+        template, request, context | {"w": words(request), "house": request.app[SPEAKER].house}, status=status
     )
     response.headers["Content-Language"] = words(request).language
     response.headers["Vary"] = "Accept-Language"
