@@ -32,6 +32,7 @@ from relay.replies import Reply
 from relay.rewrite import Rules
 from relay.settlement import Settlement
 from relay.store.recipients import Recipients
+from relay.store.spool import Waiting
 from relay.submission import Client, Recipient, Submission
 from tracker.config import Config, StoreTable, TokensTable
 from tracker.consent import Decision, Mode
@@ -93,12 +94,20 @@ class Load:
             self._messages[number], self._addressed[number], self._outcomes(number), returned=False
         )
 
+    def _waited(self, number: int) -> dict[bytes, Waiting]:
+        [one] = self._addressed[number]
+        waiting = Waiting(delivery_id=one.delivery_id, position=0, recipient=one.recipient, sent=one.decision)
+        return {one.delivery_id: waiting}
+
     async def accept(self, number: int) -> None:
         await self._settlement.accept(self._messages[number], self._addressed[number], {}, mine=True)
 
     async def finish(self, number: int) -> None:
         await self._settlement.finish(
-            self._messages[number].submission, self._addressed[number], self._outcomes(number), waited={}
+            self._messages[number].submission,
+            self._addressed[number],
+            self._outcomes(number),
+            waited=self._waited(number),
         )
 
     async def hit(self, number: int) -> None:
