@@ -18,6 +18,7 @@ from tracker.store.database import Database, Statement
 from tracker.store.engines import BeforeErasures
 from tracker.store.messages import OWN_REPORT, identified, latest, story
 from tracker.store.prepared import IDEMPOTENT
+from tracker.store.question import Question
 from tracker.store.schema import Id, attempts, contacts, deliveries, messages
 from tracker.tokens import KeyRing, person_key
 
@@ -175,7 +176,7 @@ _NARROW = (
         }
     )
 )
-_SENT = (
+_SENT = Question(
     select(
         deliveries.c.id.label("delivery_id"),
         deliveries.c.message_id,
@@ -359,7 +360,7 @@ def decision_of(row: Any) -> Decision:
 
 
 def _fetch_sent(connection: Connection, ids: list[bytes], ring: KeyRing) -> dict[bytes, Sent]:
-    rows = connection.execute(_SENT, {"ids": ids}).all()
+    rows = _SENT.rows(connection, ids=ids)
     erased = erased_among(connection, {row.recipient for row in rows if row.recipient is not None}, ring)
     found = {}
     for row in rows:

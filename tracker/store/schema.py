@@ -34,6 +34,16 @@ metadata = MetaData(
 )
 
 
+def moment_text(value: datetime | None) -> str | None:
+    """As SQLite's DateTime writes it, in less time."""
+    if value is None:
+        return None
+    if value.tzinfo is None:
+        raise ValueError("a moment needs a time zone")
+    value = value if value.tzinfo is UTC else value.astimezone(UTC)
+    return value.replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
 class Moment(TypeDecorator[datetime]):
     """An aware datetime; kept in UTC on both databases."""
 
