@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from relay.config import Config
 from relay.delivery import Delivery
+from relay.metrics import MailMetrics
 from relay.queue import Queue
 from relay.replies import Reply
 from relay.returns import Returns
@@ -30,6 +31,7 @@ class Generation:
         config: Config,
         domain: Domain,
         queue: Queue,
+        metrics: MailMetrics,
         *,
         processes: int,
         before: Generation | None = None,
@@ -40,7 +42,7 @@ class Generation:
         self.upstream: RoutedUpstream = before.upstream if before else _opened(self.routing)
         rules = config.rewrite.rules(config.tracker.public_url)
         self.delivery = Delivery(config, domain, self.upstream, queue, rules=rules)
-        self.worker = Worker(self.delivery, queue)
+        self.worker = Worker(self.delivery, queue, metrics)
         paths = self.delivery.return_paths
         self._returns = (
             None if paths is None else Returns(config.bounces, paths, domain, self.delivery, queue)

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import click
 
 from tracker import log
 from tracker.admin.app import AdminFace
+from tracker.admin.monitoring import Monitoring
 from tracker.cli.common import CommandError, config_option, holders_beside, run
 from tracker.cli.signals import Reloading, Signals
 from tracker.config import RELAY_TABLES, Config, load, parse_listen
 from tracker.domain import Domain
 from tracker.errors import CandorError, ConfigError
+from tracker.handover import Handover
 from tracker.jobs import nightly
-from tracker.processes import MOST_WORKERS, Parent, Ties, claim
+from tracker.listening import claim, listening
+from tracker.metrics import Looking, Sheet
+from tracker.processes import MOST_WORKERS, Parent, Ties
 from tracker.reload import TRACKER_CHANGES
 from tracker.web.app import PublicFace
+from tracker.web.metrics import HitMetrics
 
 T = TypeVar("T")
 
@@ -42,9 +47,6 @@ def tracker(config_file: Path | None, workers: int) -> None:
     def read() -> Config:
         return load(config_file, Config, foreign=RELAY_TABLES)
 
-    def program(ties: Ties | None) -> Coroutine[Any, Any, None]:
-        return serve(reloading.config, read, ties, workers=workers, admin=ties is None or ties.number == 0)
-
     def start() -> Reloading[Config]:
         config = read()
         log.configure(config.log.format, config.log.level)
@@ -52,29 +54,41 @@ def tracker(config_file: Path | None, workers: int) -> None:
 
     reloading = starting(start)
     if workers == 1:
-        starting(lambda: run(program(None)))
+        starting(lambda: run(serve(reloading.config, read, Numbers(), None)))
         return
+    numbers, handover, table = Numbers(workers), Handover(reloading.config), reloading.config
+
+    def work(ties: Ties) -> int:
+        return exit_code(lambda: run(serve(handover.taken(), handover.taken, numbers, ties)))
+
+    def reload() -> bool:
+        if right := reloading.now():
+            handover.give(reloading.config)
+        return right
+
+    addresses = {"[tracker] listen": table.tracker.listen, "[admin] listen": table.admin.listen}
     parent = Parent(
-        work=lambda ties: exit_code(lambda: run(program(ties))),
+        work=work,
         workers=workers,
-        prepare=lambda: exit_code(lambda: run(prepare(reloading.config, reloading.config.tracker.listen))),
-        reload=reloading.now,
+        prepare=lambda: exit_code(lambda: run(prepare(table, addresses))),
+        reload=reload,
+        ended=numbers.sheet.leave,
     )
     raise SystemExit(parent.run())
 
 
-async def serve(
-    config: Config, read: Callable[[], Config], ties: Ties | None, *, workers: int, admin: bool
-) -> None:
+async def serve(config: Config, read: Callable[[], Config], numbers: Numbers, ties: Ties | None) -> None:
     """The tracker's faces until somebody stops them: alone, or as one worker of several."""
     if ties is not None:
         log.speaker.worker = ties.number
     signals = Signals(ties)
     domain = await Domain.open_patiently(config)
     domain.holders.extend(holders_beside())
-    faces, jobs = Faces(domain, admin=admin), nightly(domain)
+    faces = Faces(domain, numbers, admin=ties is None or ties.number == 0)
+    jobs = nightly(domain)
+    numbers.sheet.take(ties.number if ties is not None else 0)
     try:
-        await faces.start(share_port=workers > 1)
+        await faces.start(share_port=ties is not None)
         jobs.start()
         if ties is not None:
             ties.ready()
@@ -86,13 +100,30 @@ async def serve(
         await domain.close()
 
 
+class Numbers:
+    """What the processes of a program count, for all of them; to be made before the first is forked."""
+
+    def __init__(self, processes: int = 1) -> None:
+        self.sheet = Sheet(processes)
+        self.hits = HitMetrics(self.sheet)
+
+
 class Faces:
     """The web's two listeners together."""
 
-    def __init__(self, domain: Domain, *, admin: bool = True) -> None:
-        """`admin`: with the operator's listener, which only one of several workers can have."""
-        self.public = PublicFace(domain)
-        self.admin = AdminFace(domain) if admin else None
+    def __init__(
+        self,
+        domain: Domain,
+        numbers: Numbers | None = None,
+        look: Looking | None = None,
+        *,
+        admin: bool = True,
+    ) -> None:
+        """`look`: what else the operator may see, the same for all processes. `admin`: with the operator's listener,
+        which only one of several workers can have."""
+        numbers = numbers or Numbers()
+        self.public = PublicFace(domain, numbers.hits)
+        self.admin = AdminFace(domain, Monitoring(domain, numbers.sheet, look)) if admin else None
 
     async def start(self, *, share_port: bool = False) -> None:
         await self.public.start(share_port=share_port)
@@ -105,12 +136,19 @@ class Faces:
             await self.admin.stop()
 
 
-async def prepare(config: Config, *addresses: str) -> None:
-    """What workers find done when they start: the store's tables, the key file, addresses that nobody else has."""
-    for host, port in (parse_listen(address) for address in addresses if address):
+async def prepare(config: Config, addresses: Mapping[str, str]) -> None:
+    """What workers find done when they start: the store's tables, the key file, addresses that nobody else has, by
+    the options that name them."""
+    for option, address in addresses.items():
+        if not address:
+            continue
+        host, port = parse_listen(address)
+        if port == 0 and option == "[admin] listen":  # one of them has it, and any port will do
+            continue
         if port == 0:
-            raise ConfigError("several workers share one port, and port 0 would give each another")
-        claim(host, port)
+            raise ConfigError(f"{option}: several workers share one port, and port 0 would give each another")
+        with listening(option, address):
+            claim(host, port)
     domain = await Domain.open_patiently(config)
     await domain.close()
 
