@@ -51,6 +51,7 @@ bench-relay: venv  ## measure messages a second beside Postfix, where it is inst
 
 bench: bench-rewrite bench-relay ## measure what a message costs, as ratios within one run
 	$(BIN)/python tests/bench/signing.py
+	$(BIN)/python tests/bench/storing.py
 	$(BIN)/python tests/bench/hits.py
 	$(BIN)/python tests/bench/importing.py
 

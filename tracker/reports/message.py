@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,8 @@ from tracker.events import EventKind
 from tracker.reports.figures import Figures, figures
 from tracker.store.carried import HUMAN, Totals, carried
 from tracker.store.counts import totals
-from tracker.store.schema import events, links, mailings, messages
+from tracker.store.messages import Link, links_of
+from tracker.store.schema import events, mailings, messages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +57,7 @@ async def report_message(domain: Domain, message_id: bytes) -> MessageReport:
 
 
 def _report(connection: Connection, message_id: bytes) -> MessageReport:
-    query = select(messages.c.subject, messages.c.mailing_id, mailings.c.name).join(
+    query = select(messages.c.subject, messages.c.mailing_id, messages.c.links, mailings.c.name).join(
         mailings, mailings.c.id == messages.c.mailing_id
     )
     message = connection.execute(query.where(messages.c.id == message_id)).one_or_none()
@@ -67,7 +69,7 @@ def _report(connection: Connection, message_id: bytes) -> MessageReport:
         subject=message.subject,
         mailing=message.name,
         figures=figures(connection, messages.c.id == message_id, messages.c.id)[message_id],
-        links=_links(connection, message_id, carried(connection, message_id)),
+        links=_links(connection, message_id, links_of(message), carried(connection, message_id)),
         mailing_counts=(*_carried_counts(connection, mailing), *counts_without_names(connection, mailing)),
     )
 
@@ -95,7 +97,9 @@ def _carried_counts(connection: Connection, mailing: bytes) -> tuple[dict[str, A
     )
 
 
-def _links(connection: Connection, message_id: bytes, gone: Totals) -> tuple[LinkCount, ...]:
+def _links(
+    connection: Connection, message_id: bytes, wrapped: Sequence[Link], gone: Totals
+) -> tuple[LinkCount, ...]:
     clicked = (
         select(
             events.c.link,
@@ -107,13 +111,12 @@ def _links(connection: Connection, message_id: bytes, gone: Totals) -> tuple[Lin
         .group_by(events.c.link)
     )
     found = {row.link: (row.people, row.total) for row in connection.execute(clicked)}
-    rows = connection.execute(select(links).where(links.c.message_id == message_id).order_by(links.c.number))
     return tuple(
         LinkCount(
-            number=row.number,
-            url=row.url,
-            unique=found.get(row.number, (0, 0))[0] + gone.people[EventKind.CLICKED.value, row.number],
-            total=found.get(row.number, (0, 0))[1] + gone.clicks_of(row.number),
+            number=one.number,
+            url=one.url,
+            unique=found.get(one.number, (0, 0))[0] + gone.people[EventKind.CLICKED.value, one.number],
+            total=found.get(one.number, (0, 0))[1] + gone.clicks_of(one.number),
         )
-        for row in rows
+        for one in wrapped
     )

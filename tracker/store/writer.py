@@ -5,18 +5,20 @@ grouped by statement. A batch that fails is tried again caller by caller, so tha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Connection, Executable
+from sqlalchemy import Connection
 
 from tracker.errors import CandorError, StoreError, StoreUnavailable
 from tracker.store.breaker import Breaker
 from tracker.store.engines import reason, translated
+from tracker.store.prepared import Statement, execute
 
-Statement = tuple[Executable, Sequence[Mapping[str, Any]]]
-"""A statement and its rows. Statements that are the same object share one `executemany` in a batch."""
+T = TypeVar("T")
 
 _MOST_JOBS = 500
 
@@ -51,12 +53,51 @@ class _Job:
             self.future.set_exception(error)
 
 
+class _Batch:
+    """What one transaction does: whatever waits when it begins. `run` may be called in another thread, and again where
+    the database gave the first run up."""
+
+    def __init__(self, waiting: deque[_Job], patience: float) -> None:
+        self._waiting = waiting
+        self._patience = max(patience, *(job.within for job in waiting))
+        self._guard = threading.Lock()
+        self._is_over = False
+        self.jobs: list[_Job] = []
+
+    @property
+    def limit(self) -> float:
+        """Longer than any caller waits: it is here only so that a dead connection ends one day."""
+        return self._patience * 2
+
+    def run(self, connection: Connection) -> list[Any]:
+        with self._guard:
+            if self._is_over:
+                raise StoreUnavailable("the store is away")
+            if not self.jobs:
+                self._take()
+        return _run_batch(connection, self.jobs)
+
+    def end(self) -> list[_Job]:
+        """From now on it takes nobody, should its transaction begin after all; gives whom it took."""
+        with self._guard:
+            self._is_over = True
+        return self.jobs
+
+    def _take(self) -> None:
+        # Who may take longer goes into the next, whose limit is theirs.
+        while self._waiting and len(self.jobs) < _MOST_JOBS and self._waiting[0].within <= self._patience:
+            job = self._waiting.popleft()
+            # Whoever stopped waiting was told so: doing it now would surprise them.
+            if not job.future.done():
+                self.jobs.append(job)
+
+
 class Writer:
-    """One task that commits whatever queued up while its last commit ran."""
+    """One task that commits whatever queued up until its transaction could begin."""
 
     def __init__(self, database: Transactions) -> None:
         self._database = database
-        self._jobs: list[_Job] = []
+        self._jobs: deque[_Job] = deque()
         self._task: asyncio.Task[None] | None = None
 
     async def submit(self, work: _Work, within: float) -> Any:
@@ -66,9 +107,8 @@ class Writer:
         if self._task is None:
             self._task = asyncio.create_task(self._run())
         try:
-            async with asyncio.timeout(within):
-                return await job.future
-        except TimeoutError:
+            return await in_time(job.future, within)
+        except Late:
             self._database.writes.trip("a write took too long")
             raise StoreUnavailable("the store did not take a write in time") from None
 
@@ -77,29 +117,29 @@ class Writer:
             await end({self._task}, within)
 
     async def _run(self) -> None:
-        jobs: list[_Job] = []
         try:
             while self._jobs:
-                jobs, self._jobs = self._jobs[:_MOST_JOBS], self._jobs[_MOST_JOBS:]
-                # Whoever stopped waiting was told so: doing it now would surprise them.
-                wanted = [job for job in jobs if not job.future.done()]
-                if wanted:
-                    await self._commit(wanted)
+                await self._commit(_Batch(self._jobs, self._database.write_within))
         finally:
             self._task = None
-            for job in (*jobs, *self._jobs):
-                job.fail(StoreUnavailable("the store was closed"))
-            self._jobs.clear()
+            self._fail_waiting(StoreUnavailable("the store was closed"))
 
-    async def _commit(self, jobs: list[_Job]) -> None:
+    def _fail_waiting(self, error: Exception) -> None:
+        while self._jobs:
+            self._jobs.popleft().fail(error)
+
+    async def _commit(self, batch: _Batch) -> None:
         try:
-            # Longer than any caller waits: the limit is here only so that a dead connection ends one day.
-            async with asyncio.timeout(max(self._database.write_within, *(job.within for job in jobs)) * 2):
-                results = await self._database.transact(lambda connection: _run_batch(connection, jobs))
+            async with asyncio.timeout(batch.limit):
+                results = await self._database.transact(batch.run)
+        except asyncio.CancelledError:
+            for job in batch.end():
+                job.fail(StoreUnavailable("the store was closed"))
+            raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it goes to the callers
-            await self._failed(jobs, error)
+            await self._failed(batch.end(), error)
         else:
-            for job, result in zip(jobs, results, strict=True):
+            for job, result in zip(batch.jobs, results, strict=True):
                 if not job.future.done():
                     job.future.set_result(result)
 
@@ -108,16 +148,16 @@ class Writer:
         final = translated(error)
         if isinstance(final, StoreUnavailable):
             self._database.writes.trip(reason(error))
-            for job in (*jobs, *self._jobs):
+            for job in jobs:
                 job.fail(final)
-            self._jobs.clear()
+            self._fail_waiting(final)
         elif len(jobs) > 1:
             for job in jobs:
                 if self._database.writes.tripped:
                     job.fail(StoreUnavailable("the store is away"))
                 elif not job.future.done():
-                    await self._commit([job])
-        else:
+                    await self._commit(_Batch(deque([job]), self._database.write_within))
+        elif jobs:
             jobs[0].fail(_for_caller(final, jobs[0]))
 
 
@@ -125,16 +165,6 @@ def _for_caller(error: Exception, job: _Job) -> Exception:
     """What a function raised is its owner's; of statements the store says itself what is wrong with them."""
     ours = not isinstance(job.work, tuple) or isinstance(error, CandorError)
     return error if ours else StoreError(reason(error))
-
-
-def execute(connection: Connection, statements: Iterable[Statement]) -> None:
-    """Runs the statements, all rows of the same statement together, in the order each was first met."""
-    grouped: dict[int, tuple[Executable, list[Mapping[str, Any]]]] = {}
-    for statement, rows in statements:
-        if rows:
-            grouped.setdefault(id(statement), (statement, []))[1].extend(rows)
-    for statement, together in grouped.values():
-        connection.execute(statement, together)
 
 
 def _run_batch(connection: Connection, jobs: list[_Job]) -> list[Any]:
@@ -151,6 +181,25 @@ def _result(connection: Connection, job: _Job, shared: Mapping[Any, Iterator[Any
     if isinstance(job.work, tuple):
         return None
     return next(shared[job.work.work]) if isinstance(job.work, Shared) else job.work(connection)
+
+
+class Late(Exception):
+    """The time is up."""
+
+
+async def in_time(future: asyncio.Future[T], within: float) -> T:
+    """What comes of a future that is only ours, or Late after so many seconds: a limit that costs less than
+    `asyncio.timeout`, for what nearly always comes in time."""
+    timer = future.get_loop().call_later(within, _too_late, future)
+    try:
+        return await future
+    finally:
+        timer.cancel()
+
+
+def _too_late(future: asyncio.Future[T]) -> None:
+    if not future.done():
+        future.set_exception(Late())
 
 
 async def end(tasks: Collection[asyncio.Task[Any]], within: float) -> None:

@@ -1,0 +1,126 @@
+"""Statements compiled once for a database, their rows brought into the driver's form by hand.
+
+SQLAlchemy does the same at every execution; where a message or a hit is a handful of statements with a row or two
+each, that is most of what they cost.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import Boolean, Connection, Executable, LargeBinary
+from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from tracker.errors import StoreError
+from tracker.store.schema import Moment, moment_text
+
+Statement = tuple[Executable, Sequence[Mapping[str, Any]]]
+"""A statement and its rows. Statements that are the same object share one `executemany` in a batch."""
+IDEMPOTENT = "candor_idempotent"
+"""An execution option of statements that do nothing the second time: of rows that are alike one is run."""
+_Key = tuple[str, frozenset[str]]
+_Row = tuple[Any, ...]
+_Converter = Callable[[Any], Any]
+
+
+class Prepared:
+    """A statement for rows that name all of `columns` and nothing else."""
+
+    def __init__(self, statement: Executable, dialect: Dialect, columns: frozenset[str]) -> None:
+        compiled: SQLCompiler = statement.compile(  # type: ignore[attr-defined]
+            dialect=dialect, column_keys=sorted(columns), for_executemany=True
+        )
+        self.sql = str(compiled)
+        self._is_idempotent = bool(statement.get_execution_options().get(IDEMPOTENT))
+        names = tuple(compiled.positiontup or ())
+        self._names = names
+        self._pick = _picker(names)
+        self._converters = [
+            (place, convert)
+            for place, name in enumerate(names)
+            if (convert := _converter(compiled, name, dialect)) is not None
+        ]
+        self._constants = {name: compiled.binds[name].effective_value for name in {*names} - columns}
+
+    def run(self, connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Raises SQLAlchemyError; StoreError where a value is of the wrong kind."""
+        if not self._names:
+            connection.exec_driver_sql(self.sql).close()
+            return
+        try:
+            values = [self._values(row) for row in rows]
+        except (TypeError, ValueError, AttributeError, KeyError) as error:
+            # Its words may quote the value.
+            raise StoreError(f"{type(error).__name__}: a value does not fit its column") from None
+        if self._is_idempotent:
+            values = list(dict.fromkeys(values))
+        if connection.dialect.name == "sqlite" and not connection.engine.dispatch.before_cursor_execute:
+            self._drive(connection, values)
+        else:
+            connection.exec_driver_sql(self.sql, values).close()
+
+    def _drive(self, connection: Connection, values: Sequence[_Row]) -> None:
+        """What SQLAlchemy would do for it takes longer than the statement."""
+        driver: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+        try:
+            if len(values) == 1:  # which may be any statement
+                driver.execute(self.sql, values[0]).close()
+            else:
+                driver.executemany(self.sql, values).close()
+        except sqlite3.Error as error:
+            raise DBAPIError.instance(self.sql, None, error, sqlite3.Error) from error
+
+    def _values(self, row: Mapping[str, Any]) -> _Row:
+        values = self._pick({**self._constants, **row} if self._constants else row)
+        if not self._converters:
+            return values
+        changed = list(values)
+        for place, convert in self._converters:
+            changed[place] = convert(changed[place])
+        return tuple(changed)
+
+
+def _picker(names: Sequence[str]) -> Callable[[Mapping[str, Any]], _Row]:
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda row: tuple(row[name] for name in names)
+
+
+def _converter(compiled: SQLCompiler, name: str, dialect: Dialect) -> _Converter | None:
+    kind = compiled.binds[name].type
+    if dialect.name == "sqlite" and isinstance(kind, LargeBinary | Boolean):
+        return None  # the driver takes them as they are
+    if dialect.name == "sqlite" and isinstance(kind, Moment):
+        return moment_text
+    return kind.dialect_impl(dialect).bind_processor(dialect)
+
+
+_prepared: WeakKeyDictionary[Executable, dict[_Key, Prepared]] = WeakKeyDictionary()
+
+
+def _prepare(statement: Executable, dialect: Dialect, row: Mapping[str, Any]) -> Prepared:
+    known = _prepared.get(statement)
+    if known is None:
+        known = _prepared[statement] = {}
+    key = dialect.name, frozenset(row)
+    found = known.get(key)
+    if found is None:
+        found = known[key] = Prepared(statement, dialect, key[1])
+    return found
+
+
+def execute(connection: Connection, statements: Iterable[Statement]) -> None:
+    """Runs the statements, all rows of the same statement together, in the order each was first met. The rows of one
+    name the same columns."""
+    grouped: dict[int, tuple[Executable, list[Mapping[str, Any]]]] = {}
+    for statement, rows in statements:
+        if rows:
+            grouped.setdefault(id(statement), (statement, []))[1].extend(rows)
+    for statement, together in grouped.values():
+        _prepare(statement, connection.dialect, together[0]).run(connection, together)
