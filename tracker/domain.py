@@ -10,6 +10,7 @@ from tracker import keyring, log
 from tracker.config import Config
 from tracker.errors import StoreUnavailable
 from tracker.lookup import Lookup
+from tracker.place import Countries
 from tracker.policy import Policy
 from tracker.store import ringkeys
 from tracker.store.contacts import Contacts
@@ -23,6 +24,7 @@ from tracker.store.purge import Purge
 from tracker.store.register import Register
 from tracker.store.requests import Requests
 from tracker.store.rights import Rights
+from tracker.store.verdicts import Verdicts
 from tracker.tokens import KeyRing
 
 _TRY_AGAIN = 2.0
@@ -46,6 +48,8 @@ class Domain:
         """Others who keep something of people in this store; they join when they start."""
         self.requests = Requests(database, ring)
         self._set_limits(config)
+        self.verdicts = Verdicts(database, config.verdict.lists())
+        self.countries = Countries(config.geography.database)
         self.lookup: Lookup | None = None
         """The user's CRM; whoever runs a program that sends mail puts it here, and it is closed with the rest."""
 
@@ -71,6 +75,8 @@ class Domain:
 
     def reconfigure(self, config: Config) -> None:
         """From now on these rules hold. Store and key ring stay: they change with a restart only."""
+        countries, lists = Countries(config.geography.database), config.verdict.lists()
+        self.countries, self.verdicts.lists = countries, lists
         self.policy = config.consent.policy()
         self.config = config
         self._set_limits(config)
@@ -101,4 +107,5 @@ class Domain:
     async def close(self) -> None:
         if self.lookup is not None:
             await self.lookup.close()
+        await self.verdicts.close()
         await self.database.close()

@@ -89,6 +89,11 @@ def hits_in_trouble(late: int, lost: int, reasons: str) -> None:
     _log.warning("hits-late-or-lost", answered_before_commit=late, lost=lost, reasons=reasons)
 
 
+def review_put_off(deliveries: int) -> None:
+    """The store was not there to judge so many deliveries' hits together: the job does it later."""
+    _log.warning("review-put-off", deliveries=deliveries)
+
+
 def job_done(job: str, did: str) -> None:
     _log.info("job-done", job=job, did=did)
 

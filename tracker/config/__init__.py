@@ -15,7 +15,6 @@ from tracker.config.tables import (
     PreferencesTable,
     RetentionTable,
     StoreTable,
-    Table,
     TokensTable,
     TrackerTable,
 )
@@ -26,6 +25,7 @@ from tracker.config.values import (
     OptionalListen,
     OptionalSize,
     Size,
+    Table,
     parse_listen,
     without_password,
 )

@@ -7,16 +7,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    field_validator,
-)
+from pydantic import AfterValidator, Field, field_validator
 
 from tracker import words
 from tracker.address import normalize
+from tracker.config.machines import GeographyTable, VerdictTable
 from tracker.config.values import (
     Country,
     DomainPattern,
@@ -27,16 +22,11 @@ from tracker.config.values import (
     PublicUrl,
     SenderPattern,
     StoreUrl,
+    Table,
     _port,
 )
 from tracker.errors import InvalidAddress
 from tracker.policy import PRESETS, Policy, Rule, Unknown
-
-
-class Table(BaseModel):
-    """A table of the configuration: frozen, and strict about what it holds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
 class TrackerTable(Table):
@@ -229,6 +219,8 @@ class Config(Table):
     consent: ConsentTable = ConsentTable()
     lookup: LookupTable = LookupTable()
     preferences: PreferencesTable = PreferencesTable()
+    verdict: VerdictTable = VerdictTable()
+    geography: GeographyTable = GeographyTable()
     anonymity: AnonymityTable = AnonymityTable()
     retention: RetentionTable = RetentionTable()
     tokens: TokensTable = TokensTable()

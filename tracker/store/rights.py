@@ -272,7 +272,7 @@ def _events(connection: Connection, ids: Sequence[bytes]) -> Iterator[tuple[byte
     leads = and_(links.c.message_id == events.c.message_id, links.c.number == events.c.link)
     query = select(events, links.c.url).outerjoin(links, leads).where(events.c.delivery_id.in_(ids))
     for row in connection.execute(query.order_by(events.c.at, events.c.id)):
-        names = ("kind", "link", "url", "verdict", "client", "device", "system")
+        names = ("kind", "link", "url", "verdict", "client", "device", "system", "country")
         told: Mapping[str, Any] = {name: getattr(row, name) for name in names}
         yield (
             bytes(row.delivery_id),

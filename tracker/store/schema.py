@@ -268,6 +268,18 @@ jobs = Table(  # what is done by itself, by whichever process comes first
     Column("failures", Integer, nullable=False),  # since it was last done
 )
 
+page_visits = (
+    Table(  # looks at preference pages, for some minutes: what follows every link follows theirs too
+        "page_visits",
+        metadata,
+        Column("id", BigId, primary_key=True, autoincrement=True),
+        Column("delivery_id", Id, nullable=False),
+        Column("at", Moment, nullable=False),
+        Index(None, "delivery_id"),
+        Index(None, "at"),
+    )
+)
+
 events = Table(
     "events",
     metadata,
@@ -283,6 +295,7 @@ events = Table(
     Column("client", Text, nullable=False),
     Column("device", Text, nullable=False),
     Column("system", Text, nullable=False),
+    Column("country", Text, nullable=False),  # two letters (ISO 3166); "" where none is known or may be kept
     Index(None, "message_id"),
     Index(None, "delivery_id", "at"),
     Index(None, "at"),
