@@ -73,6 +73,11 @@ class Domain:
             raise
         return cls(config, database, ring)
 
+    async def take_up(self, ring: KeyRing) -> None:
+        """A ring with keys that came to it; the store is told of them first. Raises KeyRingError, StoreError."""
+        await ringkeys.agree(self.database, ring, self.config.tokens.keys_file, datetime.now(UTC))
+        self.ring = ring
+
     def reconfigure(self, config: Config) -> None:
         """From now on these rules hold. Store and key ring stay: they change with a restart only."""
         countries, lists = Countries(config.geography.database), config.verdict.lists()

@@ -94,6 +94,16 @@ def review_put_off(deliveries: int) -> None:
     _log.warning("review-put-off", deliveries=deliveries)
 
 
+def keys_taken_up(keys: list[str]) -> None:
+    """Added to the key file while the program runs: links sealed with them verify now."""
+    _log.info("keys-taken-up", keys=keys)
+
+
+def keys_refused(problem: str) -> None:
+    """The key file as it is now is wrong: the ring of the start goes on holding."""
+    _log.error("keys-refused", problem=problem)
+
+
 def job_done(job: str, did: str) -> None:
     _log.info("job-done", job=job, did=did)
 

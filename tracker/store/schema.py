@@ -257,6 +257,16 @@ requests = Table(  # what people asked of the operator
     Index(None, "state"),
 )
 
+tracking_hosts = Table(  # how our public URLs are, as the last probe found them
+    "tracking_hosts",
+    metadata,
+    _key("url", Text),
+    Column("checked_at", Moment, nullable=False),
+    Column("failing_since", Moment, nullable=True),  # null while it is well
+    Column("problem", Text, nullable=False),
+    Column("certificate_until", Moment, nullable=True),
+)
+
 jobs = Table(  # what is done by itself, by whichever process comes first
     "jobs",
     metadata,

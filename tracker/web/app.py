@@ -15,7 +15,7 @@ import jinja2
 from aiohttp import web
 
 from tracker import log
-from tracker.config import parse_listen
+from tracker.config import Config, parse_listen
 from tracker.device import device_of
 from tracker.domain import Domain
 from tracker.errors import CandorError, StoreUnavailable
@@ -99,8 +99,8 @@ class _TurnedAway(asyncio.Protocol):
         transport.close()
 
 
-def build(domain: Domain, hits: Hits) -> web.Application:
-    """The public application."""
+def bare(config: Config) -> web.Application:
+    """The public application without a route: the pages for what goes wrong, and what every answer carries."""
     app = web.Application(middlewares=[_pages], client_max_size=_MOST_FORM)
     aiohttp_jinja2.setup(
         app,
@@ -108,8 +108,14 @@ def build(domain: Domain, hits: Hits) -> web.Application:
         autoescape=jinja2.select_autoescape(default=True),
         undefined=jinja2.StrictUndefined,
     )
-    app[wording.HOUSE] = wording.house(domain.config.preferences)
+    app[wording.HOUSE] = wording.house(config.preferences)
     app.on_response_prepare.append(_nameless)
+    return app
+
+
+def build(domain: Domain, hits: Hits) -> web.Application:
+    """The public application."""
+    app = bare(domain.config)
     preferences = Preferences(domain)
     app.router.add_get("/o/{token}", hits.open)
     app.router.add_get("/c/{token}", hits.click)

@@ -94,6 +94,8 @@ class Hits:
 
     async def _in_time(self, token: Token, request: web.Request) -> Decision | None:
         """Takes the hit down and gives its decision; None when that takes longer than an answer may."""
+        if token.mode is Mode.UNTRACKED:  # no copy has one: it is our own probe's
+            return None
         user_agent, address = request.headers.get("User-Agent", ""), request.remote or ""
         task = asyncio.create_task(self._take(token, user_agent, address))
         self._running.add(task)
