@@ -13,6 +13,7 @@ from tracker.lookup import Lookup
 from tracker.place import Countries
 from tracker.policy import Policy
 from tracker.store import ringkeys
+from tracker.store.audit import Audit
 from tracker.store.contacts import Contacts
 from tracker.store.database import Database
 from tracker.store.deliveries import Deliveries
@@ -47,6 +48,7 @@ class Domain:
         self.holders: list[Holder] = []
         """Others who keep something of people in this store; they join when they start."""
         self.requests = Requests(database, ring)
+        self.audit = Audit(database)
         self._set_limits(config)
         self.verdicts = Verdicts(database, config.verdict.lists())
         self.countries = Countries(config.geography.database)

@@ -26,7 +26,7 @@ _COMMANDS = {
     "message": "relay.cli.messages:message",
     "suppression": "relay.cli.suppression:suppression",
     "event": "tracker.cli.messages:event",
-    "report": "tracker.cli.messages:report",
+    "report": "tracker.cli.reports:report",
     "verdict": "tracker.cli.verdicts:verdict",
     "purge": "tracker.cli.purge:purge",
     "request": "tracker.cli.requests:request",

@@ -267,6 +267,17 @@ tracking_hosts = Table(  # how our public URLs are, as the last probe found them
     Column("certificate_until", Moment, nullable=True),
 )
 
+audit = Table(  # what operators did with what is kept of people; names nobody, so that it outlives erasure
+    "audit",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("at", Moment, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),  # export, erase, anonymize, consent, request
+    Column("contact_id", BigId, nullable=True),
+    Index(None, "contact_id"),
+)
+
 jobs = Table(  # what is done by itself, by whichever process comes first
     "jobs",
     metadata,
