@@ -191,7 +191,7 @@ def _verify(
 def _previewer(config: Config) -> Previewer:
     """Raises ConfigError."""
     rules = config.rewrite.rules(*config.tracker.urls)
-    return Previewer(rules, config.tracker.public_url, config.dkim.signers())
+    return Previewer(rules, config.tracker.url_for, config.dkim.signers())
 
 
 def _preview(file: Path, address: str | None, config_file: Path | None) -> tuple[MailFile, Preview]:

@@ -11,6 +11,7 @@ from tracker.config.loading import load
 from tracker.config.tables import (
     AdminTable,
     Config,
+    HostTable,
     LookupTable,
     PreferencesTable,
     RetentionTable,
@@ -35,6 +36,7 @@ __all__ = [
     "AdminTable",
     "Config",
     "Duration",
+    "HostTable",
     "Listen",
     "LookupTable",
     "NetworkText",

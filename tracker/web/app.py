@@ -20,7 +20,7 @@ from tracker.device import device_of
 from tracker.domain import Domain
 from tracker.errors import CandorError, StoreUnavailable
 from tracker.httplog import retelling
-from tracker.web import wording
+from tracker.web import applinks, wording
 from tracker.web.hits import Hits
 from tracker.web.preferences import Preferences
 
@@ -108,8 +108,9 @@ def bare(config: Config) -> web.Application:
         autoescape=jinja2.select_autoescape(default=True),
         undefined=jinja2.StrictUndefined,
     )
-    app[wording.HOUSE] = wording.house(config.preferences)
+    app[wording.HOUSES] = wording.houses(config.preferences, config.tracker)
     app.on_response_prepare.append(_nameless)
+    applinks.add_routes(app)
     return app
 
 

@@ -116,9 +116,9 @@ class Preferences:
 
     def _page(self, request: web.Request, sent: Sent, contact: Contact, *, note: str = "") -> web.Response:
         state = self._state(sent, contact)
-        words, house = wording.words(request), request.app[wording.HOUSE]
+        words, house = wording.words(request), wording.house_of(request)
         context: dict[str, Any] = {
-            "about": self._about(words, sent),
+            "about": self._about(words, sent, house.sender_name),
             "state": state,
             "erased": contact.erased,
             "choices": CHOICES,
@@ -136,8 +136,7 @@ class Preferences:
         }
         return wording.page("preferences.html", request, context)
 
-    def _about(self, words: Words, sent: Sent) -> Markup:
-        name = self._domain.config.preferences.sender_name
+    def _about(self, words: Words, sent: Sent, name: str) -> Markup:
         sender = " ".join(filter(None, (name, f"({sent.sender})" if name and sent.sender else sent.sender)))
         address = _STRONG.format(masked(sent.recipient))
         if not sender:
