@@ -8,7 +8,8 @@ from typing import Any
 from aiohttp import web
 
 from tracker.admin.frame import page
-from tracker.admin.tables import PAGE, Column, View, as_csv
+from tracker.admin.tables import PAGE, Column, View
+from tracker.spreadsheet import as_csv
 
 Rows = Callable[[int, int], Awaitable[Sequence[Mapping[str, Any]]]]
 """`rows(limit, offset)`."""
@@ -49,13 +50,14 @@ async def _stream(
             "Cache-Control": "no-store",
         }
     )
+    keys = [column.key for column in columns]
     found = await rows(_CSV_AT_ONCE, 0)  # what goes wrong here is still a page
     await response.prepare(request)
-    await response.write(as_csv(columns, found))
+    await response.write(as_csv(keys, found))
     offset = len(found)
     while len(found) == _CSV_AT_ONCE:
         found = await rows(_CSV_AT_ONCE, offset)
         offset += len(found)
-        await response.write(as_csv(columns, found, heading=False))
+        await response.write(as_csv(keys, found, heading=False))
     await response.write_eof()
     return response

@@ -1,4 +1,4 @@
-"""Tables that sort, page and export: what a page asks for in its URL, and how rows become CSV.
+"""Tables that sort, page and export: what a page asks for in its URL.
 
 `?sort=-received&page=2&search=apples`; `format=csv` for everything that fits the search. What is not understood is
 left out: a URL that somebody mended by hand still shows a page.
@@ -6,9 +6,7 @@ left out: a URL that somebody mended by hand still shows a page.
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
@@ -17,7 +15,6 @@ PAGE = 50
 """Rows of a page."""
 _MOST_PAGES = 10_000
 _LONGEST_SEARCH = 200
-_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,21 +74,3 @@ def view(query: Mapping[str, str], columns: Sequence[Column], *, sort: str, desc
         search=query.get("search", "").strip()[:_LONGEST_SEARCH],
         is_csv=query.get("format") == "csv",
     )
-
-
-def as_csv(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]], *, heading: bool = True) -> bytes:
-    """RFC 4180, UTF-8. A cell that a spreadsheet would take for a formula begins with an apostrophe: subjects come
-    from anybody."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    if heading:
-        writer.writerow([column.key for column in columns])
-    for row in rows:
-        writer.writerow([_cell(row.get(column.key)) for column in columns])
-    return text.getvalue().encode("utf-8", "replace")
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, str) and value.startswith(_FORMULAS):
-        return f"'{value}"
-    return "" if value is None else value

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from tracker.cli.common import config_option, json_option, printable, show_json, show_table, with_domain
+from tracker.cli.lists import domains_, leads_, quiet_, read_
 from tracker.cli.messages import message_id_argument, whole_id
 from tracker.domain import Domain
 from tracker.events import EventKind
@@ -31,6 +32,10 @@ def report() -> None:
     Rates are shares of what was delivered and measured by name; beside them stands where the true rate lies 19 times in
     20.
     """
+
+
+for _list in (domains_, leads_, quiet_, read_):
+    report.add_command(_list)
 
 
 @report.command("message")
