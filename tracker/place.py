@@ -4,6 +4,7 @@ kept; a city never looked up."""
 from __future__ import annotations
 
 import re
+from ipaddress import IPv4Address, IPv6Address
 
 import maxminddb
 
@@ -22,7 +23,7 @@ class Countries:
         except (OSError, ValueError, maxminddb.InvalidDatabaseError) as error:
             raise ConfigError(f"[geography] database: {file} cannot be used: {error}") from None
 
-    def of(self, address: str) -> str:
+    def of(self, address: str | IPv4Address | IPv6Address) -> str:
         """Two letters (ISO 3166), `""` where the database does not say."""
         if self._reader is None:
             return ""

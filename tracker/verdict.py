@@ -70,6 +70,7 @@ class Network:
     kinds: frozenset[EventKind] = frozenset(EventKind)
 
 
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Place = tuple[int, int]
 """A network: IP version and the number of its /24 or /48; (0, n) for the n-th entry of the list."""
 
@@ -93,10 +94,10 @@ class Lists:
             lambda text: next((one for one in self.agents if one.fits(text)), None)
         )
 
-    def place(self, address: str) -> tuple[Place | None, Network | None]:
+    def place(self, address: str | Address) -> tuple[Place | None, Network | None]:
         """The network an address lies in, and its entry where the list has one. `(None, None)` for no address."""
         try:
-            parsed = ipaddress.ip_address(address)
+            parsed = ipaddress.ip_address(address) if isinstance(address, str) else address
         except ValueError:
             return None, None
         if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:

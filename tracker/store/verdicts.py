@@ -25,7 +25,7 @@ from tracker.recent import Recent
 from tracker.store import histories
 from tracker.store.database import Database
 from tracker.store.histories import Wanted
-from tracker.verdict import MANY_NETWORKS, TOO_SOON_REASON, Hit, Lists, classify
+from tracker.verdict import MANY_NETWORKS, TOO_SOON_REASON, Address, Hit, Lists, classify, verdict
 
 T = TypeVar("T")
 
@@ -74,16 +74,24 @@ class Verdicts:
     def of(self, hit: Hit, delivery: bytes, at: datetime) -> Verdict:
         """The verdict on a hit by itself, and by the networks this process saw around it."""
         found = classify(hit, self.lists)
-        if not hit.address or (found.reasons and found.reasons != (TOO_SOON_REASON,)):
+        return self.located(found, hit.kind, hit.address, delivery, at) if hit.address else found
+
+    def located(
+        self, found: Verdict, kind: EventKind, address: str | Address, delivery: bytes, at: datetime
+    ) -> Verdict:
+        """What is found from user agent and time, in the light of where the hit came from."""
+        if found.reasons and found.reasons != (TOO_SOON_REASON,):
             return found
-        place, _ = self.lists.place(hit.address)
+        place, entry = self.lists.place(address)
+        if entry is not None and entry.verdict is not None and kind in entry.kinds:
+            return verdict((entry.verdict, entry.reason), too_soon=bool(found.reasons))
         spread = self._recent.note(delivery, place, at.timestamp()) if place is not None else None
         if spread is None:
             return found
         self._wait_for(delivery, datetime.fromtimestamp(spread[0], UTC)).spreads.append(spread)
         return replace(found, kind=VerdictKind.SCANNER, reasons=(*found.reasons, MANY_NETWORKS))
 
-    def stored(self, kind: EventKind, delivery: bytes, at: datetime, verdict: Verdict) -> None:
+    def stored(self, kind: EventKind, delivery: bytes, at: datetime, found: Verdict) -> None:
         """A hit went on record. It is looked at again where its neighbours may matter: a click, what came with one,
         and what came before upstream's word was on record."""
         clicked = self._clicked.get(delivery)
@@ -92,7 +100,7 @@ class Verdicts:
             self._forget_clicks(at)
         elif (
             clicked is None or abs((at - clicked).total_seconds()) > PROVISIONAL
-        ) and TOO_SOON_REASON not in verdict.reasons:
+        ) and TOO_SOON_REASON not in found.reasons:
             return
         self._wait_for(delivery, at)
 
