@@ -247,7 +247,7 @@ async def test_reports_follow_when_a_burst_is_seen(domain: Domain, served: tuple
     await client.ask(copy.link(3, url="https://shop.example/third"))
     await domain.verdicts.close()
     report = await report_message(domain, copy.message)
-    clicked = report.identified[EventKind.CLICKED]
+    clicked = report.figures.identified[EventKind.CLICKED]
     assert (clicked.unique, clicked.total, clicked.machines) == (0, 0, 3)
 
 
