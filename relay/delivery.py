@@ -77,7 +77,7 @@ class Delivery:
         domain_name = config.bounces.domain
         self.return_paths = ReturnPaths(domain=domain_name, ring=domain.ring) if domain_name else None
         self._recipients = Recipients(domain)
-        self._sources = Sources(config, domain)
+        self._sources = Sources(config, domain, clock=clock)
         self._hostname = hostname
         self._clock = clock
         self._budget = Budget()

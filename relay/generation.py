@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from relay.config import Config
 from relay.delivery import Delivery
+from relay.metrics import MailMetrics
 from relay.queue import Queue
 from relay.replies import Reply
 from relay.returns import Returns
@@ -31,6 +32,7 @@ class Generation:
         config: Config,
         domain: Domain,
         queue: Queue,
+        metrics: MailMetrics,
         *,
         processes: int,
         before: Generation | None = None,
@@ -43,7 +45,7 @@ class Generation:
         rules = config.rewrite.rules(*config.tracker.urls)
         self.delivery = Delivery(config, domain, self.upstream, queue, rules=rules)
         self.delivery.is_up = is_up
-        self.worker = Worker(self.delivery, queue)
+        self.worker = Worker(self.delivery, queue, metrics)
         paths = self.delivery.return_paths
         self._returns = (
             None if paths is None else Returns(config.bounces, paths, domain, self.delivery, queue)

@@ -296,6 +296,16 @@ def disk_has_room(*, free: int) -> None:
     _log.warning("disk-has-room", free=free)
 
 
+def clock_jumped(*, seconds: float) -> None:
+    """The database's clock was set: what waited then is not taken to be so much older, or younger."""
+    _log.warning("clock-jumped", seconds=round(seconds))
+
+
+def due_too_late(*, recipients: int) -> None:
+    """Put off by a clock that was wrong, until a time far away: due now."""
+    _log.warning("due-too-late", recipients=recipients)
+
+
 def upstream_away(*, seconds: float) -> None:
     """The last tries found no connection: the queue waits so long before it tries a single message again."""
     _log.error("upstream-away", seconds=round(seconds, 1))

@@ -37,6 +37,8 @@ class Outcome:
     """Upstream's own words, or ours where upstream said nothing."""
     host: str = ""
     """`host:port` of the upstream spoken to; `""` when none was reached."""
+    tried: str = ""
+    """Then these, one after the other, in vain; or they are known to be down."""
     at: datetime
     """When the result was known; aware, UTC."""
     tls: str | None = None

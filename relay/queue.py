@@ -8,19 +8,29 @@ machine need not wait for that (`relay.store.presence`).
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+
+from sqlalchemy import Connection, select
 
 from relay import log
 from relay.config import QueueTable
 from relay.store import claims, spool
 from relay.store.claims import Share
 from relay.store.presence import Presence
-from relay.store.spool import Waiting
+from relay.store.selection import standing
+from relay.store.spool import Claimed, Waiting, database_now
 from relay.submission import Submission
+from relay.timekeeping import Timekeeping
+from tracker.metrics import Sample
 from tracker.store.database import Database, Statement
 
 LEASE_SECONDS = 60.0
 """Well above what a renewal can be late, well below what a waiting recipient would notice."""
+
+
+_NOW = select(database_now())
 
 
 class Queue:
@@ -33,6 +43,8 @@ class Queue:
         self.lease = self._presence.name
         self._held: set[bytes] = set()
         self._turn = ""
+        self._time = Timekeeping()
+        self._began = time.monotonic()
 
     async def take_over(self) -> None:
         """Says that this process is there, and frees what processes hold that are known to be dead.
@@ -83,8 +95,9 @@ class Queue:
 
         Raises StoreUnavailable."""
         held = frozenset(self._held)
-        share = await self._database.change(
-            lambda connection: claims.claim(
+
+        def claim(connection: Connection) -> tuple[Share, float]:
+            share = claims.claim(
                 connection,
                 lease=self.lease,
                 lease_seconds=LEASE_SECONDS,
@@ -93,14 +106,33 @@ class Queue:
                 crowded=crowded,
                 turn=self._turn,
             )
-        )
+            return share, float(connection.execute(_NOW).scalar_one())
+
+        share, now = await self._database.change(claim)
         self._turn = share.turn
         for one in share.claimed:
             self.hold(waiting.delivery_id for waiting in one.waiting)
-        return share
+        self._note(now)
+        return replace(share, claimed=tuple(self._aged(one, now) for one in share.claimed))
+
+    @property
+    def may_expire(self) -> bool:
+        """Not at once after the start: a machine that has just booted may not know the time yet, and who was away for
+        days tries twice before giving up."""
+        return time.monotonic() - self._began >= self.settings.first_retry
+
+    def _note(self, now: float) -> None:
+        if jump := self._time.note(now, time.monotonic()):
+            log.clock_jumped(seconds=jump)
+
+    def _aged(self, one: Claimed, now: float) -> Claimed:
+        """With the time that its recipients have really waited."""
+        waiting = tuple(replace(each, age=self._time.waited(each.age, now)) for each in one.waiting)
+        return replace(one, waiting=waiting)
 
     async def renew(self) -> None:
-        """Goes on holding what it holds, and being there. Raises StoreUnavailable, StoreError."""
+        """Goes on holding what it holds, and being there. What is due later than anything ever is, by a clock that was
+        wrong then, is due now. Raises StoreUnavailable, StoreError."""
         await self._presence.announce()
         held = frozenset(self._held)
         if held:
@@ -109,6 +141,16 @@ class Queue:
                     connection, held, lease=self.lease, lease_seconds=LEASE_SECONDS
                 )
             )
+        await self._mend_clock()
+
+    async def _mend_clock(self) -> None:
+        self._note(await self._database.read(lambda connection: float(connection.execute(_NOW).scalar_one())))
+        latest = max(self.settings.longest_retry * 1.2, LEASE_SECONDS * 2)
+        if await self._database.read(lambda connection: claims.latest_due(connection)) > latest:
+            found = await self._database.change(
+                lambda connection: claims.sooner(connection, latest, lease_seconds=LEASE_SECONDS)
+            )
+            log.due_too_late(recipients=found)
 
     async def release(self) -> None:
         """At an orderly stop: nothing is held any more, and this process is no longer there."""
@@ -120,6 +162,25 @@ class Queue:
     async def next_due(self) -> float | None:
         """Seconds until something is due; None when nothing waits. Raises StoreUnavailable."""
         return await self._database.read(claims.next_due)
+
+    async def samples(self) -> list[Sample]:
+        """What waits, for monitoring. Raises StoreUnavailable."""
+        found = await self._database.read(standing)
+        recipients = [
+            Sample(
+                name="candor_queue_recipients",
+                help="Recipients who wait, over all nodes on this store.",
+                labels=(("state", state),),
+                value=number,
+            )
+            for state, number in found.states.items()
+        ]
+        oldest = Sample(
+            name="candor_queue_oldest_seconds",
+            help="For how long the one has waited who has waited longest.",
+            value=found.oldest,
+        )
+        return [*recipients, oldest]
 
     async def totals(self) -> dict[str, int]:
         return await self._database.read(spool.totals)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from relay.compiled import Compiled
 from relay.kept import kept
-from relay.outcome import Outcomes, Status
+from relay.outcome import Outcome, Outcomes, Status
 from relay.personalize import Addressed
 from tracker.consent import untracked
 from tracker.store import deliveries, messages
@@ -70,12 +70,12 @@ def settling(
             delivery_id=one.delivery_id,
             at=outcome.at,
             status=str(status or outcome.status),
-            host=outcome.host,
+            host=outcome.host or (outcome.tried and f"{outcome.tried} (not got through to)"),
             tls=outcome.tls,
             code=outcome.reply.code,
             enhanced=outcome.reply.enhanced,
             # Upstream likes to quote the address, and of an erased person there is none to be kept.
-            text="" if one.normal is None else _storable(outcome.reply.text[:1000]),
+            text="" if one.normal is None else _storable(outcome.reply.text[:1000] + _doubt(outcome)),
             names_nobody=not _quotes(outcome.reply.text, one.recipient.address),
         )
         for one in addressed
@@ -95,6 +95,10 @@ def narrowing(
         and (outcome := outcomes.get(one.delivery_id)) is not None
         and outcome.status is Status.ACCEPTED
     )
+
+
+def _doubt(outcome: Outcome) -> str:
+    return "; it had the whole message, which may be sent twice" if outcome.maybe_sent else ""
 
 
 def _quotes(text: str, address: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from relay.config.networks import networks
 from relay.delivery import Delivery
 from relay.generation import Generation, check_certificates, upstream_settings
 from relay.intake import Intake, Settings
+from relay.metrics import MailMetrics
 from relay.probe import Probe
 from relay.queue import Queue
 from relay.replies import Reply
@@ -26,9 +28,13 @@ from relay.worker import Worker
 from tracker.config import parse_listen
 from tracker.domain import Domain
 from tracker.errors import ConfigError, StoreError
+from tracker.listening import listening
+from tracker.metrics import Sample, Sheet
 
 GRACE = 20.0
 """Seconds that running work has to come to its end when the program stops."""
+_NOTE_EVERY = 1.0
+"""Seconds between two notes for monitoring of how things are."""
 LONGEST_ATTEMPT = 900.0
 """Seconds that work has to come to its end when a new configuration took its place: an upstream may take 600 for its
 last reply (RFC 5321 4.5.3.2.6)."""
@@ -37,16 +43,20 @@ last reply (RFC 5321 4.5.3.2.6)."""
 class Relay:
     """`await start()`, then `await stop()`. `addresses` are where it listens."""
 
-    def __init__(self, config: Config, domain: Domain, *, processes: int = 1) -> None:
+    def __init__(
+        self, config: Config, domain: Domain, *, processes: int = 1, metrics: MailMetrics | None = None
+    ) -> None:
         """`processes`: how many share the ports and upstream, this one included. Raises ConfigError."""
         self._config = config
+        self._metrics = metrics or MailMetrics(Sheet())
+        self._noting: asyncio.Task[None] | None = None
         domain.holders.append(Holdings())
         self._domain = domain
         self._processes = processes
         self._queue = Queue(domain.database, config.queue)
         self._probe = Probe(config, domain)
         self.generation = Generation(
-            config, domain, self._queue, processes=processes, is_up=self._probe.is_up
+            config, domain, self._queue, self._metrics, processes=processes, is_up=self._probe.is_up
         )
         self._retiring: dict[asyncio.Task[None], Generation] = {}
         store = domain.database.file
@@ -71,20 +81,21 @@ class Relay:
         return self.generation.worker
 
     async def start(self) -> None:
-        """Raises OSError where an address cannot be had."""
+        """Raises CannotListen where an address cannot be had."""
         table, share = self._config.relay, self._processes > 1
         log.forwarding(self.generation.routing.name)
         await self._probe.start()
         for doubt in doubts(self._config):
             log.doubtful(doubt)
-        self.addresses.append(await self._intake.listen(*parse_listen(table.listen), reuse_port=share))
-        if table.listen_tls:
-            self.addresses.append(
-                await self._intake.listen(
-                    *parse_listen(table.listen_tls), implicit_tls=True, reuse_port=share
-                )
-            )
+        for key, address in (("listen", table.listen), ("listen_tls", table.listen_tls)):
+            if address:
+                with listening(f"[relay] {key}", address):
+                    bound = await self._intake.listen(
+                        *parse_listen(address), implicit_tls=key == "listen_tls", reuse_port=share
+                    )
+                self.addresses.append(bound)
         self.generation.worker.start()
+        self._noting = asyncio.create_task(self._note())
 
     def reload(self, config: Config) -> None:
         """New mail, new sessions and new handshakes go by this configuration; what has begun ends as it began.
@@ -92,7 +103,13 @@ class Relay:
         checked(config)
         settings, tls, old = intake_settings(config), server_tls(config), self.generation
         new = Generation(
-            config, self._domain, self._queue, processes=self._processes, before=old, is_up=self._probe.is_up
+            config,
+            self._domain,
+            self._queue,
+            self._metrics,
+            processes=self._processes,
+            before=old,
+            is_up=self._probe.is_up,
         )
         self._domain.reconfigure(config)
         self._queue.settings = config.queue
@@ -124,13 +141,35 @@ class Relay:
             await old.stop(grace=left())
         await asyncio.gather(*self._retiring, return_exceptions=True)
         await self.generation.stop(grace=left())
+        if self._noting is not None:
+            self._noting.cancel()
+            await asyncio.gather(self._noting, return_exceptions=True)
         # Last of all, when nothing works on them any more: others need not wait until the leases run out.
         with suppress(StoreError):
             await self._queue.release()
         await self.generation.upstream.close(grace=left())
 
+    async def look(self) -> list[Sample]:
+        """What waits, which is the same for every process that is asked. Raises StoreUnavailable."""
+        return await self._queue.samples()
+
     async def _deliver(self, submission: Submission) -> Reply:
-        return await self.generation.deliver(submission)
+        began = time.monotonic()
+        try:
+            reply = await self.generation.deliver(submission)
+        except Exception:
+            self._metrics.failed()
+            raise
+        self._metrics.answered(reply, seconds=time.monotonic() - began, octets=len(submission.data))
+        return reply
+
+    async def _note(self) -> None:
+        while True:
+            worker = self.generation.worker
+            self._metrics.standing(
+                sessions=self._intake.sessions, under_way=worker.under_way, is_away=worker.is_away
+            )
+            await asyncio.sleep(_NOTE_EVERY)
 
     async def _retire(self, old: Generation) -> None:
         await old.stop(grace=LONGEST_ATTEMPT)

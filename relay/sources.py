@@ -7,7 +7,7 @@ to what a person said. Nothing here delays a message for longer than the configu
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -41,7 +41,10 @@ class Learnt:
 class Sources:
     """`await Sources(config, domain).learn(message, known)`."""
 
-    def __init__(self, config: Config, domain: Domain) -> None:
+    def __init__(
+        self, config: Config, domain: Domain, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._clock = clock
         self._consent = config.consent
         self._patience = config.store.write_within
         self._domain = domain
@@ -73,7 +76,7 @@ class Sources:
         try:
             async with asyncio.timeout(self._patience):
                 recorded = await self._domain.register.record(
-                    said, source=Source.LOOKUP, actor="lookup", now=datetime.now(UTC)
+                    said, source=Source.LOOKUP, actor="lookup", now=self._clock()
                 )
         except (StoreError, TimeoutError) as error:
             log.consent_not_recorded(message.id, error=error)
@@ -98,7 +101,7 @@ class Sources:
         try:
             async with asyncio.timeout(self._patience):
                 (recorded,) = await self._domain.register.record(
-                    [statement], source=Source.HEADER, actor=actor, now=datetime.now(UTC)
+                    [statement], source=Source.HEADER, actor=actor, now=self._clock()
                 )
         except (StoreError, TimeoutError) as error:
             log.consent_not_recorded(message.id, error=error)

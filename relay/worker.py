@@ -15,6 +15,7 @@ from contextlib import suppress
 from relay import log
 from relay.compiled import Compiled, normal_form
 from relay.delivery import Delivery
+from relay.metrics import MailMetrics
 from relay.outcome import Outcome, Status
 from relay.personalize import Addressed
 from relay.queue import LEASE_SECONDS, Queue
@@ -71,8 +72,9 @@ class UpstreamWatch:
 class Worker:
     """`start()`, and `stop(grace=…)`."""
 
-    def __init__(self, delivery: Delivery, queue: Queue) -> None:
+    def __init__(self, delivery: Delivery, queue: Queue, metrics: MailMetrics) -> None:
         self._delivery = delivery
+        self._metrics = metrics
         self._queue = queue
         self._ready = delivery.ready
         self._watch = UpstreamWatch()
@@ -86,6 +88,16 @@ class Worker:
         delivery.wake = self._wake
         delivery.ready.notify = self._called.set
         delivery.heard = self._heard
+
+    @property
+    def under_way(self) -> int:
+        """Messages being tried."""
+        return len(self._running)
+
+    @property
+    def is_away(self) -> bool:
+        """Whether upstream is, as a whole."""
+        return self._watch.is_away
 
     def start(self) -> None:
         self._tasks = [asyncio.create_task(self._work()), asyncio.create_task(self._renew())]
@@ -187,6 +199,7 @@ class Worker:
         self._called.set()
 
     def _heard(self, outcomes: Collection[Outcome]) -> None:
+        self._metrics.tried(outcomes)
         was_away = self._watch.is_away
         self._watch.heard(outcomes)
         if self._watch.is_away:
@@ -236,7 +249,9 @@ class Worker:
             addressed,
             attempt,
             waited={one.delivery_id: one for one in work.waiting},
-            expired=frozenset(one.delivery_id for one in work.waiting if one.age > lifetime),
+            expired=frozenset(
+                one.delivery_id for one in work.waiting if one.age > lifetime and self._queue.may_expire
+            ),
             sender_kept=paths is not None,
         )
         if any(outcome.status is not Status.ACCEPTED for outcome in attempt.outcomes.values()):

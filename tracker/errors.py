@@ -5,6 +5,7 @@
     ├── InvalidAddress (ValueError)   not an address anybody could have
     ├── InvalidValue (ValueError)     a value outside its words: names the key and what is allowed
     ├── TokenError (ValueError)       a token that does not verify
+    ├── CannotListen                  an address cannot be had
     ├── KeyRingError                  the key file is missing, damaged, or not the one the store knows
     └── StoreError
         ├── StoreUnavailable          cannot be asked now; later it may answer
@@ -34,6 +35,10 @@ class InvalidValue(CandorError, ValueError):
 
 class TokenError(CandorError, ValueError):
     """The token was cut, changed, or not made here."""
+
+
+class CannotListen(CandorError):
+    """An address to listen on is somebody else's, or not of this machine."""
 
 
 class KeyRingError(CandorError):

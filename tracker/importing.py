@@ -53,6 +53,7 @@ class Import:
         actor: str,
         refused: Callable[[Refused], None],
         advance: Callable[[int], None] = lambda octets: None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.counted = Counted()
         self._domain = domain
@@ -60,6 +61,7 @@ class Import:
         self._actor = actor
         self._refused = refused
         self._advance = advance
+        self._clock = clock
         self._size = _FIRST_BATCH
         self._batch: list[tuple[int, list[str], Statement]] = []
         self._since_folded = 0
@@ -77,7 +79,7 @@ class Import:
         counted, done = self.counted, 0
         if resume:
             done = await bulk.read(partial(imports.taken, digest=self._file.digest))
-        for line, cells, said in self._file.rows(datetime.now(UTC)):
+        for line, cells, said in self._file.rows(self._clock()):
             counted.read += 1
             if isinstance(said, Refused):
                 counted.refused += 1
@@ -99,7 +101,7 @@ class Import:
         self._advance(self._file.position)
         if dry_run:
             return
-        now, through = datetime.now(UTC), self.counted.read
+        now, through = self._clock(), self.counted.read
 
         def beside(connection: Connection, _recorded: list[Recorded]) -> None:
             imports.note(connection, self._file.digest, through, now)

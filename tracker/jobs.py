@@ -58,7 +58,7 @@ def nightly(domain: Domain, *, first_look: float = _FIRST_LOOK) -> Jobs:
         return str(await domain.purge.run(now.date()))
 
     async def sign(now: datetime) -> str:
-        head = await domain.proof.head(now)
+        head = await domain.proof.head(now, daily=True)
         return "the ledger is empty" if head is None else f"row {head.seq}"
 
     async def review(now: datetime) -> str:

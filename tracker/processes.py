@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import select
 import signal
-import socket
 import sys
 import time
 import traceback
@@ -60,13 +59,21 @@ class Parent:
     """`run()` gives the exit code: 0 when it was told to stop and all workers did."""
 
     def __init__(
-        self, work: Work, *, workers: int, prepare: Callable[[], int], reload: Callable[[], bool]
+        self,
+        work: Work,
+        *,
+        workers: int,
+        prepare: Callable[[], int],
+        reload: Callable[[], bool],
+        ended: Callable[[int], None] = lambda number: None,
     ) -> None:
         """`prepare` is run once, in a process of its own, before the first worker; what is not 0 ends everything.
-        `reload` is run here at SIGHUP: is what the workers are going to read right? Only then do they hear of it."""
+        `reload` is run here at SIGHUP: is the new configuration right? Only then do the workers hear of it. `ended`
+        is told the number of each worker that has ended, however it did."""
         self._work = work
         self._prepare = prepare
         self._reload = reload
+        self._ended = ended
         self._all = [_Worker(number=number) for number in range(workers)]
         self._stopping_until: float | None = None
         self._served = False
@@ -87,6 +94,8 @@ class Parent:
         while True:
             self._start_due()
             if self._stopping_until is not None and not any(one.pid for one in self._all):
+                for number in (*_STOP, signal.SIGHUP):  # told once more while it ends, it ends all the same
+                    signal.signal(number, signal.SIG_IGN)
                 return self._failed
             select.select([self._woken, self._ready_read], [], [], self._until_next())
             self._note_ready()
@@ -150,6 +159,7 @@ class Parent:
             if one.pid is None or (ended := os.waitpid(one.pid, os.WNOHANG))[0] == 0:
                 continue
             one.pid, code = None, os.waitstatus_to_exitcode(ended[1])
+            self._ended(one.number)
             self._note_ready()
             if self._stopping_until is not None:
                 # One that was still starting had nothing to bring to an end.
@@ -213,24 +223,6 @@ class Terminal:
         except (OSError, ValueError):
             return True
         return False
-
-
-def claim(host: str, port: int) -> None:
-    """Is this address ours to share? Processes that share a port (SO_REUSEPORT) would join any other program that
-    does so too. Raises OSError."""
-    for family, kind, protocol, _, address in socket.getaddrinfo(
-        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    ):
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            try:
-                probe.bind(address)
-            except OSError as error:
-                raise OSError(
-                    error.errno, f"{host}:{port}: {(error.strerror or str(error)).lower()}"
-                ) from None
 
 
 def _read_all(end: int) -> bytes:

@@ -79,6 +79,8 @@ class Held:
     new: bool = False
     """Nothing was known of them before."""
     changed: bool = False
+    restored: bool = False
+    """They were erased, and come back as somebody of whom nothing was known before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,5 +218,5 @@ def _restore(held: Held, address: str, statement: Statement, now: datetime, prov
     held.consent = Value(_UNKNOWN)
     # Its `as_of` and source were cleared at the erasure.
     held.do_not_track.value = _UNSET
-    held.changed = True
+    held.changed = held.restored = True
     return ""

@@ -61,6 +61,12 @@ _SUMMARIES = {
 
 
 class _Lazy(click.Group):
+    def main(self, *args: Any, **more: Any) -> Any:
+        streams = import_module("tracker.cli.streams")
+        streams.stand_in_for_closed()
+        with streams.readable_trouble():
+            return super().main(*args, **more)
+
     def list_commands(self, context: click.Context) -> list[str]:
         return list(_COMMANDS)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from relay.reasons import EXPLANATIONS
 from tracker.cli.messages import message_commands
+from tracker.cli.story import STATUS_WORDS
 from tracker.store.messages import OWN_REPORT
 
 _OF_SENDERS = {
@@ -14,4 +15,16 @@ _OF_SENDERS = {
     OWN_REPORT: "A report, written here or passed on to the original sender.",
 }
 
-message = message_commands(_OF_SENDERS | {reason.value: words for reason, words in EXPLANATIONS.items()})
+_STATES = {
+    "queued": "waits in the queue and was not tried yet; `candor queue show {id}` says until when, and whether it is held.",
+    "deferred": "was put off and waits in the queue; `candor queue show {id}` says until when, and whether it is held.",
+    "returned": "the client was told to try again, and keeps the mail; nothing of it waits here.",
+    "skipped": "not sent, on purpose; the last line of its tries says why.",
+    "complained": "it arrived, and its recipient called it spam.",
+}
+
+message = message_commands(
+    _OF_SENDERS
+    | {STATUS_WORDS + state: words for state, words in _STATES.items()}
+    | {reason.value: words for reason, words in EXPLANATIONS.items()}
+)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import getpass
 import json
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import click
-from pydantic import TypeAdapter, ValidationError
 
+from relay.cli.whom import Whom, action, filters
 from relay.compiled import Compiler
 from relay.config import Config, load
 from relay.postmaster import Done, Postmaster
@@ -30,15 +29,13 @@ from tracker.cli.common import (
     show_table,
     with_domain,
 )
-from tracker.cli.story import answer, show_tries
-from tracker.config import Duration
+from tracker.cli.messages import message_id_argument
+from tracker.cli.story import SHORT_ID, answer, show_tries
 from tracker.domain import Domain
 from tracker.errors import InvalidValue
 from tracker.moments import shown
 
 T = TypeVar("T")
-_SECONDS: TypeAdapter[float] = TypeAdapter(Duration)
-_STATES = ("waiting", "sending", "held", "damaged")
 
 
 @click.group()
@@ -46,73 +43,9 @@ def queue() -> None:
     """Mail that waits to be sent."""
 
 
-def _filters(command: Callable[..., None]) -> Callable[..., None]:
-    """The options that say which recipients are meant, given to the command as one `wanted`."""
-
-    @click.option("--sender", help='Of this sender: an address, "@domain", or "<>" for mail from nobody.')
-    @click.option("--recipient", help="To this address.")
-    @click.option("--domain", help="To addresses of this domain.")
-    @click.option("--state", type=click.Choice(_STATES), help="In this state.")
-    @click.option("--older-than", metavar="DURATION", help='Waiting for longer than this ("4h", "2d").')
-    @wraps(command)
-    def filtered(
-        sender: str | None,
-        recipient: str | None,
-        domain: str | None,
-        state: str | None,
-        older_than: str | None,
-        **more: Any,
-    ) -> None:
-        wanted = Selection(
-            sender=None if sender is None else sender.strip("<>"),
-            recipient=None if recipient is None else recipient.strip("<>"),
-            domain=domain,
-            state=state,
-            older_than=_seconds(older_than),
-        )
-        command(wanted=wanted, **more)
-
-    return filtered
-
-
-def _action(command: Callable[..., None]) -> Callable[..., None]:
-    """What the commands share that change something: whom they mean, and the question before they do it."""
-
-    @click.argument("messages", metavar="[MESSAGE]...", nargs=-1)
-    @_filters
-    @click.option("--all", "everything", is_flag=True, help="All that waits.")
-    @click.option("--yes", is_flag=True, help="Do not ask.")
-    @json_option
-    @config_option
-    @wraps(command)
-    def asked(wanted: Selection, messages: tuple[str, ...], everything: bool, **more: Any) -> None:
-        if sum((bool(messages), not wanted.everything, everything)) != 1:
-            raise CommandError(
-                InvalidValue("say which: ids of messages (or how they begin), or filters, or --all")
-            )
-        command(whom=_Whom(messages, wanted), **more)
-
-    return asked
-
-
-class _Whom:
-    """Messages by id, or everybody whom a filter fits."""
-
-    def __init__(self, messages: Sequence[str], wanted: Selection) -> None:
-        self._messages = messages
-        self._wanted = wanted
-        self.named = bool(messages)
-
-    async def selections(self, postmaster: Postmaster) -> list[Selection]:
-        if not self.named:
-            return [self._wanted]
-        found = [await postmaster.find(prefix) for prefix in self._messages]
-        return list(dict.fromkeys(found))
-
-
 @queue.command("list")
 @click.argument("message", metavar="[MESSAGE]", default="")
-@_filters
+@filters
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 100_000))
 @click.option("--page", default=1, show_default=True, type=click.IntRange(1))
 @json_option
@@ -123,14 +56,7 @@ def list_queue(
     """List recipients who wait, oldest first; of one message, or those that the options say.
 
     MESSAGE is an id or its beginning."""
-    wanted = Selection(
-        message=message,
-        sender=wanted.sender,
-        recipient=wanted.recipient,
-        domain=wanted.domain,
-        state=wanted.state,
-        older_than=wanted.older_than,
-    )
+    wanted = replace(wanted, message=message_id_argument(message) if message else "")
 
     async def work(postmaster: Postmaster) -> tuple[dict[str, int], list[dict[str, Any]]]:
         found = await postmaster.page(wanted, limit=limit, offset=(page - 1) * limit)
@@ -155,7 +81,7 @@ def list_queue(
 def _row(one: dict[str, Any]) -> tuple[object, ...]:
     sender = "(gone)" if one["sender"] is None else f"<{one['sender']}>"
     return (
-        one["message"][:12],
+        one["message"][:SHORT_ID],
         sender,
         f"<{one['recipient']}>",
         one["state"],
@@ -174,6 +100,7 @@ def _row(one: dict[str, Any]) -> tuple[object, ...]:
 @config_option
 def show_message(message: str, raw: bool, as_json: bool, config_file: Path | None) -> None:
     """Show one message that waits: its envelope, recipients and every attempt. MESSAGE is an id or its beginning."""
+    message = message_id_argument(message)
     if raw:
         data = _with_postmaster(config_file, lambda postmaster: postmaster.original(message))
         sys.stdout.buffer.write(data)
@@ -206,8 +133,8 @@ def show_message(message: str, raw: bool, as_json: bool, config_file: Path | Non
 
 
 @queue.command()
-@_action
-def retry(whom: _Whom, yes: bool, as_json: bool, config_file: Path | None) -> None:
+@action
+def retry(whom: Whom, yes: bool, as_json: bool, config_file: Path | None) -> None:
     """Try now what waits for its next try. MESSAGE is an id or its beginning."""
     _change("retry", whom, yes, as_json, config_file, lambda postmaster, one: postmaster.retry(one))
 
@@ -219,7 +146,7 @@ def flush(as_json: bool, config_file: Path | None) -> None:
     """Try everything now that waits for its next try."""
     _change(
         "retry",
-        _Whom((), Selection()),
+        Whom((), Selection()),
         True,
         as_json,
         config_file,
@@ -228,25 +155,25 @@ def flush(as_json: bool, config_file: Path | None) -> None:
 
 
 @queue.command()
-@_action
-def hold(whom: _Whom, yes: bool, as_json: bool, config_file: Path | None) -> None:
+@action
+def hold(whom: Whom, yes: bool, as_json: bool, config_file: Path | None) -> None:
     """Try no more until it is released. What is being sent at the moment is held after that try."""
     _change("hold", whom, yes, as_json, config_file, lambda postmaster, one: postmaster.hold(one))
 
 
 @queue.command()
-@_action
-def release(whom: _Whom, yes: bool, as_json: bool, config_file: Path | None) -> None:
+@action
+def release(whom: Whom, yes: bool, as_json: bool, config_file: Path | None) -> None:
     """Try again what was held, or set aside because it could not be read."""
     _change("release", whom, yes, as_json, config_file, lambda postmaster, one: postmaster.release(one))
 
 
 @queue.command()
-@_action
+@action
 @click.option("--bounce/--silent", "bounce", default=None, help="Tell the sender with a report, or nobody.")
 @click.option("--reason", default="", help="Stands in the record, and in the report.")
 def drop(
-    whom: _Whom, bounce: bool | None, reason: str, yes: bool, as_json: bool, config_file: Path | None
+    whom: Whom, bounce: bool | None, reason: str, yes: bool, as_json: bool, config_file: Path | None
 ) -> None:
     """Give up mail for good. Say whether the sender is told (--bounce) or nobody (--silent)."""
     if bounce is None:
@@ -292,53 +219,57 @@ def stats(domains: int, as_json: bool, config_file: Path | None) -> None:
 _DONE = {"retry": "due now", "hold": "held", "release": "released", "drop": "dropped"}
 
 
+_Do = Callable[[Postmaster, Selection], Awaitable[Done]]
+
+
 def _change(
     verb: str,
-    whom: _Whom,
+    whom: Whom,
     yes: bool,
     as_json: bool,
     config_file: Path | None,
-    do: Callable[[Postmaster, Selection], Awaitable[Done]],
+    do: _Do,
     *,
     always_ask: bool = False,
 ) -> None:
     """Asks where much is meant, does it, and says what came of it."""
 
-    held = 0
-
-    async def work(postmaster: Postmaster) -> Done:
-        nonlocal held
+    async def work(postmaster: Postmaster) -> tuple[Done, int]:
         selections = await whom.selections(postmaster)
         if not yes and not whom.named and (always_ask or selections[0].everything):
-            counted = await postmaster.count(selections[0])
-            click.confirm(
-                f"{verb} {_many(counted['recipients'], 'recipient')} of {_many(counted['messages'], 'message')}?",
-                abort=True,
-                err=True,
-            )
+            await _confirm(verb, postmaster, selections[0])
         done = [await do(postmaster, one) for one in selections]
-        if verb == "retry" and whom.named:  # of those asked for by name it is a surprise
-            held = sum(
-                [(await postmaster.count(replace(one, state="held")))["recipients"] for one in selections]
-            )
-        return Done(
+        # Of those asked for by name it is a surprise that nothing happens to them.
+        surprising = selections if verb == "retry" and whom.named else []
+        held = [await postmaster.count(replace(one, state="held")) for one in surprising]
+        together = Done(
             changed=sum(one.changed for one in done),
             sending=sum(one.sending for one in done),
             damaged=sum(one.damaged for one in done),
         )
+        return together, sum(one["recipients"] for one in held)
 
-    done = _with_postmaster(config_file, work)
+    done, held = _with_postmaster(config_file, work)
     if as_json:
         show_json({"action": verb, "changed": done.changed, "sending": done.sending, "damaged": done.damaged})
-        return
+    else:
+        _say(verb, done, held)
+
+
+async def _confirm(verb: str, postmaster: Postmaster, wanted: Selection) -> None:
+    counted = await postmaster.count(wanted)
+    whom = f"{_many(counted['recipients'], 'recipient')} of {_many(counted['messages'], 'message')}"
+    click.confirm(f"{verb} {whom}?", abort=True, err=True)
+
+
+def _say(verb: str, done: Done, held: int) -> None:
     click.echo(f"{_many(done.changed, 'recipient')} {_DONE[verb]}")
     if held:
         click.echo(f"{_many(held, 'recipient')} held: `candor queue release` lets them go")
     if done.sending:
-        then = "held after this try" if verb == "hold" else "left alone; ask again, or hold them first"
-        click.echo(
-            f"{_many(done.sending, 'recipient')} being sent to now: {then if verb != 'retry' else 'left alone'}"
-        )
+        then = {"hold": "held after this try", "retry": "left alone"}
+        so = then.get(verb, "left alone; ask again, or hold them first")
+        click.echo(f"{_many(done.sending, 'recipient')} being sent to now: {so}")
     if done.damaged:
         click.echo(
             f"{_many(done.damaged, 'recipient')} not dropped: their message cannot be read, use --silent"
@@ -362,17 +293,6 @@ def _with_postmaster(config_file: Path | None, work: Callable[[Postmaster], Awai
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _seconds(text: str | None) -> float | None:
-    if text is None:
-        return None
-    try:
-        return _SECONDS.validate_python(text)
-    except ValidationError:
-        raise CommandError(
-            InvalidValue(f'--older-than: {text!r} is no duration; expected one such as "20m", "4h" or "2d"')
-        ) from None
 
 
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))

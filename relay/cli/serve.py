@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 
 from relay.config import CHANGES, Config, load
+from relay.metrics import MailMetrics
+from relay.queue import Queue
 from relay.service import Relay, checked
 from relay.store.holdings import Holdings
 from tracker import log
+from tracker.admin.monitoring import Monitoring, MonitoringFace
 from tracker.cli.common import config_option, run
-from tracker.cli.serve import Faces, exit_code, prepare, starting, workers_option
+from tracker.cli.serve import Faces, Numbers, exit_code, prepare, starting, workers_option
 from tracker.cli.signals import Reloading, Signals
 from tracker.domain import Domain
+from tracker.handover import Handover
 from tracker.jobs import nightly
 from tracker.processes import Parent, Ties
-
-Program = Callable[[Config, Ties | None], Coroutine[Any, Any, None]]
 
 
 @click.command()
@@ -32,14 +34,9 @@ def up(config_file: Path | None, workers: int) -> None:
     there instead of sending it. With several workers, as many processes take mail, and one more is the tracker.
     """
 
-    def program(config: Config, ties: Ties | None) -> Coroutine[Any, Any, None]:
-        if ties is None:
-            relay, tracker = True, True
-        else:
-            relay, tracker = ties.number < workers, ties.number == workers
-        return _serve(config, config_file, ties, relays=workers, relay=relay, tracker=tracker)
-
-    _run(config_file, program, processes=workers + 1 if workers > 1 else 1, tracker=True)
+    processes = workers + 1 if workers > 1 else 1
+    program = _Program(file=config_file, relays=workers, trackers=range(processes - 1, processes))
+    _run(program, processes=processes)
 
 
 @click.command()
@@ -48,66 +45,140 @@ def up(config_file: Path | None, workers: int) -> None:
 def relay(config_file: Path | None, workers: int) -> None:
     """Run the SMTP relay and its queue worker."""
 
-    def program(config: Config, ties: Ties | None) -> Coroutine[Any, Any, None]:
-        return _serve(config, config_file, ties, relays=workers, relay=True, tracker=False)
-
-    _run(config_file, program, processes=workers, tracker=False)
+    _run(_Program(file=config_file, relays=workers, trackers=range(0)), processes=workers)
 
 
-def _run(config_file: Path | None, program: Program, *, processes: int, tracker: bool) -> None:
+@dataclass(frozen=True, kw_only=True)
+class _Program:
+    """Which process does what; processes are numbered from 0."""
+
+    file: Path | None
+    relays: int
+    """The first so many take mail."""
+    trackers: range
+    """These serve the web."""
+
+    def read(self) -> Config:
+        return load(self.file)
+
+    def addresses(self, config: Config) -> dict[str, str]:
+        """What is shared, by the options that say it."""
+        shared = {"[relay] listen": config.relay.listen, "[relay] listen_tls": config.relay.listen_tls}
+        if self.trackers:
+            return {
+                **shared,
+                "[tracker] listen": config.tracker.listen,
+                "[admin] listen": config.admin.listen,
+            }
+        return {**shared, "[relay] admin_listen": config.relay.admin_listen}
+
+
+class MailNumbers(Numbers):
+    """Mail's beside those of hits."""
+
+    def __init__(self, processes: int = 1) -> None:
+        super().__init__(processes)
+        self.mail = MailMetrics(self.sheet)
+
+
+def _run(program: _Program, *, processes: int) -> None:
     def start() -> Reloading[Config]:
-        config = load(config_file)
+        config = program.read()
         checked(config)
         log.configure(config.log.format, config.log.level)
-        return Reloading(config, lambda: load(config_file), CHANGES, checked)
+        return Reloading(config, program.read, CHANGES, checked)
 
     reloading = starting(start)
+    numbers = MailNumbers(processes)
     if processes == 1:
-        starting(lambda: run(program(reloading.config, None)))
+        starting(lambda: run(_serve(program, reloading.config, program.read, numbers, None)))
         return
-    table = reloading.config
-    addresses = [table.relay.listen, table.relay.listen_tls, *([table.tracker.listen] if tracker else ())]
+    table, handover = reloading.config, Handover(reloading.config)
+
+    def work(ties: Ties) -> int:
+        return exit_code(lambda: run(_serve(program, handover.taken(), handover.taken, numbers, ties)))
+
+    def reload() -> bool:
+        if right := reloading.now():
+            handover.give(reloading.config)
+        return right
+
     parent = Parent(
-        work=lambda ties: exit_code(lambda: run(program(reloading.config, ties))),
+        work=work,
         workers=processes,
-        prepare=lambda: exit_code(lambda: run(prepare(table, *addresses))),
-        reload=reloading.now,
+        prepare=lambda: exit_code(lambda: run(prepare(table, program.addresses(table)))),
+        reload=reload,
+        ended=numbers.sheet.leave,
     )
     raise SystemExit(parent.run())
 
 
 async def _serve(
-    config: Config, config_file: Path | None, ties: Ties | None, *, relays: int, relay: bool, tracker: bool
+    program: _Program, config: Config, read: Callable[[], Config], numbers: MailNumbers, ties: Ties | None
 ) -> None:
     """What this process serves, until somebody stops it."""
+    number = 0
     if ties is not None:
-        log.speaker.worker = ties.number
+        log.speaker.worker = number = ties.number
     signals = Signals(ties)
     domain = await Domain.open_patiently(config)
-    if not relay:  # who takes mail brings it along
-        domain.holders.append(Holdings())
-    faces = Faces(domain) if tracker else None
-    jobs, service = nightly(domain), None
+    numbers.sheet.take(number)
+    served, jobs = _Served(program, config, domain, numbers, number), nightly(domain)
     try:
-        if relay and config.lookup.url:
-            from tracker.crm import open_lookup  # an HTTP client, for those only who asked for one
-
-            domain.lookup = open_lookup(config.lookup)
-        service = Relay(config, domain, processes=relays) if relay else None
-        if faces is not None:
-            await faces.start()
-        if service is not None:
-            await service.start()
+        await served.start()
         jobs.start()
         if ties is not None:
             ties.ready()
-        apply = service.reload if service is not None else domain.reconfigure
         quiet = ties is not None
-        await signals.until_stopped(Reloading(config, lambda: load(config_file), CHANGES, apply, quiet=quiet))
+        await signals.until_stopped(Reloading(config, read, CHANGES, served.reload, quiet=quiet))
     finally:
         await jobs.stop()
-        if service is not None:
-            await service.stop()
-        if faces is not None:
-            await faces.stop()
+        await served.stop()
         await domain.close()
+
+
+class _Served:
+    """The faces of one process: mail's, the web's and the operator's, as its number says."""
+
+    def __init__(
+        self, program: _Program, config: Config, domain: Domain, numbers: MailNumbers, number: int
+    ) -> None:
+        """Raises ConfigError."""
+        self._domain = domain
+        self._share = program.relays > 1
+        self._relay: Relay | None = None
+        if number >= program.relays:  # who takes mail brings it along
+            domain.holders.append(Holdings())
+        else:
+            if config.lookup.url:
+                from tracker.crm import open_lookup  # an HTTP client, for those only who asked for one
+
+                domain.lookup = open_lookup(config.lookup)
+            self._relay = Relay(config, domain, processes=program.relays, metrics=numbers.mail)
+        queue = Queue(domain.database, config.queue) if self._relay is None else None
+        look = self._relay.look if self._relay is not None else queue.samples if queue is not None else None
+        self._faces: list[Faces | MonitoringFace] = []
+        if number in program.trackers:
+            self._faces.append(Faces(domain, numbers, look))
+        elif not program.trackers:
+            address = config.relay.admin_listen
+            monitoring = Monitoring(domain, numbers.sheet, look)
+            self._faces.append(MonitoringFace(monitoring, option="[relay] admin_listen", address=address))
+
+    async def start(self) -> None:
+        """Raises CannotListen."""
+        for face in self._faces:
+            await face.start(share_port=self._share)
+        if self._relay is not None:
+            await self._relay.start()
+
+    def reload(self, config: Config) -> None:
+        """Raises ConfigError, and then nothing has changed."""
+        apply = self._relay.reload if self._relay is not None else self._domain.reconfigure
+        apply(config)
+
+    async def stop(self) -> None:
+        if self._relay is not None:
+            await self._relay.stop()
+        for face in self._faces:
+            await face.stop()

@@ -56,7 +56,7 @@ class Config(tracker_config.Config):
 
 CHANGES = {
     **TRACKER_CHANGES,
-    "relay": frozenset(RelayTable.model_fields) - {"listen", "listen_tls"},
+    "relay": frozenset(RelayTable.model_fields) - {"listen", "listen_tls", "admin_listen"},
     "upstream": frozenset({ALL}),
     "queue": frozenset({ALL}),
     "rewrite": frozenset({ALL}),

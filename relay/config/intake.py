@@ -86,6 +86,7 @@ class UserTable(Table):
 class RelayTable(Table):
     listen: Listen = "127.0.0.1:2525"
     listen_tls: OptionalListen = ""
+    admin_listen: OptionalListen = ""
     certificate: str = ""
     private_key: str = ""
     hostname: str = ""

@@ -61,6 +61,11 @@ class Intake:
         self._empty.set()
         self._cap()
 
+    @property
+    def sessions(self) -> int:
+        """Clients that are connected."""
+        return len(self._sessions)
+
     async def listen(
         self, host: str, port: int, *, implicit_tls: bool = False, reuse_port: bool = False
     ) -> tuple[str, int]:

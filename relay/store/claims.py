@@ -220,3 +220,27 @@ def next_due(connection: Connection) -> float | None:
     """Seconds until something falls due (0 or less: now); None when nothing waits."""
     seconds: float | None = connection.execute(_NEXT_DUE, {"b_state": WAITING}).scalar_one_or_none()
     return seconds
+
+
+_LATEST = (
+    select(queue.c.due_at - database_now())
+    .where(queue.c.state == bindparam("b_state"))
+    .order_by(queue.c.due_at.desc())
+    .limit(1)
+)
+
+
+def latest_due(connection: Connection) -> float:
+    """Seconds until the last of what waits is due; 0 when nothing waits."""
+    found = connection.execute(_LATEST, {"b_state": WAITING}).scalar_one_or_none()
+    return 0.0 if found is None else float(found)
+
+
+def sooner(connection: Connection, seconds: float, *, lease_seconds: float) -> int:
+    """What is due in more than so many seconds is due now, or when its holder, if there is still one, does not renew
+    its lease; gives how many."""
+    late = update(queue).where(queue.c.state == WAITING, queue.c.due_at > database_now() + seconds)
+    held = database_now() + lease_seconds
+    return connection.execute(
+        late.values(due_at=case((queue.c.lease == "", database_now()), else_=held))
+    ).rowcount

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Text, and_, case, cast, distinct, func, or_, 
 from sqlalchemy.sql.elements import ColumnElement
 
 from relay.store.schema import queue, spool
-from relay.store.spool import WAITING, database_now, domain_key
+from relay.store.spool import DAMAGED, HELD, WAITING, database_now, domain_key
 from tracker.errors import InvalidValue, NotFound
 from tracker.moments import isoformat
 from tracker.store.schema import attempts
@@ -217,6 +217,26 @@ def statistics(connection: Connection, *, domains: int) -> dict[str, Any]:
             for row in rows[:domains]
         ],
     }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """The queue in a few numbers."""
+
+    states: Mapping[str, int]
+    """Recipients in each state; all states are there."""
+    oldest: float
+    """Seconds; 0 when nothing waits."""
+
+
+def standing(connection: Connection) -> Standing:
+    age = func.max(database_now() - queue.c.queued_at)
+    rows = connection.execute(select(_SHOWN_STATE, func.count(), age).group_by(_SHOWN_STATE)).all()
+    counted = {row[0]: row[1] for row in rows}
+    return Standing(
+        states={state: counted.get(state, 0) for state in (WAITING, SENDING, HELD, DAMAGED)},
+        oldest=max((float(row[2]) for row in rows), default=0.0),
+    )
 
 
 def _in_classes(counted: Any) -> dict[str, int]:

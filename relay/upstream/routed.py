@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 from relay import replies
@@ -116,7 +117,11 @@ class RoutedUpstream:
             # It is down, and everybody else has failed too. Should it be being probed just now: that is quickly known.
             if not progress.is_complete and await host.probed():
                 await progress.offer(host)
-        return completed(progress.result(hosts[0].trouble), self._clock())
+        outcomes = completed(progress.result(hosts[0].trouble), self._clock())
+        if all(outcome.host for outcome in outcomes):
+            return outcomes
+        tried = ", ".join(host.state().host for host in hosts)
+        return tuple(one if one.host else replace(one, tried=tried) for one in outcomes)
 
 
 class _Progress:

@@ -133,7 +133,7 @@ async def one_clicks(
         ScriptedUpstream() as upstream,
         browsing() as browser,
     ):
-        where = site(folder, store_url, upstream.url)
+        where = site(folder, store_url, upstream.url, log={"level": "debug"})
         async with started(where) as (program, domain):
             for person in people:
                 await tell(domain, person, Consent.GRANTED, DoNotTrack.TRUE, group="sales")

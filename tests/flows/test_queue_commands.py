@@ -14,7 +14,7 @@ from sqlalchemy import text
 from support.commands import Result, call
 from support.people import SENDER, newsletter, rows, send, statuses
 from support.sites import Site, running, site, until
-from support.upstream import Rule, ScriptedUpstream, on, say, slow
+from support.upstream import Rule, ScriptedUpstream, lose, on, say, slow
 from support.waiting import nothing_waits
 
 from relay.store.schema import queue, spool
@@ -263,9 +263,10 @@ async def test_numbers_say_what_waits_where_and_for_how_long(store_url: str, tmp
 WRONG = {
     ("retry",): "say which",
     ("retry", "--all", "--domain", "x.example"): "say which",
-    ("hold", "zz"): "expected up to 32 hex digits",
+    ("hold", "zz"): "expected 32 hex digits, or the first 6 or more",
     ("list", "--older-than", "soon"): "'soon' is no duration",
     ("drop", "--all"): "--bounce or --silent",
+    ("list", "12345"): "or the first 6 or more",
     ("release", "0" * 32): "no message",
     ("show", "0" * 32): "no message",
 }
@@ -296,3 +297,21 @@ async def test_an_id_that_fits_several_messages_is_refused(store_url: str, tmp_p
         assert result.code == 2
         assert "the beginning of several ids" in result.err
         assert (await here.candor("hold", first.hex())).code == 0
+
+
+async def test_a_message_tells_what_its_states_mean_and_what_is_in_doubt(
+    store_url: str, tmp_path: Path
+) -> None:
+    rules = LATER, on("dot", lose(), match="<lost@", times=1)
+    async with desk(tmp_path, store_url, *rules) as here:
+        (ann,) = (await here.candor("list", "--json", "--recipient", ANN)).json["waiting"]
+        assert (await send(here.where.smtp_port, newsletter(), OTHER, sender="lost@shop.example"))[0] == 250
+        await until(lambda: tried(here.domain, 4), "the lost one is tried")
+        arguments = ("message", "show", ann["message"][:6], "--config", str(here.where.config_file))
+        shown = await asyncio.to_thread(call, *arguments)
+        words = f"deferred: was put off and waits in the queue; `candor queue show {ann['message'][:8]}` says"
+        assert words in " ".join(shown.out.split())
+        (lost,) = (await here.candor("list", "--json", "--recipient", OTHER)).json["waiting"]
+        assert lost["last_try"]["text"].endswith("it had the whole message, which may be sent twice")
+        await here.candor("hold", "--recipient", BOB)
+        assert "held" in (await here.candor("show", ann["message"][:6])).out

@@ -35,6 +35,14 @@ class Running:
     def __init__(self, program: Program) -> None:
         self._program = program
 
+    @property
+    def pid(self) -> int:
+        return self._program.pid
+
+    def workers(self) -> list[int]:
+        pid = self._program.pid
+        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
     def edit(self, old: str = "", new: str = "") -> None:
         """Changes the file, and says so to the program."""
         file = self._program.site.config_file
@@ -255,7 +263,28 @@ async def test_the_tracker_reads_its_file_again(tmp_path: Path) -> None:
         here.edit('answer_within = "20s"', 'answer_within = "21s"')
         await here.reloaded()
         here.edit('answer_within = "21s"', 'answer_within = "x"')
-        await until(lambda: here.events("configuration-refused"))
+        (refused,) = await until(lambda: here.events("configuration-refused"), "the log says so")
+        assert "[tracker] answer_within" in str(refused["problem"])
+        assert len(here.events("configuration-reloaded")) == 1
+
+
+@pytest.mark.parametrize("name", ["relay --workers 2", "tracker --workers 2"])
+async def test_workers_go_by_what_their_parent_has_read_and_not_by_the_file(
+    name: str, tmp_path: Path
+) -> None:
+    """Whoever reads the file later might read another one: at a start in a fallen one's place, or at SIGHUP."""
+    where = capturing(tmp_path)
+    async with program(where, name) as here:
+        await until(lambda: len(here.events("listening")) >= 2, "both listen")
+        where.config_file.write_text("nonsense")
+        first, second = here.workers()
+        os.kill(first, signal.SIGHUP)
+        os.kill(second, signal.SIGKILL)
+        await until(lambda: len(here.events("listening")) >= 3, "another has taken its place")
+        assert here.events("configuration-refused") == []
+        os.kill(here.pid, signal.SIGHUP)
+        (refused,) = await until(lambda: here.events("configuration-refused"), "the parent has read it")
+        assert refused.get("worker") is None
 
 
 # --- what changes ---

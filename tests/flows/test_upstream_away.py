@@ -40,7 +40,7 @@ async def test_while_upstream_is_away_few_are_tried_and_then_all(store_url: str,
             await until(
                 lambda: any(line["event"] == "upstream-away" for line in said), "it is known to be away"
             )
-            await asyncio.sleep(2.0)
+            await asyncio.sleep(1.0)
             tried = await rows(domain, attempts)
             assert len(tried) < MESSAGES / 2, "one attempt after the other was written down"
             assert len(await rows(domain, queue)) == MESSAGES

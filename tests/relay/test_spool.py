@@ -134,6 +134,32 @@ async def test_what_was_put_off_is_not_due_before_its_time(database: Database, q
     assert claimed.waiting[0].tries == 2
 
 
+async def test_what_a_wrong_clock_put_off_for_days_is_due_and_nobody_s_lease_is_broken(
+    database: Database, queue: Queue
+) -> None:
+    """The clock was set back by ten days: what is free is due now, what somebody works on when they are dead."""
+    free, busy, usual = (addressed(f"{name}@example.org") for name in ("free", "busy", "usual"))
+    for person in (busy, free, usual):
+        await queued(database, submission(person.recipient.address), [person], queue)
+    await claim(database, "other")
+    await database.write(deferring([(free.delivery_id, 0.0), (usual.delivery_id, 3600.0)], "other"))
+    later = text("UPDATE queue SET due_at = due_at + 864000 WHERE delivery_id = :id")
+    for person in (free, busy):
+        one = {"id": person.delivery_id}
+        await database.change(lambda connection, one=one: connection.execute(later, one))  # type: ignore[misc]
+    assert await claim(database, "me") == []
+    await queue.renew()
+    (claimed,) = await claim(database, "me")
+    assert [one.delivery_id for one in claimed.waiting] == [free.delivery_id]
+    held = text("SELECT lease FROM queue WHERE delivery_id = :id")
+    one = {"id": busy.delivery_id}
+    assert await database.read(lambda connection: connection.execute(held, one).scalar_one()) == "other"
+    due = await queue.next_due()
+    assert due is not None
+    assert due <= 61
+    await queue.release()
+
+
 async def test_a_damaged_row_is_set_aside_and_the_rest_is_served(database: Database, queue: Queue) -> None:
     broken, whole = submission("a@example.org"), submission("b@example.org")
     await queued(database, broken, [addressed("a@example.org")], queue)

@@ -193,6 +193,7 @@ async def test_only_when_all_fail_is_the_mail_put_off(closed: str) -> None:
     assert (outcome.status, outcome.reply.code, outcome.maybe_sent) == (Status.DEFERRED, 451, False)
     assert "554 5.7.1 Not you" in outcome.reply.text
     assert outcome.host == ""
+    assert outcome.tried == f"127.0.0.1:{closed.rpartition(':')[2]}, 127.0.0.1:{second.port}"
 
 
 async def test_who_was_put_off_is_told_by_whom() -> None:

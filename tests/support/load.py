@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 import smtplib
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -18,11 +19,17 @@ from support.upstream import Received
 _NUMBER = re.compile(rb"^X-Number: (\S+)\r$", re.MULTILINE)
 
 
+NOT_SENT = 0
+
+
 @dataclass
 class Log:
-    """Number of each message sent, and the code the client heard; None where it heard nothing."""
+    """Number of each message, and the code the client heard; None where it heard nothing, `NOT_SENT` where nobody was
+    there to send it to."""
 
     codes: dict[str, int | None] = field(default_factory=dict)
+    closed: bool = False
+    """Nothing more is to be sent: threads cannot be cancelled."""
 
     @property
     def acknowledged(self) -> set[str]:
@@ -47,6 +54,19 @@ async def load(
     """Sends `count` messages as fast as `sessions` clients can; recipients take turns. Unless they `persist`,
     clients whose connection is cut send nothing more."""
     numbers = [f"{name}-{n}" for n in range(count)]
+    await load_these(port, log, numbers, sessions=sessions, recipients=recipients, persist=persist)
+
+
+async def load_these(
+    port: int,
+    log: Log,
+    numbers: Sequence[str],
+    *,
+    sessions: int,
+    recipients: Sequence[str],
+    persist: bool = True,
+) -> None:
+    """The same for these messages, say those that were put off."""
     await asyncio.gather(
         *(
             asyncio.to_thread(_session, port, log, numbers[n::sessions], recipients, persist)
@@ -57,15 +77,21 @@ async def load(
 
 def _session(port: int, log: Log, numbers: Iterable[str], recipients: Sequence[str], persist: bool) -> None:
     client: smtplib.SMTP | None = None
-    for turn, number in enumerate(numbers):
+    for number in numbers:
+        if log.closed:
+            break
         log.codes[number] = None
         try:
             if client is None:
                 client = smtplib.SMTP("127.0.0.1", port, local_hostname="client.example", timeout=60)
                 client.ehlo()
-            log.codes[number] = _one(client, number, recipients[turn % len(recipients)])
+            recipient = recipients[int(number.rpartition("-")[2]) % len(recipients)]
+            log.codes[number] = _one(client, number, recipient)
         except (smtplib.SMTPException, OSError):
-            if client is not None:
+            if client is None:
+                log.codes[number] = NOT_SENT
+                time.sleep(0.1)
+            else:
                 client.close()
             client = None
             if not persist:

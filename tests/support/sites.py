@@ -16,11 +16,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
+
+from support.commands import call
 
 from relay.config import load
 from relay.service import Relay
@@ -131,25 +133,22 @@ async def domain_of(where: Site) -> AsyncIterator[Domain]:
 
 
 async def command(where: Site, *arguments: str) -> str:
-    """What `candor …` prints; it must succeed."""
-    done = await asyncio.to_thread(
-        subprocess.run,
-        [*_CANDOR, *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=_PATIENCE,
-        env={**os.environ, "CANDOR_CONFIG": str(where.config_file)},
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    """What `candor …` prints; it must succeed. Called in this process, beside the test's loop: to start a Python for
+    each takes longer than what it does."""
+    done = await asyncio.to_thread(call, *arguments, "--config", where.config_file)
+    assert done.code == 0, done.err
+    return done.out
 
 
 class Program:
     """`candor up` (or another of its programs, options and all) as a process. Stopped, if need be killed, when it is left."""
 
-    def __init__(self, where: Site, program: str = "up", *, name: str = "candor") -> None:
+    def __init__(
+        self, where: Site, program: str = "up", *, name: str = "candor", within: Sequence[str] = ()
+    ) -> None:
+        """`within`: a command that runs it, in a place of its own."""
         self.site = where
+        self._within = within
         self._program = program
         self._log_file = where.folder / f"{name}.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -173,7 +172,7 @@ class Program:
         """Until it listens."""
         with self._log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                [*_CANDOR, *self._program.split(), "--config", str(self.site.config_file)],
+                [*self._within, *_CANDOR, *self._program.split(), "--config", str(self.site.config_file)],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

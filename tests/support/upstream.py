@@ -13,6 +13,7 @@ in place of the normal reply:
     say("452 4.2.2 Full")     that reply, any text; "\\r\\n" in it makes more lines
     adding("250 Ok, ok")      the normal reply and that, in one write
     drop()                    the connection is cut; drop("421 4.3.2 Bye") says something first
+    lose()                    done as asked, and the connection is cut in place of the normal reply
     hang()                    no reply, ever, until the client leaves
     deaf()                    the same, and nothing more is read
     slow(0.05)                the normal reply, later
@@ -65,6 +66,10 @@ def adding(text: str) -> Act:
 
 def drop(text: str = "") -> Act:
     return Act("drop", text)
+
+
+def lose() -> Act:
+    return Act("lose")
 
 
 def hang() -> Act:
@@ -208,6 +213,10 @@ class ScriptedUpstream:
         self.commands.append(command)
         self._heard.set()
 
+    def take(self, received: Received) -> None:
+        """A transaction that was answered 250, or would have been."""
+        self.received.append(received)
+
     def interrupt(self, text: str) -> None:
         """Say something on every connection, unasked."""
         for writer in self._writers:
@@ -323,6 +332,9 @@ class _Session:
                 return True
             case "drop":
                 await self._drop(act.text)
+            case "lose":
+                self._writer.transport.abort()
+                return True
             case "hang":
                 while await self._reader.read(2**16):
                     pass
@@ -433,7 +445,7 @@ class _Session:
         self._upstream.hear(".")
         self._messages += 1
         if await self._reply("dot", received.sender, "250 2.0.0 Taken"):
-            self._upstream.received.append(received)
+            self._upstream.take(received)
         else:
             self._upstream.refused.append(received)
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 import struct
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from support.commands import Installation
 from support.tracking import erase, say
 
 from tracker.domain import Domain
+from tracker.store.register import overriding
 
 JOE, ANN = "joe@people.example", "ann@people.example"
 
@@ -86,6 +87,8 @@ TAMPERING = {
     "content": ("UPDATE consent_ledger SET content = replace(content, 'withdrawn', 'granted') WHERE seq = 4",
                 "row 4: its content is not what was committed to"),
     "lost salt": ("UPDATE consent_ledger SET salt = NULL WHERE seq = 2", "row 2: has lost a part of its content"),
+    "lost content": ("UPDATE consent_ledger SET salt = NULL, content = NULL WHERE seq = 2",
+                     "row 2: has lost its content, and its person was not erased"),
     "deleted": ("DELETE FROM consent_ledger WHERE seq = 3", "row 4: row 3 is missing before it"),
     "first deleted": ("DELETE FROM consent_ledger WHERE seq = 1", "row 2: row 1 is missing before it"),
     "present value": ("UPDATE contacts SET tracking_consent = 'denied' WHERE address = 'ann@people.example'",
@@ -220,3 +223,16 @@ def test_of_an_erased_person_the_proof_names_nobody(candor: Installation) -> Non
     assert (found["address"], found["status"]) == (None, "erased")
     assert JOE not in json.dumps(found)
     assert candor.call("consent", "proof", "nobody@people.example").code == 1
+
+
+def test_the_proof_tells_people_on_what_ground_consent_was_passed_over(candor: Installation) -> None:
+    ground = {"lawful_basis": "legal obligation", "confirmed_by": "A. Jurist", "message": "a1b2"}
+
+    async def work(domain: Domain) -> None:
+        note = overriding([JOE], ground, now=datetime.now(UTC), ring=domain.ring)
+        await domain.database.change(note)
+
+    candor.prepare(work)
+    told = candor.call("consent", "proof", JOE).out
+    # A narrow table breaks lines between words.
+    assert {"passed", "legal", "obligation;", "Jurist;", "a1b2"} <= set(told.split())

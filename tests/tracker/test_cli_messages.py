@@ -165,6 +165,7 @@ def test_every_try_is_shown_in_order_on_a_narrow_terminal(
             *settling([tried(0, "deferred", 451, "come back later")]),
             *settling([tried(20, "accepted", 250, "Ok: queued", "TLSv1.3")]),
             noting([tried(50, "bounced", 550, "no such user")]),
+            noting([tried(55, "bounced", 452, "still full")]),
         )
 
     candor.prepare(thrice)
@@ -174,6 +175,8 @@ def test_every_try_is_shown_in_order_on_a_narrow_terminal(
         f"{id_of(1).hex()[:8]}  2026-05-01 12:00:07Z  deferred  mx1.upstream.example:587\n    451 come back later\n"
         f"{id_of(1).hex()[:8]}  2026-05-01 12:20:07Z  accepted  mx1.upstream.example:587, TLSv1.3\n    250 Ok: queued\n"
         f"{id_of(1).hex()[:8]}  2026-05-01 12:50:07Z  bounced  mx1.upstream.example:587\n    550 no such user\n"
+        f"{id_of(1).hex()[:8]}  2026-05-01 12:55:07Z  bounced (expired)  mx1.upstream.example:587\n"
+        "    452 still full\n"
     )
     assert wanted in text
     assert "a-longer-name@people.example" in text

@@ -225,7 +225,9 @@ async def test_a_purge_that_is_broken_off_is_gone_on_with(domain: Domain) -> Non
     before = await numbers(domain, copies)
     message = copies[people[0]].message
     for left in (130, 30):
-        await domain.database.change(lambda connection: domain.purge._remove_messages(connection, [message]))
+        await domain.database.change(
+            lambda connection: domain.purge._remove_messages(connection, 100, [message])
+        )
         assert len((await dump(domain))["deliveries"]) == left
         assert await numbers(domain, copies) == before
     task = asyncio.create_task(domain.purge.run(TODAY))
@@ -243,3 +245,14 @@ async def test_a_new_configuration_counts_from_now_on(domain: Domain) -> None:
     shorter = RetentionTable(events_years=1, messages_years=2)
     domain.reconfigure(domain.config.model_copy(update={"retention": shorter}))
     assert (await domain.purge.due(TODAY)).deliveries == len(PEOPLE)
+
+
+async def test_who_is_erased_leaves_the_audience_of_mail_that_was_purged(domain: Domain) -> None:
+    """The mailing goes on, so its audience stays; nothing but the person's key in it leads to them."""
+    to = dict.fromkeys((*PEOPLE, "joe@people.example"), ANONYMOUS)
+    await send(domain, Mail(to=to, received_at=EXPIRED, campaign="weekly"))
+    await send(domain, Mail(to=dict.fromkeys(PEOPLE, ANONYMOUS), received_at=KEPT, campaign="weekly"))
+    await domain.purge.run(TODAY)
+    assert len((await dump(domain))["audience_members"]) == len(to)
+    await domain.erasure.erase("joe@people.example", actor="test", now=NOW)
+    assert len((await dump(domain))["audience_members"]) == len(PEOPLE)

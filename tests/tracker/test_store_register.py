@@ -7,7 +7,7 @@ import hashlib
 import json
 import struct
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -666,21 +666,19 @@ async def test_who_changes_between_weighing_and_writing_is_weighed_anew(
     """The batch is weighed, somebody withdraws, the batch is written: the withdrawal stands."""
     register = Register(database, ring)
 
-    class Interrupting:
-        async def read(self, work: Any, *, within: float) -> Any:
-            result = await database.read(work)
+    class Interrupted(Bulk):
+        async def read(self, work: Any, *, within: float = 30) -> Any:
+            result = await super().read(work)
             await register.record([Statement(address=BOB, consent=W)], source=PAGE, actor="bob", now=day(1))
             return result
 
-        async def change(self, work: Any, *, within: float) -> Any:
-            return await database.change(work)
-
     said = [(f"p{number}@example.org", Statement(address="", consent=G)) for number in range(60)]
-    taken = await register.take_down(
-        [*said, (BOB, Statement(address=BOB, consent=G))],
-        Speaker(source=IMPORT, actor="t", now=day(2)),
-        store=cast(Bulk, Interrupting()),
-    )
+    async with Interrupted.of(database) as bulk:
+        taken = await register.take_down(
+            [*said, (BOB, Statement(address=BOB, consent=G))],
+            Speaker(source=IMPORT, actor="t", now=day(2)),
+            store=bulk,
+        )
     assert [one.effect for one in taken.recorded] == [CHANGED] * 60 + [NOT_EFFECTIVE]
     assert (await bob(database, ring)).consent is W
     rows = await ledger(database)
@@ -695,3 +693,8 @@ async def test_who_changes_between_weighing_and_writing_is_weighed_anew(
 )
 def test_a_row_s_content_has_one_spelling(content: dict[str, Any]) -> None:
     assert canonical(content) == json.dumps(content, sort_keys=True, separators=(",", ":"))
+    keys = ("actor", "address", "as_of", "attribute", "new", "old", "source")
+    words = [one for one in content.values() if isinstance(one, str)] or [""]
+    stated = {key: words[number % len(words)] for number, key in enumerate(keys)}
+    stated |= {"effective": len(words) > 1, "evidence": {key: str(one) for key, one in content.items()}}
+    assert canonical(stated) == json.dumps(stated, sort_keys=True, separators=(",", ":"))

@@ -121,8 +121,10 @@ async def test_who_comes_back_with_fresh_evidence_has_a_new_life_and_nothing_of_
 ) -> None:
     await say(domain, JOE, "granted", group="sales", evidence={"form": "old"})
     await hit(domain, await to_joe(domain), NOW)
+    await domain.requests.ask(JOE, RequestKind.ERASE, NOW)
     await erase(domain, JOE)
     await domain.requests.ask(JOE, RequestKind.EXPORT, NOW)
+    erased_at = datetime.now(UTC)
     grant = Statement(address=JOE, consent=Consent.GRANTED, evidence={"form": "new"})
     [said] = await domain.register.record([grant], source=Source.API, actor="test", now=datetime.now(UTC))
     assert said.effect is Effect.CHANGED
@@ -133,6 +135,10 @@ async def test_who_comes_back_with_fresh_evidence_has_a_new_life_and_nothing_of_
     assert [row["said"].get("evidence") for row in found["ledger"]] == [None, {"form": "new"}]
     [delivery] = found["deliveries"]
     assert (delivery["message"]["subject"], len(delivery["events"])) == ("Welcome back", 1)
+    assert (await domain.contacts.show(JOE)).created_at >= erased_at
+    assert [(one["kind"], one["state"]) for one in found["requests"]] == [("export", "open")]
+    listed = {one.kind: one.address for one in await domain.requests.list(None)}
+    assert listed == {RequestKind.ERASE: None, RequestKind.EXPORT: JOE}, "what was settled stays as nobody's"
     assert (await domain.proof.verify()).broken is None
 
 
@@ -242,6 +248,21 @@ async def test_past_events_become_counts_that_name_nobody(domain: Domain) -> Non
     report = await numbers(domain, copies)
     assert report["not_trackable"]["anonymous: anonymized"] == 1
     assert await anonymize(domain) == (0, 0)
+
+
+async def test_of_a_mail_that_was_opened_a_thousand_times_nothing_is_missed(domain: Domain) -> None:
+    """More than one transaction takes, whichever right is exercised, and the numbers come to the same."""
+    copies = await newsletter(domain, NOW)
+    anna, bert, *_ = copies
+    for person in (anna, bert):
+        await asyncio.gather(*(hit(domain, copies[person], NOW + timedelta(seconds=n)) for n in range(350)))
+    before = await numbers(domain, copies)
+    assert await domain.erasure.erase(anna, actor="test", now=NOW) == 350
+    assert await numbers(domain, copies) == before
+    assert await anonymize(domain, bert) == (350, 1)
+    left = await dump(domain)
+    assert (left["events"], sum(row[-1] for row in left["counts"])) == ([], 350)
+    assert await anonymize(domain, bert) == (0, 0)
 
 
 async def test_where_too_few_would_hide_them_only_the_month_is_kept(domain: Domain) -> None:

@@ -26,7 +26,11 @@ async def test_the_ring_the_store_knows_may_come_back_and_may_have_grown(
 ) -> None:
     await agree(database, ring, "keys.toml", NOW)
     await agree(database, ring, "keys.toml", NOW)
-    await agree(database, rotate(tmp_path / "keys.toml"), "keys.toml", NOW)
+    grown = rotate(tmp_path / "keys.toml")
+    await agree(database, grown, "keys.toml", NOW)
+    # Not least because it is known from now on: the ring as it was lacks a key in use.
+    with pytest.raises(KeyRingError, match=grown.newest.id.hex()):
+        await agree(database, ring, "keys.toml", NOW)
 
 
 async def test_a_ring_that_lacks_a_key_in_use_is_refused_by_name(

@@ -1,4 +1,4 @@
-"""The operator's listener: pages for people who sign in, `/healthz` and `/metrics` for programs."""
+"""The operator's listener: pages for people who sign in, and what programs ask that watch over us."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ import jinja2
 from aiohttp import web
 
 from tracker import log
-from tracker.admin import health, signing_in, wording
+from tracker.admin import signing_in, wording
 from tracker.admin.access import Access
 from tracker.admin.frame import ACCESS, DOMAIN, framed, guarded
+from tracker.admin.monitoring import Monitoring
 from tracker.admin.pages import campaigns, contacts, home, messages, requests
 from tracker.config import parse_listen
 from tracker.domain import Domain
 from tracker.httplog import retelling
+from tracker.listening import listening
+from tracker.metrics import Sheet
 
 _HERE = Path(__file__).parent
 _MOST_FORM = 64 * 1024
@@ -24,17 +27,19 @@ _MOST_FORM = 64 * 1024
 class AdminFace:
     """The operator's server on its socket; does nothing where `[admin] listen` is empty."""
 
-    def __init__(self, domain: Domain) -> None:
+    def __init__(self, domain: Domain, monitoring: Monitoring | None = None) -> None:
         self._domain = domain
-        self._runner = web.AppRunner(build(domain), access_log=None, logger=retelling(), handle_signals=False)
+        app = build(domain, monitoring or Monitoring(domain, Sheet()))
+        self._runner = web.AppRunner(app, access_log=None, logger=retelling(), handle_signals=False)
 
     async def start(self) -> str | None:
-        """Listens where the configuration says; gives the URL."""
+        """Listens where the configuration says; gives the URL. Raises CannotListen."""
         if not self._domain.config.admin.listen:
             return None
         host, port = parse_listen(self._domain.config.admin.listen)
         await self._runner.setup()
-        await web.TCPSite(self._runner, host or None, port).start()
+        with listening("[admin] listen", self._domain.config.admin.listen):
+            await web.TCPSite(self._runner, host or None, port).start()
         bound = self._runner.addresses[0]
         name = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
         url = f"http://{name}:{bound[1]}"
@@ -45,7 +50,7 @@ class AdminFace:
         await self._runner.cleanup()
 
 
-def build(domain: Domain) -> web.Application:
+def build(domain: Domain, monitoring: Monitoring) -> web.Application:
     """The operator's application."""
     app = web.Application(middlewares=[framed, guarded], client_max_size=_MOST_FORM)
     aiohttp_jinja2.setup(
@@ -61,8 +66,7 @@ def build(domain: Domain) -> web.Application:
     app[ACCESS] = Access(lambda: domain.config.admin, domain.ring)
     app.on_response_prepare.append(_nameless)
     router = app.router
-    router.add_get("/healthz", health.shown)
-    router.add_get("/metrics", health.metrics)
+    monitoring.add_to(router)
     router.add_static("/static/", _HERE / "static")
     router.add_get("/sign-in", signing_in.show)
     router.add_post("/sign-in", signing_in.sign_in)

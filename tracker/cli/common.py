@@ -125,7 +125,7 @@ def show_json_lines(values: Iterable[Any]) -> None:
         click.echo(json.dumps(value))
 
 
-_WHOLE = ("id", "delivery")
+_WHOLE = ("id", "delivery", "message")
 """Columns that are copied from: never broken."""
 
 

@@ -116,7 +116,7 @@ def proof(address: str, html_file: Path | None, as_json: bool, config_file: Path
 )
 @config_option
 def head(output: Path | None, config_file: Path | None) -> None:
-    """Print the ledger's signed end of today, to be kept where nobody here can change it.
+    """Print the ledger's signed end, to be kept where nobody here can change it.
 
     `candor consent verify --head FILE` later shows that nothing before it was changed.
     """
@@ -160,10 +160,7 @@ def _show(found: dict[str, Any]) -> None:
     rows = []
     for row in found["rows"]:
         said = row["said"] or {}
-        evidence = "; ".join(f"{key}: {value}" for key, value in said.get("evidence", {}).items())
-        change = (
-            f"{said.get('attribute', '')} {said.get('old', '')} → {said.get('new', '')}" if said else "erased"
-        )
+        change, evidence = _told(said)
         effect = (
             {True: "holds", False: "not effective"}.get(bool(said.get("effective")), "")
             if "effective" in said
@@ -182,3 +179,20 @@ def _show(found: dict[str, Any]) -> None:
             )
         )
     show_table(("row", "as of", "what", "source", "evidence", ""), rows)
+
+
+def _told(said: dict[str, Any]) -> tuple[str, str]:
+    """What a row says happened, and on what ground."""
+    if not said:
+        return "erased", ""
+    if said["attribute"] == "override":
+        ground = {key: said.get(key, "") for key in ("lawful_basis", "confirmed_by", "user", "message")}
+        return "consent was passed over", _listed({key: text for key, text in ground.items() if text})
+    if said["attribute"] == "status":
+        return f"status → {said.get('new', '')}", ""
+    change = f"{said['attribute']} {said.get('old', '')} → {said.get('new', '')}"
+    return change, _listed(said.get("evidence", {}))
+
+
+def _listed(evidence: dict[str, str]) -> str:
+    return "; ".join(f"{key}: {value}" for key, value in evidence.items())

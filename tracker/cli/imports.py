@@ -65,24 +65,14 @@ def import_(
             _refusals(refused_file, contacts.columns) as write,
             progress("importing", contacts.size) as advance,
         ):
-            before = 0
-
-            def forward(position: int) -> None:
-                nonlocal before
-                advance(position - before)
-                before = position
 
             def refused(one: Refused) -> None:
                 write(one)
                 if len(first) < _MOST_IN_JSON:
                     first.append(one)
 
-            task = Import(domain, contacts, actor=_actor(), refused=refused, advance=forward)
-            try:
-                return await task.run(resume=resume, dry_run=dry_run)
-            except (StoreUnavailable, StoreError) as error:
-                kept = "what was taken down stays; the same command with --resume goes on there"
-                raise type(error)(f"{error}; {kept}") from error
+            task = Import(domain, contacts, actor=_actor(), refused=refused, advance=_by_position(advance))
+            return await _run(task, resume=resume, dry_run=dry_run)
 
     counted = with_domain(config_file, work)
     first.sort(key=lambda one: one.line)
@@ -94,6 +84,26 @@ def import_(
         _show(numbers, first, file, dry_run=dry_run, refused_file=refused_file)
     if counted.refused or numbers["not_effective"]:
         raise SystemExit(1)
+
+
+async def _run(task: Import, *, resume: bool, dry_run: bool) -> Counted:
+    try:
+        return await task.run(resume=resume, dry_run=dry_run)
+    except (StoreUnavailable, StoreError) as error:
+        kept = "what was taken down stays; the same command with --resume goes on there"
+        raise type(error)(f"{error}; {kept}") from error
+
+
+def _by_position(advance: Callable[[int], None]) -> Callable[[int], None]:
+    """A bar that is told how far it has come, not how much further."""
+    before = 0
+
+    def forward(position: int) -> None:
+        nonlocal before
+        advance(position - before)
+        before = position
+
+    return forward
 
 
 def _numbers(counted: Counted, *, resumed: bool) -> dict[str, int]:

@@ -34,34 +34,7 @@ def message_commands(words: Mapping[str, str]) -> click.Group:
     def message() -> None:
         """Messages and their deliveries."""
 
-    @message.command("list")
-    @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000))
-    @json_option
-    @config_option
-    def list_messages(limit: int, as_json: bool, config_file: Path | None) -> None:
-        """List the latest messages.
-
-        The other commands take an id as it is shown here, or any beginning of it that is not another's too; --json
-        shows them whole.
-        """
-        found = with_domain(config_file, lambda domain: domain.deliveries.list(limit=limit))
-        if as_json:
-            show_json(found)
-            return
-        if not found:
-            click.echo("no message is on record")
-            return
-        rows = [
-            (
-                one["id"][:SHORT_ID],
-                moment_shown(one["received_at"]),
-                one["from"],
-                one["subject"],
-                _states(one["deliveries"]),
-            )
-            for one in found
-        ]
-        show_table(("id", "received", "from", "subject", "deliveries"), rows)
+    message.add_command(_list_messages)
 
     @message.command()
     @click.argument("id")
@@ -86,6 +59,36 @@ def message_commands(words: Mapping[str, str]) -> click.Group:
             show_message(found, words)
 
     return message
+
+
+@click.command("list")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000))
+@json_option
+@config_option
+def _list_messages(limit: int, as_json: bool, config_file: Path | None) -> None:
+    """List the latest messages.
+
+    The other commands take an id as it is shown here, or any beginning of it that is not another's too; --json
+    shows them whole.
+    """
+    found = with_domain(config_file, lambda domain: domain.deliveries.list(limit=limit))
+    if as_json:
+        show_json(found)
+        return
+    if not found:
+        click.echo("no message is on record")
+        return
+    rows = [
+        (
+            one["id"][:SHORT_ID],
+            moment_shown(one["received_at"]),
+            one["from"],
+            one["subject"],
+            _states(one["deliveries"]),
+        )
+        for one in found
+    ]
+    show_table(("id", "received", "from", "subject", "deliveries"), rows)
 
 
 def message_id_argument(text: str) -> str:

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import click
 
 from tracker import log
 from tracker.admin.app import AdminFace
+from tracker.admin.monitoring import Monitoring
 from tracker.cli.common import CommandError, config_option, holders_beside, run
 from tracker.cli.signals import Reloading, Signals
 from tracker.config import RELAY_TABLES, Config, load, parse_listen
 from tracker.domain import Domain
 from tracker.errors import CandorError, ConfigError
+from tracker.handover import Handover
 from tracker.jobs import nightly
 from tracker.keyring import load as load_keys
 from tracker.keywatch import KeyWatch
-from tracker.processes import MOST_WORKERS, Parent, Ties, claim
+from tracker.listening import claim, listening
+from tracker.metrics import Looking, Sheet
+from tracker.processes import MOST_WORKERS, Parent, Ties
 from tracker.reload import TRACKER_CHANGES
 from tracker.web.app import PublicFace
 from tracker.web.linksonly import LinksFace
+from tracker.web.metrics import HitMetrics
 
 T = TypeVar("T")
 
@@ -50,43 +55,51 @@ def tracker(config_file: Path | None, workers: int, links_only: bool) -> None:
     def read() -> Config:
         return load(config_file, Config, foreign=RELAY_TABLES)
 
-    def program(ties: Ties | None) -> Coroutine[Any, Any, None]:
-        if links_only:
-            return serve_links(reloading.config, read, ties, workers=workers)
-        return serve(reloading.config, read, ties, workers=workers, admin=ties is None or ties.number == 0)
-
     def start() -> Reloading[Config]:
         config = read()
         log.configure(config.log.format, config.log.level)
         return Reloading(config, read, TRACKER_CHANGES, lambda _: None)
 
+    serving = serve_links if links_only else serve
     reloading = starting(start)
     if workers == 1:
-        starting(lambda: run(program(None)))
+        starting(lambda: run(serving(reloading.config, read, Numbers(), None)))
         return
+    numbers, handover, table = Numbers(workers), Handover(reloading.config), reloading.config
+
+    def work(ties: Ties) -> int:
+        return exit_code(lambda: run(serving(handover.taken(), handover.taken, numbers, ties)))
+
+    def reload() -> bool:
+        if right := reloading.now():
+            handover.give(reloading.config)
+        return right
+
+    addresses = {"[tracker] listen": table.tracker.listen}
+    if not links_only:
+        addresses["[admin] listen"] = table.admin.listen
     parent = Parent(
-        work=lambda ties: exit_code(lambda: run(program(ties))),
+        work=work,
         workers=workers,
-        prepare=lambda: exit_code(
-            lambda: run(prepare(reloading.config, reloading.config.tracker.listen, store=not links_only))
-        ),
-        reload=reloading.now,
+        prepare=lambda: exit_code(lambda: run(prepare(table, addresses, store=not links_only))),
+        reload=reload,
+        ended=numbers.sheet.leave,
     )
     raise SystemExit(parent.run())
 
 
-async def serve(
-    config: Config, read: Callable[[], Config], ties: Ties | None, *, workers: int, admin: bool
-) -> None:
+async def serve(config: Config, read: Callable[[], Config], numbers: Numbers, ties: Ties | None) -> None:
     """The tracker's faces until somebody stops them: alone, or as one worker of several."""
     if ties is not None:
         log.speaker.worker = ties.number
     signals = Signals(ties)
     domain = await Domain.open_patiently(config)
     domain.holders.extend(holders_beside())
-    faces, jobs = Faces(domain, admin=admin), nightly(domain)
+    faces = Faces(domain, numbers, admin=ties is None or ties.number == 0)
+    jobs = nightly(domain)
+    numbers.sheet.take(ties.number if ties is not None else 0)
     try:
-        await faces.start(share_port=workers > 1)
+        await faces.start(share_port=ties is not None)
         jobs.start()
         if ties is not None:
             ties.ready()
@@ -98,14 +111,17 @@ async def serve(
         await domain.close()
 
 
-async def serve_links(config: Config, read: Callable[[], Config], ties: Ties | None, *, workers: int) -> None:
+async def serve_links(
+    config: Config, read: Callable[[], Config], numbers: Numbers, ties: Ties | None
+) -> None:
     """Links alone, until somebody stops it."""
     if ties is not None:
         log.speaker.worker = ties.number
     signals = Signals(ties)
     face = LinksFace(config)
+    numbers.sheet.take(ties.number if ties is not None else 0)
     try:
-        await face.start(share_port=workers > 1)
+        await face.start(share_port=ties is not None)
         if ties is not None:
             ties.ready()
         apply = face.reconfigure
@@ -114,13 +130,30 @@ async def serve_links(config: Config, read: Callable[[], Config], ties: Ties | N
         await face.stop()
 
 
+class Numbers:
+    """What the processes of a program count, for all of them; to be made before the first is forked."""
+
+    def __init__(self, processes: int = 1) -> None:
+        self.sheet = Sheet(processes)
+        self.hits = HitMetrics(self.sheet)
+
+
 class Faces:
     """The web's two listeners together."""
 
-    def __init__(self, domain: Domain, *, admin: bool = True) -> None:
-        """`admin`: with the operator's listener, which only one of several workers can have."""
-        self.public = PublicFace(domain)
-        self.admin = AdminFace(domain) if admin else None
+    def __init__(
+        self,
+        domain: Domain,
+        numbers: Numbers | None = None,
+        look: Looking | None = None,
+        *,
+        admin: bool = True,
+    ) -> None:
+        """`look`: what else the operator may see, the same for all processes. `admin`: with the operator's listener,
+        which only one of several workers can have."""
+        numbers = numbers or Numbers()
+        self.public = PublicFace(domain, numbers.hits)
+        self.admin = AdminFace(domain, Monitoring(domain, numbers.sheet, look)) if admin else None
         self.keys = KeyWatch(Path(domain.config.tokens.keys_file), lambda: domain.ring, domain.take_up)
 
     async def start(self, *, share_port: bool = False) -> None:
@@ -136,12 +169,19 @@ class Faces:
             await self.admin.stop()
 
 
-async def prepare(config: Config, *addresses: str, store: bool = True) -> None:
-    """What workers find done when they start: the store's tables, the key file, addresses that nobody else has."""
-    for host, port in (parse_listen(address) for address in addresses if address):
+async def prepare(config: Config, addresses: Mapping[str, str], *, store: bool = True) -> None:
+    """What workers find done when they start: the store's tables, the key file, addresses that nobody else has, by
+    the options that name them."""
+    for option, address in addresses.items():
+        if not address:
+            continue
+        host, port = parse_listen(address)
+        if port == 0 and option == "[admin] listen":  # one of them has it, and any port will do
+            continue
         if port == 0:
-            raise ConfigError("several workers share one port, and port 0 would give each another")
-        claim(host, port)
+            raise ConfigError(f"{option}: several workers share one port, and port 0 would give each another")
+        with listening(option, address):
+            claim(host, port)
     if not store:
         load_keys(Path(config.tokens.keys_file))
         return

@@ -38,6 +38,7 @@ class Signals:
         finally:
             reloading.cancel()
             await asyncio.gather(reloading, return_exceptions=True)
+            _ignore_from_now_on()
 
     async def _keep_reloading(self, reload: Reloading[C]) -> None:
         while True:
@@ -55,6 +56,15 @@ class Signals:
     def _parent_died(self, lifeline: int) -> None:
         asyncio.get_running_loop().remove_reader(lifeline)
         self._stopped.set()
+
+
+def _ignore_from_now_on() -> None:
+    """Told once is enough. With the loop its handlers go, and the next signal would end the program in the middle of
+    its orderly end, with the exit code of a failure."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_IGN)
 
 
 class Reloading(Generic[C]):

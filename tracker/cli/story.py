@@ -5,6 +5,7 @@ Fits a terminal of 80 columns: ids are cut, and the tries are lines, not a table
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from tracker.moments import shown
 
 SHORT_ID = 8
 """Hex digits of an id in lists: one in four thousand million is the same."""
+STATUS_WORDS = "status:"
+"""In front of a status in `words`: its sentence, in which `{id}` is the message's."""
 _NOT_KEPT = "(not kept)"
 _NOT_KEPT_NOTE = (
     "(not kept): a report to the sender of an earlier message; whom it went to is not written down with it, "
@@ -28,7 +31,7 @@ _HOST_AWAY_NOTE = (
 
 
 def show_message(found: dict[str, Any], words: Mapping[str, str]) -> None:
-    """`words` has a sentence for each reason why something stayed as it was."""
+    """`words` has a sentence for each reason why something stayed as it was, and for states that want one."""
     click.echo(printable(found["subject"]))
     click.echo(printable(f"from {found['from']}, {shown(found['received_at'])}, mailing {found['mailing']}"))
     click.echo(f"id {found['id']}, {found['size']:,} octets")
@@ -45,6 +48,10 @@ def show_message(found: dict[str, Any], words: Mapping[str, str]) -> None:
         click.echo(_NOT_KEPT_NOTE)
     if any(one["reason"] == "tracking-host-away" for one in found["deliveries"]):
         click.echo(_HOST_AWAY_NOTE)
+    for status in sorted({one["status"] for one in found["deliveries"]}):
+        if meaning := words.get(STATUS_WORDS + status):
+            sentence = f"{status}: {meaning.format(id=found['id'][:SHORT_ID])}"
+            click.echo(textwrap.fill(sentence, 79, subsequent_indent="  ", break_on_hyphens=False))
     show_tries([(one["id"][:SHORT_ID], one["attempts"]) for one in found["deliveries"]])
     links = {link["number"]: link for one in found["deliveries"] for link in one["links"]}
     if links:
@@ -65,10 +72,16 @@ def show_tries(tried: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) -> None
     for name, tries in tried:
         for one in tries:
             where = ", ".join(filter(None, (one["host"], one["tls"])))
-            click.echo(printable(f"{name}  {shown(one['at'])}  {one['status']}{where and '  '}{where}"))
+            became = "bounced (expired)" if _expired(one) else one["status"]
+            click.echo(printable(f"{name}  {shown(one['at'])}  {became}{where and '  '}{where}"))
             if words := answer(one):
                 click.echo(printable(f"    {words}"))
     click.echo("")
+
+
+def _expired(one: Mapping[str, Any]) -> bool:
+    """Given up although it had only been put off."""
+    return one["status"] == "bounced" and 400 <= (one["code"] or 0) < 500
 
 
 def answer(one: Mapping[str, Any] | None) -> str:

@@ -7,14 +7,15 @@ within the mailing; no hit ever touches these rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Connection, bindparam, delete, func, select, text
+from sqlalchemy import Connection, bindparam, delete, func, or_, select, text
 from sqlalchemy.sql.elements import ColumnElement
 
 from tracker.consent import Mode
 from tracker.store.database import Statement
 from tracker.store.schema import Id, audience_members, messages
+from tracker.tokens import KeyRing, person_key
 
 _JOIN = text(
     "INSERT INTO audience_members (mailing_id, mode, person_key, grp)"
@@ -27,6 +28,10 @@ _JOIN = text(
 _LEAVE = (
     delete(audience_members)
     .where(audience_members.c.mailing_id == bindparam("b_mailing_id"))
+    # Named, so that the key of the table leads to the one row: an audience may be everybody.
+    .where(
+        or_(audience_members.c.mode == Mode.ANONYMOUS.value, audience_members.c.mode == Mode.AGGREGATE.value)
+    )
     .where(audience_members.c.person_key == bindparam("b_person_key"))
 )
 
@@ -44,6 +49,14 @@ def leaving(connection: Connection, theirs: Iterable[tuple[bytes, bytes | None]]
         {"b_mailing_id": row.mailing_id, "b_person_key": keys[bytes(row.id)]}
         for row in connection.execute(query)
     ]
+    if rows:
+        connection.execute(_LEAVE, rows)
+
+
+def parting(connection: Connection, address: str, among: Sequence[bytes], ring: KeyRing) -> None:
+    """Takes the person (address in normal form) out of the audiences of these mailings, whatever is known of what they
+    were sent."""
+    rows = [{"b_mailing_id": one, "b_person_key": person_key(one, address, ring)} for one in among]
     if rows:
         connection.execute(_LEAVE, rows)
 

@@ -40,6 +40,11 @@ class Bulk:
         self._database = database
         self._connection = connection
 
+    @property
+    def is_one_connection(self) -> bool:
+        """Whether reads and changes go over the same connection, nobody else's."""
+        return self._connection is not None
+
     @classmethod
     @asynccontextmanager
     async def of(cls, database: Database) -> AsyncIterator[Bulk]:

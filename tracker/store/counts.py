@@ -25,8 +25,8 @@ from tracker.tokens import KeyRing, mailing_id
 
 _ADD = text(
     "INSERT INTO counts (mailing_id, scope, grp, kind, position, day, n)"
-    " VALUES (:mailing_id, :scope, :grp, :kind, :position, :day, 1)"
-    " ON CONFLICT (mailing_id, scope, grp, kind, position, day) DO UPDATE SET n = counts.n + 1"
+    " VALUES (:mailing_id, :scope, :grp, :kind, :position, :day, :n)"
+    " ON CONFLICT (mailing_id, scope, grp, kind, position, day) DO UPDATE SET n = counts.n + excluded.n"
 )
 _SENDER = select(mailings.c.sender).where(mailings.c.id == bindparam("b_id"))
 _LAST_OPEN = (
@@ -67,15 +67,18 @@ def count_in(
     at: datetime,
     ring: KeyRing,
     min_group: int,
+    *,
+    n: int = 1,
 ) -> None:
-    """Counts one in the cell, or in the finest one above it that is large enough."""
-    row: dict[str, Any] = {"kind": kind.value, "grp": "", "position": position, "day": f"{at:%Y-%m-%d}"}
+    """Counts one (or `n` alike) in the cell, or in the finest one above it that is large enough."""
+    row: dict[str, Any] = {"kind": kind.value, "grp": "", "position": position, "n": n}
+    row["day"] = f"{at:%Y-%m-%d}"
     if reaches(connection, cell.mailing, Mode.ANONYMOUS, min_group, cell.group):
         row |= {"mailing_id": cell.mailing, "scope": "group", "grp": cell.group}
     elif in_small_groups(connection, cell.mailing, min_group) >= min_group:
         row |= {"mailing_id": cell.mailing, "scope": "other"}
     else:
-        _count_for_month(connection, month_of(cell.sender, at, ring), kind, f"{at:%Y-%m}")
+        _count_for_month(connection, month_of(cell.sender, at, ring), kind, f"{at:%Y-%m}", n)
         return
     connection.execute(_ADD, [row])
 
@@ -91,7 +94,7 @@ def counting_aggregate(
         if sender is None:
             return
         if reaches(connection, mailing, Mode.AGGREGATE, min_group):
-            row = {"mailing_id": mailing, "scope": "aggregate", "grp": "", "position": 0, "day": ""}
+            row = {"mailing_id": mailing, "scope": "aggregate", "grp": "", "position": 0, "day": "", "n": 1}
             connection.execute(_ADD, [row | {"kind": EventKind.OPENED.value}])
         else:
             _count_for_month(connection, month_of(sender, at, ring), EventKind.OPENED, f"{at:%Y-%m}")
@@ -99,7 +102,7 @@ def counting_aggregate(
     return count
 
 
-def _count_for_month(connection: Connection, month: Mailing, kind: EventKind, name: str) -> None:
+def _count_for_month(connection: Connection, month: Mailing, kind: EventKind, name: str, n: int = 1) -> None:
     """The coarsest cell there is: neither the mailing nor the link stays."""
     statement, rows = insert_mailing(month)
     connection.execute(statement, rows)
@@ -110,6 +113,7 @@ def _count_for_month(connection: Connection, month: Mailing, kind: EventKind, na
         "kind": kind.value,
         "position": 0,
         "day": name,
+        "n": n,
     }
     connection.execute(_ADD, [row])
 

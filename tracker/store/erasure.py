@@ -13,11 +13,11 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, exists, insert, null, select, update
+from sqlalchemy import Connection, Select, exists, insert, null, select, update
 
 from tracker.address import erased_key, normalize
 from tracker.consent import Consent, DoNotTrack
-from tracker.store.audience import leaving
+from tracker.store.audience import leaving, parting
 from tracker.store.carried import Places, carry_events
 from tracker.store.contacts import find
 from tracker.store.database import Database
@@ -25,11 +25,24 @@ from tracker.store.engines import hold_writers
 from tracker.store.holders import Holder
 from tracker.store.ledger import end_of_chain, write_chain
 from tracker.store.requests import settling_erased
-from tracker.store.schema import attempts, consent_ledger, contacts, deliveries, events, links, messages
+from tracker.store.schema import (
+    attempts,
+    consent_ledger,
+    contacts,
+    deliveries,
+    events,
+    links,
+    mailings,
+    messages,
+)
+from tracker.store.shares import Share, fold_log
 from tracker.tokens import KeyRing
 
-_AT_ONCE = 50
-"""Deliveries in one transaction: mail does not wait for longer."""
+_LAST = 10
+"""Deliveries that the last transaction takes with it; there are hardly more events than that left by then."""
+_EVENTS = 3
+"""That are carried where one delivery is cut loose."""
+_PAGE = 500
 _WITHIN = 60.0
 
 
@@ -50,16 +63,30 @@ class Erasure:
 
         Raises InvalidAddress, StoreUnavailable."""
         normal = normalize(address)
-        removed = 0
+        share, removed = Share(), 0
+        while some := await self._database.change(
+            share.of(partial(self._carry, address=normal)), within=_WITHIN
+        ):
+            removed += some
         while await self._database.read(partial(_has_many, address=normal), within=_WITHIN):
-            removed += await self._database.change(
-                lambda connection: self._cut_loose(connection, normal), within=_WITHIN
-            )
+            cut = share.of(partial(self._cut_loose, address=normal))
+            removed += await self._database.change(cut, within=_WITHIN)
         removed += await self._database.change(
             lambda connection: self._erase(connection, normal, actor, now), within=_WITHIN
         )
+        await self._leave_audiences(normal)
+        await fold_log(self._database, within=_WITHIN)
         await self._database.forget()
         return removed
+
+    async def _leave_audiences(self, address: str) -> None:
+        """Of mailings too whose deliveries to the person were purged: there is no way from them to the audience but
+        the key that the person has in each."""
+        after = b""
+        while some := await self._database.read(partial(_mailings, after=after), within=_WITHIN):
+            after = some[-1]
+            leave = partial(parting, address=address, among=some, ring=self._ring)
+            await self._database.change(leave, within=_WITHIN)
 
     def _erase(self, connection: Connection, address: str, actor: str, now: datetime) -> int:
         hold_writers(connection)  # or a delivery that is being written now would name them for ever
@@ -69,12 +96,21 @@ class Erasure:
         link.add(now, contact_id, {"attribute": "status", "new": "erased", "actor": actor})
         write_chain(connection, link)
         settling_erased(connection, contact_id, now)
-        removed = self._cut_loose(connection, address, limit=None)
+        removed = self._cut_loose(connection, None, address)
         for holder in self._holders:
             holder.erase(connection, address, self._ring)
         return removed
 
-    def _cut_loose(self, connection: Connection, address: str, limit: int | None = _AT_ONCE) -> int:
+    def _carry(self, connection: Connection, most: int, address: str) -> int:
+        """Some of their events go, before what they belong to: of one mail there may be thousands."""
+        rows = connection.execute(_events_of(address).limit(most * _EVENTS)).all()
+        held = sorted({bytes(row.delivery_id) for row in rows})
+        mine = select(deliveries.c.id).where(deliveries.c.id.in_(held)).order_by(deliveries.c.id)
+        connection.execute(mine.with_for_update())
+        places = Places(connection, self._ring, self._min_group)
+        return carry_events(connection, events.c.id.in_([row.id for row in rows]), held, places)
+
+    def _cut_loose(self, connection: Connection, limit: int | None, address: str) -> int:
         """Cuts the person loose from what they were sent. The deliveries come first: whoever writes an event or an
         attempt of one of them, or takes it into an audience, is waited for, and what they wrote is found."""
         theirs = (
@@ -99,9 +135,21 @@ class Erasure:
         return removed
 
 
+def _events_of(address: str) -> Select[tuple[int, bytes]]:
+    """In the order of their deliveries, so that a transaction touches few of those."""
+    mine = deliveries.c.id == events.c.delivery_id
+    query = select(events.c.id, events.c.delivery_id).join(deliveries, mine)
+    return query.where(deliveries.c.recipient == address).order_by(events.c.delivery_id, events.c.id)
+
+
+def _mailings(connection: Connection, after: bytes) -> list[bytes]:
+    query = select(mailings.c.id).where(mailings.c.id > after).order_by(mailings.c.id).limit(_PAGE)
+    return [bytes(one) for one in connection.execute(query).scalars()]
+
+
 def _has_many(connection: Connection, address: str) -> bool:
-    query = select(deliveries.c.id).where(deliveries.c.recipient == address).limit(_AT_ONCE + 1)
-    return len(connection.execute(query).all()) > _AT_ONCE
+    query = select(deliveries.c.id).where(deliveries.c.recipient == address).limit(_LAST + 1)
+    return len(connection.execute(query).all()) > _LAST
 
 
 def _erase_contact(connection: Connection, address: str, now: datetime, ring: KeyRing) -> int:

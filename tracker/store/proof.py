@@ -65,10 +65,10 @@ class Proof:
             broken = await self._compare_contacts()
         return Verified(rows=walk.rows, erased=walk.erased, hash=walk.hash, broken=broken)
 
-    async def head(self, now: datetime) -> Head | None:
-        """The head of today, signed now unless that was done already; None while the ledger is empty. Raises
-        StoreUnavailable."""
-        return await self._database.change(lambda connection: _head(connection, now, self._ring))
+    async def head(self, now: datetime, *, daily: bool = False) -> Head | None:
+        """The ledger's present end, signed now unless that was done already; `daily`: the one of today, where there is
+        one. None while the ledger is empty. Raises StoreUnavailable."""
+        return await self._database.change(lambda connection: _head(connection, now, self._ring, daily))
 
     async def history(self, address: str) -> dict[str, Any]:
         """All that the ledger says of one person, each row with what proves it, ready for JSON. Raises
@@ -127,6 +127,8 @@ class _Walk:
             return "does not follow from the row before it"
         if (row.salt is None) != (row.content is None):
             return "has lost a part of its content"
+        if row.content is None and row.contact_id is not None:  # an erasure takes both
+            return "has lost its content, and its person was not erased"
         if row.content is not None and commitment(bytes(row.salt), row.content) != bytes(row.commitment):
             return "its content is not what was committed to"
         if chain_hash(row.seq, row.recorded_at, self.hash, bytes(row.commitment)) != bytes(row.hash):
@@ -165,14 +167,15 @@ def _head_of(row: Any) -> Head:
     )
 
 
-def _head(connection: Connection, now: datetime, ring: KeyRing) -> Head | None:
+def _head(connection: Connection, now: datetime, ring: KeyRing, daily: bool) -> Head | None:
     end = end_of_chain(connection)  # also keeps two from signing at once
     if end.seq == 0:
         return None
     latest = connection.execute(
         select(ledger_heads).order_by(desc(ledger_heads.c.seq)).limit(1)
     ).one_or_none()
-    if latest is not None and (latest.seq == end.seq or latest.signed_at[:10] == isoformat(now)[:10]):
+    is_of_today = latest is not None and latest.signed_at[:10] == isoformat(now)[:10]
+    if latest is not None and (latest.seq == end.seq or (daily and is_of_today)):
         return _head_of(latest)
     head = sign(end.seq, end.hash, now, ring.newest)
     connection.execute(

@@ -15,7 +15,7 @@ from datetime import date, datetime
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, delete, distinct, exists, func, select, text, update
+from sqlalchemy import Connection, delete, distinct, exists, func, select, update
 
 from tracker.config import RetentionTable
 from tracker.retention import kept_from
@@ -38,6 +38,7 @@ from tracker.store.schema import (
     messages,
     requests,
 )
+from tracker.store.shares import Share, fold_log
 from tracker.tokens import KeyRing
 
 T = TypeVar("T")
@@ -91,14 +92,14 @@ class Purge:
         """Removes what has expired by `today` (UTC), and cuts the write-ahead log, which holds whatever was removed
         since the last time. Raises StoreUnavailable."""
         of_events, of_messages = self._limits(today)
+        # Events first: of one mail there may be thousands, which are too many to go with it.
+        removed, share = 0, Share(first=30, most=300)
+        while some := await self._gently(share.of(partial(self._remove_events, before=of_events))):
+            removed += some
         purged, sent = await self._messages(of_messages)
-        removed = await self._until_none(partial(self._remove_events, before=of_events))
         days = await self._open_days(of_events)
         settled = await self._until_none(partial(_remove_requests, before=of_messages))
-        if self._database.dialect == "sqlite":
-            await self._database.read(
-                _checkpoint, within=_WITHIN
-            )  # what can be done without keeping anybody waiting
+        await fold_log(self._database, within=_WITHIN)
         await self._database.forget()
         return Purged(
             events=purged.events + removed,
@@ -115,7 +116,7 @@ class Purge:
 
     async def _messages(self, before: datetime) -> tuple[Purged, set[bytes]]:
         """Page by page along the time they came, so that headings are passed over once."""
-        removed = gone = 0
+        share, removed, gone = Share(), 0, 0
         done: set[bytes] = set()
         mailings_touched: set[bytes] = set()
         after: _Key | None = None
@@ -125,13 +126,11 @@ class Purge:
             )
             if after is None:
                 break
-            for batch in _batches(page):
-                ids = [one.id for one in batch]
-                while True:
-                    went = await self._gently(partial(self._remove_messages, ids=ids))
+            for batch in _batches(page, share.size):
+                ids, is_over = [one.id for one in batch], False
+                while not is_over:
+                    went, is_over = await self._gently(share.of(partial(self._remove_messages, ids=ids)))
                     removed, gone = removed + went.events, gone + went.deliveries
-                    if went.deliveries < _AT_ONCE:
-                        break
                 done.update(one.id for one in batch if one.deliveries)
                 mailings_touched.update(one.mailing for one in batch)
         for mailing in sorted(mailings_touched):
@@ -139,11 +138,14 @@ class Purge:
                 pass
         return Purged(events=removed, deliveries=gone), done
 
-    def _remove_messages(self, connection: Connection, ids: Sequence[bytes]) -> Purged:
-        """Some of the deliveries of these messages with all that belongs to them; with the last, the message."""
+    def _remove_messages(
+        self, connection: Connection, most: int, ids: Sequence[bytes]
+    ) -> tuple[Purged, bool]:
+        """Some of the deliveries of these messages with all that belongs to them; with the last, the message, and then
+        it is over."""
         columns = ("id", "message_id", "status", "mode", "reason")
         some = select(*(deliveries.c[name] for name in columns)).where(deliveries.c.message_id.in_(ids))
-        rows = connection.execute(some.order_by(deliveries.c.id).limit(_AT_ONCE).with_for_update()).all()
+        rows = connection.execute(some.order_by(deliveries.c.id).limit(most).with_for_update()).all()
         held = [bytes(row.id) for row in rows]
         places = Places(connection, self._ring, self._min_group)
         if len(ids) > 1:
@@ -153,20 +155,21 @@ class Purge:
         carry_deliveries(connection, rows, places)
         connection.execute(delete(attempts).where(attempts.c.delivery_id.in_(held)))
         connection.execute(delete(deliveries).where(deliveries.c.id.in_(held)))
-        if len(held) < _AT_ONCE:
+        is_over = len(held) < most
+        if is_over:
             self._remove_small(connection, set(ids) - own)
             for holder in self._holders:
                 holder.purge(connection, ids)
-        return Purged(events=removed, deliveries=len(held))
+        return Purged(events=removed, deliveries=len(held)), is_over
 
     def _remove_small(self, connection: Connection, ids: Collection[bytes]) -> None:
         if ids:
             connection.execute(delete(links).where(links.c.message_id.in_(ids)))
             connection.execute(delete(messages).where(messages.c.id.in_(ids)))
 
-    def _remove_events(self, connection: Connection, before: datetime) -> int:
+    def _remove_events(self, connection: Connection, most: int, before: datetime) -> int:
         query = select(events.c.id, events.c.delivery_id).where(events.c.at < before)
-        rows = connection.execute(query.order_by(events.c.at).limit(_AT_ONCE * 3)).all()
+        rows = connection.execute(query.order_by(events.c.at).limit(most)).all()
         held = sorted({bytes(row.delivery_id) for row in rows})
         connection.execute(
             select(deliveries.c.id)
@@ -237,14 +240,14 @@ def _page(connection: Connection, before: datetime, after: _Key | None) -> tuple
     return found, (rows[-1].received_at, bytes(rows[-1].id))
 
 
-def _batches(page: Sequence[_Message]) -> list[list[_Message]]:
-    """Messages that go together: as many as have few deliveries between them, or one that has many."""
+def _batches(page: Sequence[_Message], most: int) -> list[list[_Message]]:
+    """Messages that go together: as many as have fewer than `most` deliveries between them, or one that has more."""
     batches: list[list[_Message]] = []
     room = 0
     for one in page:
-        if one.deliveries > room or not batches or len(batches[-1]) == _AT_ONCE:
+        if one.deliveries > room or not batches or len(batches[-1]) == most:
             batches.append([])
-            room = _AT_ONCE - 1
+            room = most - 1
         batches[-1].append(one)
         room -= one.deliveries
     return batches
@@ -318,7 +321,3 @@ def _due(connection: Connection, of_events: datetime, of_messages: datetime) -> 
         open_days=count(contacts, contacts.c.last_open_day < day),
         requests=count(requests, _settled_before(of_messages)),
     )
-
-
-def _checkpoint(connection: Connection) -> None:
-    connection.execute(text("PRAGMA wal_checkpoint(PASSIVE)")).all()

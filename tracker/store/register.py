@@ -25,7 +25,7 @@ from tracker.store.contacts import contact_of, find
 from tracker.store.database import Database
 from tracker.store.ledger import Sealed, end_of_chain, seal, write_chain
 from tracker.store.schema import consent_ledger
-from tracker.store.standing import Found, Standing
+from tracker.store.standing import Found, Standing, others_version
 from tracker.tokens import KeyRing
 from tracker.weighing import Effect, Held, Noted, Recorded, Source, Speaker, weigh
 
@@ -76,7 +76,8 @@ class Register:
         belongs into the transaction. `store`: the way into the database, where it is not the programs' own."""
         if len(named) > MOST_CHANGES:
             raise InvalidValue(f"at most {MOST_CHANGES} statements at a time, not {len(named)}")
-        batch = _Batch(named, speaker, self._ring)
+        alone = store is not None and store.is_one_connection
+        batch = _Batch(named, speaker, self._ring, alone=alone)
         if len(named) >= _WORTH_PREPARING:  # so that others wait only for what must happen inside
             await (store or self._database).read(batch.prepare, within=_PATIENCE)
         began = 0.0
@@ -159,9 +160,14 @@ class _Weighed:
 
 class _Batch:
     """Statements on their way into the register. What they come to is worked out before the transaction; inside, only
-    whether what was found still stands is asked again, and if it does not, they are weighed anew."""
+    whether what was found still stands is asked again, and if it does not, they are weighed anew. `alone`: one SQLite
+    connection prepares and writes, so that it can tell whether anybody else wrote in between."""
 
-    def __init__(self, named: Sequence[tuple[str, Statement]], speaker: Speaker, ring: KeyRing) -> None:
+    def __init__(
+        self, named: Sequence[tuple[str, Statement]], speaker: Speaker, ring: KeyRing, *, alone: bool = False
+    ) -> None:
+        self._alone = alone
+        self._version: int | None = None
         self._named = named
         self._speaker = speaker
         self._ring = ring
@@ -170,15 +176,18 @@ class _Batch:
 
     def prepare(self, connection: Connection) -> None:
         """Weighs the statements by what is found now."""
+        if self._alone:  # asked first: what others write from here on shows
+            self._version = others_version(connection)
         self._weigh(*self._find(connection))
 
     def write(self, connection: Connection) -> list[Recorded]:
         """Inside the transaction."""
         link, now = end_of_chain(connection), self._speaker.now
-        standing, found = self._find(connection)
-        weighed = self._weighed
-        if weighed is None or weighed.found != found:
-            weighed = self._weigh(standing, found)
+        standing, weighed = Standing(connection.dialect), self._weighed
+        if weighed is None or self._version is None or self._version != others_version(connection):
+            standing, found = self._find(connection)
+            if weighed is None or weighed.found != found:
+                weighed = self._weigh(standing, found)
         while not standing.number(connection, weighed.new, now):
             weighed = self._weigh(*self._find(connection))
         standing.write(connection, weighed.new, weighed.people.values(), now)

@@ -22,6 +22,8 @@ from tracker.tokens import KeyRing
 
 MOST_NOTE = 1000
 """Characters of a note that are kept."""
+NOBODY = 0
+"""Stands for the contact where a request was that of somebody who was erased and came back."""
 
 
 class RequestKind(StrEnum):
@@ -96,7 +98,7 @@ class Requests:
         return _get(connection, connection.execute(new).scalar_one())
 
 
-_REQUESTS = select(requests, contacts.c.address, contacts.c.erased_key).join(
+_REQUESTS = select(requests, contacts.c.address, contacts.c.erased_key).outerjoin(
     contacts, contacts.c.id == requests.c.contact_id
 )
 

@@ -3,9 +3,10 @@ and that what they did in the past names nobody any more."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime, time
 from functools import partial
 from typing import Any
 
@@ -37,12 +38,15 @@ from tracker.store.schema import (
     mailings,
     messages,
 )
+from tracker.store.shares import Share, fold_log
 from tracker.tokens import KeyRing
 from tracker.verdict import MACHINES
 
 FORMAT = "candor export 1"
 _AT_ONCE = 100
-"""Deliveries in one transaction, and ids in one question."""
+"""Ids in one question."""
+_EVENTS = 10
+"""That are counted anew where one delivery is made anonymous: of one mail there may be thousands."""
 _WITHIN = 60.0
 _LEFT = (
     "The person was erased. What stays is a keyed hash of the address, so that nobody tracks them again, the date of "
@@ -92,40 +96,47 @@ class Rights:
         (recorded,) = await self._register.record([wish], source=source, actor=actor, now=now)
         if recorded.effect is Effect.NOT_EFFECTIVE:
             raise InvalidValue(f"{address}: {recorded.reason}")
-        removed = cut = 0
-        while True:
-            some = await self._database.change(
-                lambda connection: self._anonymize(connection, recorded.address), within=_WITHIN
-            )
+        share, removed, cut = Share(), 0, 0
+        while some := await self._database.change(
+            share.of(partial(self._anonymize, address=recorded.address)), within=_WITHIN
+        ):
             removed, cut = removed + some.events, cut + some.deliveries
-            if some.deliveries < _AT_ONCE:
-                break
+        await fold_log(self._database, within=_WITHIN)
         await self._database.forget()
         return Anonymized(events=removed, deliveries=cut)
 
-    def _anonymize(self, connection: Connection, address: str) -> Anonymized:
-        """The deliveries first: who writes an event of one is waited for, and who comes later writes none."""
-        rows = {bytes(row.id): row for row in connection.execute(_named(address))}
+    def _anonymize(self, connection: Connection, most: int, address: str) -> Anonymized | None:
+        """Some of it; None when nothing is left to be done. The deliveries first: who writes an event of one is waited
+        for, and who comes later writes none."""
+        rows = {bytes(row.id): row for row in connection.execute(_named(address, most))}
         connection.execute(update(contacts).where(contacts.c.address == address).values(last_open_day=None))
         if not rows:
-            return Anonymized(events=0, deliveries=0)
+            return None
         mine = update(deliveries).where(deliveries.c.id.in_(rows))
         connection.execute(mine.values(mode=Mode.ANONYMOUS.value, reason=ANONYMIZED))
         # They belong to the audience from now on: it is they whom the cell has to hide.
         arrived = [id_ for id_, row in rows.items() if row.accepted_at is not None]
         execute(connection, [joining(arrived)])
         forget_visits(connection, rows)
+        some = select(events.c.id).where(events.c.delivery_id.in_(rows)).order_by(events.c.delivery_id)
         columns = (events.c.delivery_id, events.c.kind, events.c.at, events.c.link, events.c.verdict)
-        gone = delete(events).where(events.c.delivery_id.in_(rows)).returning(*columns)
+        gone = delete(events).where(events.c.id.in_(some.limit(most * _EVENTS))).returning(*columns)
         removed = connection.execute(gone).all()
-        for event in sorted(removed, key=lambda event: (event.at, event.delivery_id)):
-            if event.verdict in MACHINES:
-                continue
-            sent = rows[bytes(event.delivery_id)]
-            cell = Cell(mailing=bytes(sent.mailing_id), group=sent.grp or "", sender=sent.sender)
-            kind, position = EventKind(event.kind), event.link or 0
-            count_in(connection, cell, kind, position, event.at, self._ring, self._min_group)
-        return Anonymized(events=len(removed), deliveries=len(rows))
+        self._count(connection, removed, rows)
+        named = sum(row.mode == Mode.IDENTIFIED.value for row in rows.values())
+        return Anonymized(events=len(removed), deliveries=named)
+
+    def _count(self, connection: Connection, removed: Sequence[Any], sent: Mapping[bytes, Any]) -> None:
+        """Those of the removed events that were no machine's, each where it would have been counted without a name."""
+        hits: Counter[tuple[Cell, str, int, date]] = Counter()
+        for event in removed:
+            if event.verdict not in MACHINES:
+                row = sent[bytes(event.delivery_id)]
+                cell = Cell(mailing=bytes(row.mailing_id), group=row.grp or "", sender=row.sender)
+                hits[cell, event.kind, event.link or 0, event.at.date()] += 1
+        for (cell, kind, position, day), n in sorted(hits.items(), key=_in_order):
+            hit = EventKind(kind), position, datetime.combine(day, time(), UTC)
+            count_in(connection, cell, *hit, self._ring, self._min_group, n=n)
 
     def _export(self, connection: Connection, address: str) -> dict[str, Any] | None:
         person = find(connection, address, self._ring)
@@ -159,13 +170,20 @@ class Rights:
         }
 
 
-def _named(address: str) -> Any:
+def _in_order(hit: tuple[tuple[Cell, str, int, date], int]) -> tuple[bytes, str, str, int, date]:
+    """One for all, so that two transactions never wait for each other."""
+    (cell, kind, position, day), _ = hit
+    return cell.mailing, cell.group, kind, position, day
+
+
+def _named(address: str, most: int) -> Any:
     """The next deliveries that were, or may have been, measured by name."""
     has_events = select(events.c.id).where(events.c.delivery_id == deliveries.c.id).exists()
     return (
         select(
             deliveries.c.id,
             deliveries.c.grp,
+            deliveries.c.mode,
             deliveries.c.accepted_at,
             messages.c.mailing_id,
             messages.c.sender,
@@ -174,7 +192,7 @@ def _named(address: str) -> Any:
         .where(deliveries.c.recipient == address)
         .where(or_(deliveries.c.mode == Mode.IDENTIFIED.value, has_events))
         .order_by(deliveries.c.id)
-        .limit(_AT_ONCE)
+        .limit(most)
         .with_for_update(of=deliveries)
     )
 

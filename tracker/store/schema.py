@@ -21,6 +21,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    text,
 )
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import JSON, TypeDecorator
@@ -66,7 +67,7 @@ contacts = Table(
     metadata,
     Column("id", BigId, primary_key=True, autoincrement=True),
     Column("address", Text, nullable=True, unique=True),  # normal form; null once erased
-    Column("erased_key", Id, nullable=True, unique=True),  # tracker.address.erased_key, only once erased
+    Column("erased_key", Id, nullable=True),  # tracker.address.erased_key, only once erased
     Column("tracking_consent", Text, nullable=False),
     Column("consent_as_of", Moment, nullable=True),
     Column("consent_source", Text, nullable=True),
@@ -78,6 +79,13 @@ contacts = Table(
     Column("attributes", JSON, nullable=False),
     Column("last_open_day", Text, nullable=True),  # YYYY-MM-DD, hygiene mode only
     Column("created_at", Moment, nullable=False),
+    Index(  # of the few who were erased: everybody else is spared an entry
+        None,
+        "erased_key",
+        unique=True,
+        sqlite_where=text("erased_key IS NOT NULL"),
+        postgresql_where=text("erased_key IS NOT NULL"),
+    ),
 )
 
 consent_ledger = Table(

@@ -12,10 +12,11 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Column, Connection, Dialect
+from sqlalchemy import Column, Connection, Dialect, bindparam, update
 
 from tracker.address import erased_key_of
-from tracker.store.schema import contacts
+from tracker.store.requests import NOBODY, RequestState
+from tracker.store.schema import contacts, requests
 from tracker.tokens import KeyRing
 from tracker.weighing import Held, Value
 
@@ -39,6 +40,14 @@ _TYPES = dict.fromkeys(_KEPT, "text") | {
 }
 _COLUMNS = ", ".join(_KEPT)
 _MOST_KEYS = 900  # SQLite's oldest limit on bound parameters is 999
+
+_SINCE = update(contacts).where(contacts.c.id == bindparam("b_id")).values(created_at=bindparam("b_now"))
+_SETTLED = (
+    update(requests)
+    .where(requests.c.contact_id == bindparam("b_id"))
+    .where(requests.c.state != RequestState.OPEN.value)
+    .values(contact_id=NOBODY)
+)
 
 Row = tuple[Any, ...]
 
@@ -125,6 +134,7 @@ class Standing:
                 )
         else:
             self._update_postgresql(connection, [*(held for held in new if held.changed), *changed])
+        _begin_anew(connection, [held.id for held in changed if held.restored], now)
 
     def _update_postgresql(self, connection: Connection, changed: Sequence[Held]) -> None:
         if not changed:
@@ -189,11 +199,24 @@ class Standing:
         )
 
 
+def others_version(connection: Connection) -> int:
+    """A number that changes whenever another connection has written (SQLite, `PRAGMA data_version`)."""
+    return int(connection.exec_driver_sql("PRAGMA data_version").scalar_one())
+
+
 def _anybody_erased(connection: Connection) -> bool:
     """Nearly always nobody, and then a keyed hash for each stranger can be spared."""
     # In the order of the index, or PostgreSQL may read the whole table to find out.
     query = "SELECT 1 FROM contacts WHERE erased_key IS NOT NULL ORDER BY erased_key LIMIT 1"
     return connection.exec_driver_sql(query).first() is not None
+
+
+def _begin_anew(connection: Connection, restored: list[int], now: datetime) -> None:
+    """Nothing of before the erasure is to be told of who comes back: neither since when they were known nor what they
+    had asked for. What an operator settled stays on the list, as nobody's."""
+    if restored:
+        connection.execute(_SINCE, [{"b_id": one, "b_now": now} for one in restored])
+        connection.execute(_SETTLED, [{"b_id": one} for one in restored])
 
 
 def _many(connection: Connection, statement: str, rows: list[Row]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import resource
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp_jinja2
@@ -20,11 +21,14 @@ from tracker.device import device_of
 from tracker.domain import Domain
 from tracker.errors import CandorError, StoreUnavailable
 from tracker.httplog import retelling
+from tracker.listening import listening
 from tracker.web import applinks, wording
 from tracker.web.hits import Hits
+from tracker.web.metrics import HitMetrics
 from tracker.web.preferences import Preferences
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Clock = Callable[[], datetime]
 _MOST_FORM = 16 * 1024
 _MOST_LINE = 16 * 1024  # a request line: our longest token is a quarter of that
 _PAGE_HEADERS = {
@@ -45,16 +49,20 @@ _TROUBLE = {
 """Names of the words that say it."""
 
 
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
 class PublicFace:
     """The tracker's public server on its socket."""
 
-    def __init__(self, domain: Domain) -> None:
+    def __init__(self, domain: Domain, metrics: HitMetrics | None = None, *, clock: Clock = _utc_now) -> None:
         self._domain = domain
-        self.hits = Hits(domain)
+        self.hits = Hits(domain, metrics=metrics, clock=clock)
         self._listener: asyncio.Server | None = None
         self._most_connections = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
         self._runner = web.AppRunner(
-            build(domain, self.hits),
+            build(domain, self.hits, clock),
             access_log=None,
             logger=retelling(),
             handle_signals=False,
@@ -70,9 +78,10 @@ class PublicFace:
         await asyncio.to_thread(device_of, "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0")
         host, port = parse_listen(self._domain.config.tracker.listen)
         await self._runner.setup()
-        self._listener = await asyncio.get_running_loop().create_server(
-            self._answer, host or None, port, reuse_port=share_port or None
-        )
+        with listening("[tracker] listen", self._domain.config.tracker.listen):
+            self._listener = await asyncio.get_running_loop().create_server(
+                self._answer, host or None, port, reuse_port=share_port or None
+            )
         bound = self._listener.sockets[0].getsockname()
         log.listening("tracker", f"http://{bound[0]}:{bound[1]}")
         return str(bound[0]), int(bound[1])
@@ -114,10 +123,10 @@ def bare(config: Config) -> web.Application:
     return app
 
 
-def build(domain: Domain, hits: Hits) -> web.Application:
+def build(domain: Domain, hits: Hits, clock: Clock = _utc_now) -> web.Application:
     """The public application."""
     app = bare(domain.config)
-    preferences = Preferences(domain)
+    preferences = Preferences(domain, clock=clock)
     app.router.add_get("/o/{token}", hits.open)
     app.router.add_get("/c/{token}", hits.click)
     app.router.add_get("/p", _nobodys_page)

@@ -19,10 +19,12 @@ from tracker.device import device_of
 from tracker.domain import Domain
 from tracker.errors import StoreError, StoreUnavailable, TokenError
 from tracker.events import Device, Event, EventKind
+from tracker.metrics import Sheet
 from tracker.store import counts, events
 from tracker.store.deliveries import Sent
 from tracker.tokens import Kind, Token, read
 from tracker.verdict import MACHINES, Hit, classify
+from tracker.web.metrics import HitMetrics
 from tracker.web.trouble import Trouble
 
 PIXEL = bytes.fromhex(
@@ -44,8 +46,15 @@ class _Heard(NamedTuple):
 class Hits:
     """The two handlers that mail clients meet. `late`, `lost` and `bad_tokens` count since the start."""
 
-    def __init__(self, domain: Domain, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        domain: Domain,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        metrics: HitMetrics | None = None,
+    ) -> None:
         self._domain = domain
+        self._metrics = metrics or HitMetrics(Sheet())
         self._clock = clock
         self._running: set[asyncio.Task[Decision]] = set()
         self._trouble = Trouble()
@@ -89,6 +98,7 @@ class Hits:
         if token is not None and token.kind is kind:
             return token
         self.bad_tokens += 1
+        self._metrics.bad_token()
         log.bad_token(kind.name.lower())
         return None
 
@@ -104,6 +114,7 @@ class Hits:
         if done:
             return task.result()
         self.late += 1
+        self._metrics.late()
         self._trouble.late()
         return None
 
@@ -112,6 +123,7 @@ class Hits:
         try:
             if token.mode is Mode.AGGREGATE and token.kind is Kind.OPEN:  # it names the mailing, and nobody
                 await self._count_aggregate(token.subject, now)
+                self._metrics.kept(Mode.AGGREGATE)
                 return untracked("aggregate")
             sent = await self._domain.deliveries.sent(token.subject)
             if sent is None:
@@ -120,6 +132,7 @@ class Hits:
             decision = _decide(sent, token.kind, reading)
             heard = _Heard(user_agent, address, reading.device, reading.place)
             await self._keep(decision, sent, token, heard, now)
+            self._metrics.kept(decision.mode)
         except StoreError as error:
             return self._lose("away" if isinstance(error, StoreUnavailable) else "refused")
         except Exception as error:  # noqa: BLE001 - the answer is fixed already: nothing may change it now
@@ -128,6 +141,7 @@ class Hits:
 
     def _lose(self, reason: str) -> Decision:
         self.lost += 1
+        self._metrics.lost()
         self._trouble.lost(reason)
         return untracked("store-unavailable")
 

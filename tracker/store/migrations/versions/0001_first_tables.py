@@ -109,7 +109,14 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_contacts")),
         sa.UniqueConstraint("address", name=op.f("uq_contacts_address")),
-        sa.UniqueConstraint("erased_key", name=op.f("uq_contacts_erased_key")),
+    )
+    op.create_index(
+        op.f("ix_contacts_erased_key"),
+        "contacts",
+        ["erased_key"],
+        unique=True,
+        sqlite_where=sa.text("erased_key IS NOT NULL"),
+        postgresql_where=sa.text("erased_key IS NOT NULL"),
     )
     op.create_table(
         "counts",
