@@ -6,8 +6,7 @@ The client's first try and the queue's later ones are this same code.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 
 from relay import log
 from relay.outcome import Outcome
@@ -32,19 +31,22 @@ class Budget:
         self._turn = asyncio.Lock()  # first come, first served: a large copy is not passed over for ever
         self._freed = asyncio.Event()
 
-    @asynccontextmanager
-    async def held(self, octets: int) -> AsyncIterator[None]:
+    async def take(self, octets: int) -> int:
+        """Waits for room; gives how much of it is to be given back."""
         octets = min(octets, self._most)
-        async with self._turn:
-            while self._free < octets:
-                self._freed.clear()
-                await self._freed.wait()
+        if self._free < octets or self._turn.locked():
+            async with self._turn:
+                while self._free < octets:
+                    self._freed.clear()
+                    await self._freed.wait()
+                self._free -= octets
+        else:
             self._free -= octets
-        try:
-            yield
-        finally:
-            self._free += octets
-            self._freed.set()
+        return octets
+
+    def give_back(self, octets: int) -> None:
+        self._free += octets
+        self._freed.set()
 
 
 class Attempt:
@@ -73,13 +75,15 @@ class Attempt:
         """Delivery ids of tracked copies that could not be made, so that the plain one went."""
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._run())
+        self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def wait(self, seconds: float | None = None) -> bool:
         """Waits until it is over, or so many seconds; True when it is over. It goes on when the time is up."""
         assert self._task is not None  # noqa: S101 - started by the same caller
-        done, _ = await asyncio.wait({self._task}, timeout=seconds)
-        return bool(done)
+        task = self._task
+        if not task.done():
+            await _over(task, seconds)
+        return task.done()
 
     def cancel(self) -> None:
         """Ends it: what was under way may have been sent, and will be tried again."""
@@ -87,27 +91,33 @@ class Attempt:
             self._task.cancel()
 
     async def _run(self) -> None:
+        try:
+            if len(self._copies) == 1:
+                await self._send(self._copies[0])
+            else:
+                await self._send_all()
+        except Exception as error:  # noqa: BLE001 - recipients without an outcome are simply not settled
+            log.attempt_failed(self._submission.id.hex(), error=error)
+
+    async def _send_all(self) -> None:
         turns = asyncio.Semaphore(_AT_ONCE)
 
         async def send(copy: Copy) -> None:
             async with turns:
                 await self._send(copy)
 
-        try:
-            if len(self._copies) == 1:
-                await self._send(self._copies[0])
-            else:
-                async with asyncio.TaskGroup() as group:
-                    for copy in self._copies:
-                        group.create_task(send(copy))
-        except Exception as error:  # noqa: BLE001 - recipients without an outcome are simply not settled
-            log.attempt_failed(self._submission.id.hex(), error=error)
+        async with asyncio.TaskGroup() as group:
+            for copy in self._copies:
+                group.create_task(send(copy))
 
     async def _send(self, copy: Copy) -> None:
         """The copy is made when there is room for it, and gone when the room is given back."""
-        async with self._budget.held(len(self._submission.data)):
+        room = await self._budget.take(len(self._submission.data))
+        try:
             content = await self._content_beside(copy) if copy.is_slow else self._content(copy)
             outcomes = await self._upstream.send(self._transaction(copy, content))
+        finally:
+            self._budget.give_back(room)
         for one, outcome in zip(copy.addressed, outcomes, strict=True):
             self.outcomes[one.delivery_id] = outcome
 
@@ -147,3 +157,22 @@ class Attempt:
                 one.delivery_id for one in copy.addressed if one.decision.mode is not Mode.UNTRACKED
             )
             return copy.plain()
+
+
+async def _over(task: asyncio.Task[None], seconds: float | None) -> None:
+    """`asyncio.wait` for one task, without its sets."""
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[None] = loop.create_future()
+
+    def wake(_: object = None) -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+    timer = None if seconds is None else loop.call_later(seconds, wake)
+    task.add_done_callback(wake)
+    try:
+        await waiter
+    finally:
+        task.remove_done_callback(wake)
+        if timer is not None:
+            timer.cancel()

@@ -85,16 +85,18 @@ class Ready:
         else:
             self._octets += len(work.submission.data)
         self._queue.append(work)
-        self._domains.update(work.domains)
+        for domain in work.domains:
+            self._domains[domain] += 1
         self.notify()
 
     def take(self, most: int) -> Work | None:
         """The next of whose domains none is being tried for so many messages already, so that one domain cannot
         take all the room; its place is taken until it is `done`."""
-        for work in self._queue:
+        for place, work in enumerate(self._queue):
             if self._may_begin(work, most):
-                self._queue.remove(work)
-                self._trying.update(work.domains)
+                del self._queue[place]
+                for domain in work.domains:
+                    self._trying[domain] += 1
                 return work
         return None
 
@@ -112,9 +114,16 @@ class Ready:
         self._queue.clear()
         return left
 
-    def startable(self, most: int) -> int:
-        """How many `take` could give."""
-        return sum(self._may_begin(work, most) for work in self._queue)
+    def is_low(self, most: int, *, enough: int) -> bool:
+        """Whether `take` could give no more than `enough`. Looks no further than it must: asked at each turn."""
+        if len(self._queue) <= enough:
+            return True
+        found = 0
+        for work in self._queue:
+            found += self._may_begin(work, most)
+            if found > enough:
+                return False
+        return True
 
     def crowded(self, most: int) -> frozenset[str]:
         """Domains with so many messages held here that no more should be taken from disk."""

@@ -109,4 +109,6 @@ def _quotes(text: str, address: str) -> bool:
 
 def _storable(text: str) -> str:
     """As databases take it: mail can spell lone surrogates, which are no characters, and PostgreSQL keeps no NUL."""
+    if text.isascii() and "\0" not in text:
+        return text
     return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\N{REPLACEMENT CHARACTER}")

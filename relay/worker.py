@@ -153,7 +153,7 @@ class Worker:
     def _is_low(self) -> bool:
         if self._watch.is_away:
             return not len(self._ready)
-        return self._ready.startable(self._most_of_a_domain) <= self._at_once // 2
+        return self._ready.is_low(self._most_of_a_domain, enough=self._at_once // 2)
 
     @property
     def _at_once(self) -> int:

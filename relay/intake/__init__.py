@@ -4,8 +4,9 @@ A client's words become a `Submission` for the `deliver` given to `Intake`; what
 hears. Reads no message: headers, consent and copies are the business of those behind.
 
 server      listeners, admission, the orderly end    gate, proxy  for whom a load balancer speaks
-session     one connection, on aiosmtpd              wire         lines, blocks and replies on it
-dialogue    commands and replies                     connection   what it asks of its session
+session     one connection                           wire         lines, blocks and replies on it
+turns       the client's word, then ours             connection   what these ask of their session
+dialogue    commands and replies
 paths, parameters, authentication   what commands carry
 permission  who may send what, and how much          transaction  the envelope while it is spoken
 reception   a message's pace and memory              content      a message as it comes (pure)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
 
 from relay.intake.settings import Address
 
@@ -36,5 +37,14 @@ class Connection(Peer, Protocol):
     def deadline(self, seconds: float | None) -> None:
         """Cut the session off with 421 unless called again in time; None for no deadline."""
 
-    async def start_tls(self) -> None:
-        """Answer 220 and come back under TLS. Raises ClientGone when it fails."""
+    def start_tls(self) -> None:
+        """Answer 220, and go on when TLS has begun. Raises ClientGone."""
+
+    def resume(self, first: Callable[[], None]) -> None:
+        """Do this, what was waited for being there, and go on; nothing where the session is over."""
+
+    def call_again(self) -> None:
+        """Go on after others have had their turn."""
+
+    def wait_for(self, work: Coroutine[Any, Any, None]) -> None:
+        """Go on when this is done; it is cancelled should the session end before."""

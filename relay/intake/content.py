@@ -8,6 +8,7 @@ the verdict, everything up to the true end is read, and memory stays within the 
 from __future__ import annotations
 
 import re
+from io import IncrementalNewlineDecoder
 from typing import Literal
 
 from relay.replies import BARE_NEWLINE, DISGUISED_END, HEADER_TOO_BIG, MESSAGE_TOO_BIG, Reply
@@ -18,7 +19,6 @@ _AT_END = re.compile(re.escape(_END))
 _STUFFED = re.compile(rb"\r\n\.")
 _DISGUISED_END = re.compile(rb"\r\n(?=[.\0]*\0)\0*\.\0*\r\n")
 """No end, but one to a reader that strips NUL."""
-_BARE_CR = re.compile(rb"\r(?!\n)")
 _BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 
 
@@ -76,6 +76,7 @@ class Content(_Message):
         super().__init__(limit=limit, header_limit=header_limit, bare_newlines=bare_newlines)
         # The end of DATA's own line begins the terminator: an empty message is a lone dot.
         self._received += b"\r\n"
+        self._is_stuffed = False
 
     def refuse(self, reply: Reply) -> None:
         tail = self._received[-len(_END) + 1 :]  # its end must still be found
@@ -86,25 +87,39 @@ class Content(_Message):
         """None while the message goes on; else the bytes behind its end (perhaps none)."""
         known = len(self._received)
         self._received += block
-        match = _AT_END.search(self._received, max(0, known - len(_END) + 1))
-        if match is None:
+        end = self._find_end(max(0, known - len(_END) + 1))
+        if end < 0:
             # Stuffed dots do not count (RFC 1870 5); at worst every fourth octet is one.
             if self.refusal is not None or len(self._received) > self._limit // 3 * 4 + 4096:
                 self.refuse(MESSAGE_TOO_BIG)
             return None
-        end, behind = match.span()
-        del match  # or it would keep the buffer from shrinking
-        rest = bytes(self._received[behind:])
+        with memoryview(self._received) as octets:
+            rest = bytes(octets[end + len(_END) :])
+            lines = bytes(octets[: end + 2]) if self.refusal is None else b""
         if self.refusal is None:
-            self._finish(bytes(self._received[: end + 2]))
+            self._finish(lines)
         self._received.clear()
         return rest
+
+    def _find_end(self, start: int) -> int:
+        """-1 when it has not come. Most messages have no stuffed dot, so that one look for dots at the start of a line
+        finds the end and says that there is nothing to undo."""
+        if not self._is_stuffed:
+            dot = _STUFFED.search(self._received, start)
+            if dot is None:
+                return -1
+            start = dot.start()
+            if self._received.startswith(_END, start):
+                return start
+            self._is_stuffed = True
+        match = _AT_END.search(self._received, start)
+        return -1 if match is None else match.start()
 
     def _finish(self, lines: bytes) -> None:
         if _has_disguised_end(lines):
             self.refuse(DISGUISED_END)
         else:
-            self._judge((lines.replace(b"\r\n.", b"\r\n") if _STUFFED.search(lines) else lines)[2:])
+            self._judge((lines.replace(b"\r\n.", b"\r\n") if self._is_stuffed else lines)[2:])
 
 
 class Chunks(_Message):
@@ -135,8 +150,8 @@ def _has_disguised_end(lines: bytes) -> bool:
 
 
 def has_bare_newline(data: bytes) -> bool:
-    """As many CR as LF, and each CR before its LF. Taking out single octets and looking for CR run several times
-    faster than counting pairs, and many times faster than one regular expression for both."""
-    # The lengths left tell how many there were.
-    alike = len(data.replace(b"\r", b"")) == len(data.replace(b"\n", b""))
-    return not alike or _BARE_CR.search(data) is not None
+    """A CR or LF that is not one of a pair. The decoder looks at each octet once and notes the line ends that it
+    meets, whatever their number: faster than counting, and many times faster than a regular expression."""
+    decoder = IncrementalNewlineDecoder(None, translate=False)
+    decoder.decode(data.decode("latin-1"), final=True)
+    return decoder.newlines not in (None, "\r\n")

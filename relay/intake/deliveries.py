@@ -22,23 +22,24 @@ class Deliveries:
     def __init__(self, deliver: Deliver, log: words.Log) -> None:
         self._deliver = deliver
         self._log = log
-        self._running: set[asyncio.Task[Reply]] = set()
+        self._running: dict[asyncio.Task[None], Claim] = {}
 
     def __len__(self) -> int:
         return len(self._running)
 
-    async def settle(
-        self, submission: Submission, *, claim: Claim, client_waits: Callable[[], bool]
-    ) -> Reply:
-        """The reply for the client. Cancelling this only stops the waiting. The claim is released when the
-        delivery is over, which may be later."""
-        task = asyncio.create_task(
-            self._run(submission, client_waits), name=f"delivery {submission.id.hex()}"
-        )
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        task.add_done_callback(lambda _: claim.release())
-        return await asyncio.shield(task)
+    def begin(
+        self,
+        submission: Submission,
+        *,
+        claim: Claim,
+        client_waits: Callable[[], bool],
+        answer: Callable[[Reply], None],
+    ) -> None:
+        """`answer` hears the reply for the client, unless the delivery is cut off. The claim is released when the
+        delivery is over."""
+        task = asyncio.get_running_loop().create_task(self._run(submission, client_waits, answer))
+        self._running[task] = claim
+        task.add_done_callback(self._over)
 
     async def finish(self, *, grace: float) -> None:
         """Wait for what is running, at most `grace` seconds, then cancel it; the clients heard no 250."""
@@ -50,7 +51,9 @@ class Deliveries:
                 task.cancel()
             await asyncio.wait(self._running)
 
-    async def _run(self, submission: Submission, client_waits: Callable[[], bool]) -> Reply:
+    async def _run(
+        self, submission: Submission, client_waits: Callable[[], bool], answer: Callable[[Reply], None]
+    ) -> None:
         id = submission.id.hex()
         try:
             reply = await self._deliver(submission)
@@ -58,4 +61,7 @@ class Deliveries:
             words.submission_failed(self._log, id, error=error)
             reply = replies.unexpected(id)
         words.submission_answered(self._log, id, reply=reply, client_waits=client_waits())
-        return reply
+        answer(reply)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._running.pop(task).release()

@@ -54,8 +54,14 @@ class RcptParameters:
     orcpt: str | None = None
 
 
+_NO_MAIL_PARAMETERS = MailParameters()
+_NO_RCPT_PARAMETERS = RcptParameters()
+
+
 def mail_parameters(text: str) -> MailParameters:
     """Raises ParameterError."""
+    if not text:
+        return _NO_MAIL_PARAMETERS
     given = _split(text, frozenset({"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID", "AUTH"}))
     if "SMTPUTF8" in given and given["SMTPUTF8"] is not None:
         raise ParameterError(bad_parameter("SMTPUTF8"))
@@ -72,6 +78,8 @@ def mail_parameters(text: str) -> MailParameters:
 
 def rcpt_parameters(text: str, *, smtputf8: bool) -> RcptParameters:
     """Raises ParameterError."""
+    if not text:
+        return _NO_RCPT_PARAMETERS
     given = _split(text, frozenset({"NOTIFY", "ORCPT"}))
     return RcptParameters(notify=_notify(given), orcpt=_orcpt(given, smtputf8=smtputf8))
 

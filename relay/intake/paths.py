@@ -72,7 +72,7 @@ def forward_path(text: str) -> Path:
 def _read(match: re.Match[str] | None, text: str) -> Path:
     if match is None:
         raise PathError("not a path")
-    domain = match.groupdict().get("domain") or ""
+    domain = match["domain"] if match.re is _PATH else ""
     if len(domain.encode()) > MAX_DOMAIN_OCTETS:
         raise PathError("domain too long")
     if domain.startswith("["):

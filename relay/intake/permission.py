@@ -25,6 +25,7 @@ class Permission:
         self._login = login
         self._settings = settings
         self._services = services
+        self._is_let_in = is_within(peer.address, settings.allowed_networks)
 
     @property
     def user(self) -> User | None:
@@ -41,7 +42,7 @@ class Permission:
 
     def relaying(self) -> Reply | None:
         """Why this client may not send to anywhere; None when it may."""
-        if self.user is not None or is_within(self._peer.address, self._settings.allowed_networks):
+        if self._is_let_in or self.user is not None:
             return None
         if self.may_authenticate:
             return replies.AUTH_REQUIRED

@@ -13,13 +13,14 @@ from relay.intake.content import Chunks, Content
 from relay.intake.limits import Claim, Memory
 from relay.intake.settings import Settings
 from relay.intake.wire import Wire
-from relay.replies import NO_ROOM
+from relay.replies import NO_ROOM, Reply
 
 Deadline = Callable[[float | None], None]
 
 
 class Reception:
-    """One message's. Holds memory until `close`, or until `hand_over` gives it to somebody else."""
+    """One message's: begin one of `data`, `chunk`, `discard`, then `go_on` whenever something has come, until that is
+    complete. Holds memory until `close`, or until `hand_over` gives it to somebody else."""
 
     def __init__(self, wire: Wire, deadline: Deadline, settings: Settings, memory: Memory) -> None:
         self._wire = wire
@@ -27,43 +28,55 @@ class Reception:
         self._settings = settings
         self._clock = asyncio.get_running_loop().time
         self._allowance = settings.data_timeout
+        self._since = 0.0
         self._claim = memory.claim(most=settings.max_memory)
-        self._chunks = Chunks(
-            limit=settings.max_message_size,
-            header_limit=settings.max_header_size,
-            bare_newlines=settings.bare_newlines,
-        )
+        self._left = 0
+        """Octets of the chunk that have not come yet."""
+        self._last = False
+        self._content: Content | None = None
+        self._chunks: Chunks | None = None
 
-    async def data(self) -> Content:
-        """The whole message after DATA, however it is judged. Raises ClientGone."""
+    def data(self) -> None:
+        """The whole message after DATA, however it is judged."""
         settings = self._settings
-        content = Content(
+        self._content = Content(
             limit=settings.max_message_size,
             header_limit=settings.max_header_size,
             bare_newlines=settings.bare_newlines,
         )
-        while True:
-            rest = content.feed(await self._block(None))
-            self._hold(content)
-            if rest is not None:
-                self._wire.put_back(rest)
-                return content
+        self._expect()
 
-    async def chunk(self, size: int, *, last: bool) -> Chunks:
-        """One chunk more; all of them so far. Raises ClientGone."""
-        while size:
-            block = await self._block(size)
-            size -= len(block)
-            self._chunks.feed(block)
-            self._hold(self._chunks)
-        if last:
-            self._chunks.finish()
-        return self._chunks
+    def chunk(self, size: int, *, last: bool) -> None:
+        """One chunk more."""
+        settings = self._settings
+        self._chunks = self._chunks or Chunks(
+            limit=settings.max_message_size,
+            header_limit=settings.max_header_size,
+            bare_newlines=settings.bare_newlines,
+        )
+        self._last = last
+        self.discard(size)
 
-    async def discard(self, size: int) -> None:
-        """Read a chunk that nobody wants. Raises ClientGone."""
-        while size:
-            size -= len(await self._block(size))
+    def discard(self, size: int) -> None:
+        """A chunk that nobody wants is read all the same."""
+        self._left = size
+        self._expect()
+
+    def go_on(self) -> bool:
+        """Takes what has come; True when what was begun is complete. Raises ClientGone."""
+        return self._take_chunk() if self._content is None else self._take_data(self._content)
+
+    @property
+    def refusal(self) -> Reply | None:
+        """Why there will be no message, as far as it has come."""
+        content = self._content or self._chunks
+        return None if content is None else content.refusal
+
+    @property
+    def message(self) -> bytes:
+        """`b""` while incomplete and when refused."""
+        content = self._content or self._chunks
+        return b"" if content is None else content.message
 
     def hand_over(self) -> Claim:
         return self._claim.passed_on()
@@ -71,14 +84,41 @@ class Reception:
     def close(self) -> None:
         self._claim.release()
 
-    async def _block(self, most: int | None) -> bytes:
+    def _take_data(self, content: Content) -> bool:
+        while block := self._wire.take_block():
+            self._earn(len(block))
+            rest = content.feed(block)
+            self._hold(content)
+            if rest is not None:
+                self._wire.put_back(rest)
+                return True
+            self._expect()
+        return False
+
+    def _take_chunk(self) -> bool:
+        chunks = self._chunks
+        while self._left:
+            block = self._wire.take_block(self._left)
+            if not block:
+                return False
+            self._earn(len(block))
+            self._left -= len(block)
+            if chunks is not None:
+                chunks.feed(block)
+                self._hold(chunks)
+            self._expect()
+        if chunks is not None and self._last:
+            chunks.finish()
+        return True
+
+    def _expect(self) -> None:
         self._deadline(self._allowance)
-        since = self._clock()
-        block = await self._wire.block(most)
+        self._since = self._clock()
+
+    def _earn(self, octets: int) -> None:
         rate, longest = self._settings.lowest_data_rate, self._settings.data_timeout
-        earned = len(block) / rate if rate else longest
-        self._allowance = min(longest, self._allowance - (self._clock() - since) + earned)
-        return block
+        earned = octets / rate if rate else longest
+        self._allowance = min(longest, self._allowance - (self._clock() - self._since) + earned)
 
     def _hold(self, content: Content | Chunks) -> None:
         if not self._claim.resize(content.held):

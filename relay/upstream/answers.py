@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from relay import replies
@@ -51,6 +52,7 @@ def reply_from(code: int, lines: Sequence[str]) -> Reply:
     return Reply(code=code, detail=detail, text="\n".join(texts))
 
 
+@lru_cache(maxsize=256)
 def judge(reply: Reply) -> Answer:
     """What a reply to MAIL, RCPT, DATA or the dot means for the recipients it is about."""
     if reply.is_success:

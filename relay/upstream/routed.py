@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -110,18 +110,26 @@ class RoutedUpstream:
         return [self._hosts[server.name] for server in servers]
 
     async def _send(self, transaction: Transaction, hosts: list[Host]) -> tuple[Outcome, ...]:
-        """To the first of these that takes it."""
+        """To the first of these that takes it: almost always that is the first, and settles everything."""
         progress = _Progress(transaction)
-        passed_over = [host for host in hosts if not await progress.offer(host)]
+        first = await hosts[0].offer(transaction)
+        if first is not None and None not in first.outcomes:
+            return _naming(hosts[:1], completed(first, self._clock()))
+        passed_over = [] if progress.note(range(len(transaction.recipients)), first) else hosts[:1]
+        passed_over += [host for host in hosts[1:] if not await progress.offer(host)]
         for host in passed_over:
             # It is down, and everybody else has failed too. Should it be being probed just now: that is quickly known.
             if not progress.is_complete and await host.probed():
                 await progress.offer(host)
-        outcomes = completed(progress.result(hosts[0].trouble), self._clock())
-        if all(outcome.host for outcome in outcomes):
-            return outcomes
-        tried = ", ".join(host.state().host for host in hosts)
-        return tuple(one if one.host else replace(one, tried=tried) for one in outcomes)
+        return _naming(hosts, completed(progress.result(hosts[0].trouble), self._clock()))
+
+
+def _naming(hosts: Sequence[Host], outcomes: tuple[Outcome, ...]) -> tuple[Outcome, ...]:
+    """With the servers that were tried in vain, where nobody was reached."""
+    if all(outcome.host for outcome in outcomes):
+        return outcomes
+    tried = ", ".join(host.state().host for host in hosts)
+    return tuple(one if one.host else replace(one, tried=tried) for one in outcomes)
 
 
 class _Progress:
@@ -148,7 +156,10 @@ class _Progress:
         waiting = [number for number, outcome in enumerate(self.outcomes) if outcome is None]
         if not waiting:
             return True
-        offered: Offered | None = await host.offer(self._transaction.only(waiting))
+        return self.note(waiting, await host.offer(self._transaction.only(waiting)))
+
+    def note(self, waiting: Sequence[int], offered: Offered | None) -> bool:
+        """What a server made of those."""
         if offered is None:
             return False
         for number, outcome in zip(waiting, offered.outcomes, strict=True):

@@ -249,7 +249,7 @@ class SmtpUpstream:
 
 def completed(offered: Offered, at: datetime) -> tuple[Outcome, ...]:
     """Nobody is left to ask: whoever has no outcome is put off."""
-    known = tuple(outcome for outcome in offered.outcomes if outcome is not None)
+    known = tuple([outcome for outcome in offered.outcomes if outcome is not None])
     if len(known) == len(offered.outcomes):
         return known
     reply = offered.trouble or replies.UPSTREAM_UNREACHABLE

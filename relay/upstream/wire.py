@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final, cast
 
 from relay import replies
 from relay.replies import Reply
 from relay.upstream.answers import reply_from
-from relay.upstream.content import batches, on_the_wire
+from relay.upstream.content import BATCH, batches, on_the_wire
 
 LINE: Final = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 LONGEST_LINE: Final = 8 * 1024
@@ -79,12 +79,19 @@ class Wire(asyncio.Protocol):
         """Write a message with its final dot. When this returns upstream may have all of it; when it raises
         UpstreamError upstream cannot have had the dot. `timeout` is for each batch."""
         self._owed += 1
-        for number, batch in enumerate(batches(on_the_wire(pieces))):
+        all_of_it = list(on_the_wire(pieces))
+        if sum(map(len, all_of_it)) <= BATCH:
+            self._write(all_of_it)
+            return
+        for number, batch in enumerate(batches(all_of_it)):
             if number:
                 await self._room(timeout)
-            if not self.is_sound:
-                raise self._trouble or UpstreamError(replies.UPSTREAM_DROPPED, gone=True)
-            self._transport.writelines(batch)
+            self._write(batch)
+
+    def _write(self, batch: Sequence[bytes | memoryview]) -> None:
+        if not self.is_sound:
+            raise self._trouble or UpstreamError(replies.UPSTREAM_DROPPED, gone=True)
+        self._transport.writelines(batch)
 
     async def reply(self, *, timeout: float) -> Reply:
         """The next reply. UpstreamError when there is none, and when it is a 421, which may stand in for any

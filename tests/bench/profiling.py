@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 _PARTS = {
-    "SMTP in": ("relay/intake", "aiosmtpd"),
+    "SMTP in": ("relay/intake",),
     "SMTP out": ("relay/upstream", "relay/attempt", "aiosmtplib"),
     "rewriting": (
         "relay/html", "relay/mime", "relay/rewrite", "relay/rulebook", "relay/edits", "relay/transfer",
