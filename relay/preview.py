@@ -72,17 +72,17 @@ class Preview:
 
 
 class Previewer:
-    """Previews by one set of rules. `public_url` stands in the copies' links, as it would; `signers` say which
-    signatures stand in the way."""
+    """Previews by one set of rules. `public_url` stands in the copies' links, as it would (where it depends on the
+    sender, it is asked with their address); `signers` say which signatures stand in the way."""
 
     def __init__(
         self,
         rules: Rules,
-        public_url: str,
+        public_url: str | Callable[[str], str],
         signers: Signers | None = None,
         footers: Footers | None = None,
     ) -> None:
-        self._public_url = public_url
+        self._url_for = public_url if callable(public_url) else lambda _sender: public_url
         self._ring = throwaway_ring()
         self._compiler = Compiler(rules, self._ring, {}, signers, footers)
         self._said = [(one.text, one.link) for one in footers.wordings.values()] if footers else []
@@ -116,15 +116,13 @@ class Previewer:
             footed=footed,
             pixel=(footed or plan).pixel_place(links),
             signatures=_signatures(message, decision),
-            verification=self._verified(data, footed, copy),
+            verification=self._verified(data, footed, copy, self._url_for(message.mailing.sender)),
         )
 
-    def _verified(self, data: bytes, footed: Plan | None, copy: bytes) -> Verification:
+    def _verified(self, data: bytes, footed: Plan | None, copy: bytes, url: str) -> Verification:
         if footed is None:
-            return verify(data, copy, public_url=self._public_url, ring=self._ring)
-        return verify_footed(
-            data, footed.data, copy, said=self._said, public_url=self._public_url, ring=self._ring
-        )
+            return verify(data, copy, public_url=url, ring=self._ring)
+        return verify_footed(data, footed.data, copy, said=self._said, public_url=url, ring=self._ring)
 
     def _copy(
         self, message: Compiled, decision: Decision, footed: Plan | None
@@ -140,7 +138,7 @@ class Previewer:
             footed=footed,
         )
         tracking = Tracking(
-            public_url=self._public_url,
+            public_url=self._url_for(message.mailing.sender),
             ring=self._ring,
             mailing=message.mailing.id,
             sent_at=message.submission.received_at,

@@ -17,6 +17,7 @@ from relay.delivery import Delivery
 from relay.generation import Generation, check_certificates, upstream_settings
 from relay.intake import Intake, Settings
 from relay.metrics import MailMetrics
+from relay.probe import Probe
 from relay.queue import Queue
 from relay.replies import Reply
 from relay.room import Room
@@ -53,7 +54,10 @@ class Relay:
         self._domain = domain
         self._processes = processes
         self._queue = Queue(domain.database, config.queue)
-        self.generation = Generation(config, domain, self._queue, self._metrics, processes=processes)
+        self._probe = Probe(config, domain)
+        self.generation = Generation(
+            config, domain, self._queue, self._metrics, processes=processes, is_up=self._probe.is_up
+        )
         self._retiring: dict[asyncio.Task[None], Generation] = {}
         store = domain.database.file
         self._room = Room(store.parent if store else None, config.queue.min_free)
@@ -80,6 +84,7 @@ class Relay:
         """Raises CannotListen where an address cannot be had."""
         table, share = self._config.relay, self._processes > 1
         log.forwarding(self.generation.routing.name)
+        await self._probe.start()
         for doubt in doubts(self._config):
             log.doubtful(doubt)
         for key, address in (("listen", table.listen), ("listen_tls", table.listen_tls)):
@@ -98,10 +103,17 @@ class Relay:
         checked(config)
         settings, tls, old = intake_settings(config), server_tls(config), self.generation
         new = Generation(
-            config, self._domain, self._queue, self._metrics, processes=self._processes, before=old
+            config,
+            self._domain,
+            self._queue,
+            self._metrics,
+            processes=self._processes,
+            before=old,
+            is_up=self._probe.is_up,
         )
         self._domain.reconfigure(config)
         self._queue.settings = config.queue
+        self._probe.reconfigure(config)
         self._room.least = config.queue.min_free
         self._intake.reconfigure(settings, tls, users=_users(config))
         self.generation = new
@@ -123,6 +135,7 @@ class Relay:
         def left() -> float:
             return max(0.0, ends_at - clock())
 
+        await self._probe.stop()
         await self._intake.stop(grace=GRACE)
         for old in list(self._retiring.values()):  # their work has no longer than ours now
             await old.stop(grace=left())

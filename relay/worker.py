@@ -290,4 +290,4 @@ class Worker:
             ceiling=message.ceiling,
         )
         today, footed = message.decided(question)
-        return narrow(sent, today), footed
+        return self._delivery.reachable((narrow(sent, today), footed), message)

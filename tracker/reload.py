@@ -23,6 +23,8 @@ TRACKER_CHANGES: Mapping[str, frozenset[str]] = {
     "retention": frozenset({ALL}),
     "preferences": frozenset({ALL}),
     "lookup": frozenset({ALL}),
+    "verdict": frozenset({ALL}),
+    "geography": frozenset({ALL}),
 }
 """Table → the keys that take effect at once (`ALL` for every one)."""
 

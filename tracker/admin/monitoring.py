@@ -5,7 +5,8 @@ Nobody signs in for that, and there is nothing about anybody in it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 
 from aiohttp import web
 
@@ -16,6 +17,7 @@ from tracker.errors import StoreError
 from tracker.httplog import retelling
 from tracker.listening import listening
 from tracker.metrics import CONTENT_TYPE, Looking, Sample, Sheet
+from tracker.store.hosts import TrackingHost, tracking_hosts_of
 
 
 class Monitoring:
@@ -33,10 +35,15 @@ class Monitoring:
 
     async def health(self, request: web.Request) -> web.Response:
         """200 while the store takes questions and writes; 503 while it does not. Mail and links go on either
-        way."""
+        way. Beside it how our tracking hosts are, as the last probe found them."""
         state = {name: "ok" if well else "away" for name, well in self._store().items()}
         well = set(state.values()) == {"ok"}
-        return web.json_response({"store": state, "ok": well}, status=200 if well else 503)
+        told: dict[str, object] = {"store": state, "ok": well}
+        if hosts := await self._hosts():
+            told["tracking_hosts"] = [
+                {"url": one.url, "ok": one.failing_since is None, "problem": one.problem} for one in hosts
+            ]
+        return web.json_response(told, status=200 if well else 503)
 
     async def metrics(self, request: web.Request) -> web.Response:
         store = [
@@ -48,7 +55,8 @@ class Monitoring:
             )
             for name, well in self._store().items()
         ]
-        text = self._sheet.text([*store, *await self._looked_up()])
+        hosts = _of_hosts(await self._hosts(), datetime.now(UTC))
+        text = self._sheet.text([*store, *hosts, *await self._looked_up()])
         return web.Response(body=text.encode(), headers={"Content-Type": CONTENT_TYPE})
 
     async def _looked_up(self) -> Sequence[Sample]:
@@ -58,8 +66,38 @@ class Monitoring:
         except StoreError:
             return ()
 
+    async def _hosts(self) -> Sequence[TrackingHost]:
+        try:
+            return list((await self._database.read(tracking_hosts_of)).values())
+        except StoreError:
+            return ()
+
     def _store(self) -> dict[str, bool]:
         return {"reads": not self._database.reads.tripped, "writes": not self._database.writes.tripped}
+
+
+def _of_hosts(hosts: Sequence[TrackingHost], now: datetime) -> Iterator[Sample]:
+    """All of one name together, as the format wants it."""
+    up, failing = "Whether links to this public URL lead on.", "Seconds since the first failure in a row."
+    for one in hosts:
+        well = float(one.failing_since is None)
+        yield Sample(name="candor_tracking_host_up", help=up, labels=(("url", one.url),), value=well)
+    for one in hosts:
+        seconds = (now - one.failing_since).total_seconds() if one.failing_since else 0.0
+        yield Sample(
+            name="candor_tracking_host_failing_seconds",
+            help=failing,
+            labels=(("url", one.url),),
+            value=float(max(0, int(seconds))),
+        )
+    for one in hosts:
+        if one.certificate_until is not None:
+            yield Sample(
+                name="candor_tracking_host_certificate_seconds",
+                help="Seconds until its certificate runs out.",
+                labels=(("url", one.url),),
+                value=float(int((one.certificate_until - now).total_seconds())),
+            )
 
 
 class MonitoringFace:

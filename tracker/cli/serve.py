@@ -20,11 +20,14 @@ from tracker.domain import Domain
 from tracker.errors import CandorError, ConfigError
 from tracker.handover import Handover
 from tracker.jobs import nightly
+from tracker.keyring import load as load_keys
+from tracker.keywatch import KeyWatch
 from tracker.listening import claim, listening
 from tracker.metrics import Looking, Sheet
 from tracker.processes import MOST_WORKERS, Parent, Ties
 from tracker.reload import TRACKER_CHANGES
 from tracker.web.app import PublicFace
+from tracker.web.linksonly import LinksFace
 from tracker.web.metrics import HitMetrics
 
 T = TypeVar("T")
@@ -39,9 +42,14 @@ workers_option = click.option(
 
 
 @click.command()
+@click.option(
+    "--links-only",
+    is_flag=True,
+    help="Lead links on with nothing but the key file: no store, nothing is counted.",
+)
 @workers_option
 @config_option
-def tracker(config_file: Path | None, workers: int) -> None:
+def tracker(config_file: Path | None, workers: int, links_only: bool) -> None:
     """Serve pixels, redirects and preference pages."""
 
     def read() -> Config:
@@ -52,25 +60,28 @@ def tracker(config_file: Path | None, workers: int) -> None:
         log.configure(config.log.format, config.log.level)
         return Reloading(config, read, TRACKER_CHANGES, lambda _: None)
 
+    serving = serve_links if links_only else serve
     reloading = starting(start)
     if workers == 1:
-        starting(lambda: run(serve(reloading.config, read, Numbers(), None)))
+        starting(lambda: run(serving(reloading.config, read, Numbers(), None)))
         return
     numbers, handover, table = Numbers(workers), Handover(reloading.config), reloading.config
 
     def work(ties: Ties) -> int:
-        return exit_code(lambda: run(serve(handover.taken(), handover.taken, numbers, ties)))
+        return exit_code(lambda: run(serving(handover.taken(), handover.taken, numbers, ties)))
 
     def reload() -> bool:
         if right := reloading.now():
             handover.give(reloading.config)
         return right
 
-    addresses = {"[tracker] listen": table.tracker.listen, "[admin] listen": table.admin.listen}
+    addresses = {"[tracker] listen": table.tracker.listen}
+    if not links_only:
+        addresses["[admin] listen"] = table.admin.listen
     parent = Parent(
         work=work,
         workers=workers,
-        prepare=lambda: exit_code(lambda: run(prepare(table, addresses))),
+        prepare=lambda: exit_code(lambda: run(prepare(table, addresses, store=not links_only))),
         reload=reload,
         ended=numbers.sheet.leave,
     )
@@ -100,6 +111,25 @@ async def serve(config: Config, read: Callable[[], Config], numbers: Numbers, ti
         await domain.close()
 
 
+async def serve_links(
+    config: Config, read: Callable[[], Config], numbers: Numbers, ties: Ties | None
+) -> None:
+    """Links alone, until somebody stops it."""
+    if ties is not None:
+        log.speaker.worker = ties.number
+    signals = Signals(ties)
+    face = LinksFace(config)
+    numbers.sheet.take(ties.number if ties is not None else 0)
+    try:
+        await face.start(share_port=ties is not None)
+        if ties is not None:
+            ties.ready()
+        apply = face.reconfigure
+        await signals.until_stopped(Reloading(config, read, TRACKER_CHANGES, apply, quiet=ties is not None))
+    finally:
+        await face.stop()
+
+
 class Numbers:
     """What the processes of a program count, for all of them; to be made before the first is forked."""
 
@@ -124,19 +154,22 @@ class Faces:
         numbers = numbers or Numbers()
         self.public = PublicFace(domain, numbers.hits)
         self.admin = AdminFace(domain, Monitoring(domain, numbers.sheet, look)) if admin else None
+        self.keys = KeyWatch(Path(domain.config.tokens.keys_file), lambda: domain.ring, domain.take_up)
 
     async def start(self, *, share_port: bool = False) -> None:
         await self.public.start(share_port=share_port)
+        self.keys.start()
         if self.admin is not None:
             await self.admin.start()
 
     async def stop(self) -> None:
+        await self.keys.stop()
         await self.public.stop()
         if self.admin is not None:
             await self.admin.stop()
 
 
-async def prepare(config: Config, addresses: Mapping[str, str]) -> None:
+async def prepare(config: Config, addresses: Mapping[str, str], *, store: bool = True) -> None:
     """What workers find done when they start: the store's tables, the key file, addresses that nobody else has, by
     the options that name them."""
     for option, address in addresses.items():
@@ -149,6 +182,9 @@ async def prepare(config: Config, addresses: Mapping[str, str]) -> None:
             raise ConfigError(f"{option}: several workers share one port, and port 0 would give each another")
         with listening(option, address):
             claim(host, port)
+    if not store:
+        load_keys(Path(config.tokens.keys_file))
+        return
     domain = await Domain.open_patiently(config)
     await domain.close()
 

@@ -44,6 +44,7 @@ def recording(event: Event) -> Statement:
         "client": device.client,
         "device": device.kind,
         "system": device.system,
+        "country": event.country,
     }
     return _INSERT, [{f"b_{name}": value for name, value in row.items()}]
 
@@ -86,6 +87,7 @@ def _list(connection: Connection, message: bytes | None, limit: int | None) -> l
             "client": row.client,
             "device": row.device,
             "system": row.system,
+            "country": row.country,
             "recipient": row.recipient,
         }
         for row in reversed(rows)

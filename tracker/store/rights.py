@@ -23,6 +23,7 @@ from tracker.store.contacts import find
 from tracker.store.counts import Cell, count_in
 from tracker.store.database import Database, execute
 from tracker.store.events import ANONYMIZED
+from tracker.store.histories import forget_visits
 from tracker.store.holders import Holder
 from tracker.store.messages import urls
 from tracker.store.proof import Proof
@@ -116,6 +117,7 @@ class Rights:
         # They belong to the audience from now on: it is they whom the cell has to hide.
         arrived = [id_ for id_, row in rows.items() if row.accepted_at is not None]
         execute(connection, [joining(arrived)])
+        forget_visits(connection, rows)
         some = select(events.c.id).where(events.c.delivery_id.in_(rows)).order_by(events.c.delivery_id)
         columns = (events.c.delivery_id, events.c.kind, events.c.at, events.c.link, events.c.verdict)
         gone = delete(events).where(events.c.id.in_(some.limit(most * _EVENTS))).returning(*columns)
@@ -291,7 +293,7 @@ def _events(connection: Connection, ids: Sequence[bytes]) -> Iterator[tuple[byte
     rows = connection.execute(query).all()
     leads = urls(connection, {bytes(row.message_id) for row in rows if row.link is not None})
     for row in rows:
-        names = ("kind", "link", "verdict", "client", "device", "system")
+        names = ("kind", "link", "verdict", "client", "device", "system", "country")
         told: Mapping[str, Any] = {name: getattr(row, name) for name in names}
         yield (
             bytes(row.delivery_id),

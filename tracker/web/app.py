@@ -16,13 +16,13 @@ import jinja2
 from aiohttp import web
 
 from tracker import log
-from tracker.config import parse_listen
+from tracker.config import Config, parse_listen
 from tracker.device import device_of
 from tracker.domain import Domain
 from tracker.errors import CandorError, StoreUnavailable
 from tracker.httplog import retelling
 from tracker.listening import listening
-from tracker.web import wording
+from tracker.web import applinks, wording
 from tracker.web.hits import Hits
 from tracker.web.metrics import HitMetrics
 from tracker.web.preferences import Preferences
@@ -108,8 +108,8 @@ class _TurnedAway(asyncio.Protocol):
         transport.close()
 
 
-def build(domain: Domain, hits: Hits, clock: Clock = _utc_now) -> web.Application:
-    """The public application."""
+def bare(config: Config) -> web.Application:
+    """The public application without a route: the pages for what goes wrong, and what every answer carries."""
     app = web.Application(middlewares=[_pages], client_max_size=_MOST_FORM)
     aiohttp_jinja2.setup(
         app,
@@ -117,9 +117,16 @@ def build(domain: Domain, hits: Hits, clock: Clock = _utc_now) -> web.Applicatio
         autoescape=jinja2.select_autoescape(default=True),
         undefined=jinja2.StrictUndefined,
     )
-    app[wording.SPEAKER] = wording.Speaker(domain.config.preferences)
-    domain.renewals.append(app[wording.SPEAKER].renew)
+    app[wording.SPEAKER] = wording.Speaker(config)
     app.on_response_prepare.append(_nameless)
+    applinks.add_routes(app)
+    return app
+
+
+def build(domain: Domain, hits: Hits, clock: Clock = _utc_now) -> web.Application:
+    """The public application."""
+    app = bare(domain.config)
+    domain.renewals.append(app[wording.SPEAKER].renew)
     preferences = Preferences(domain, clock=clock)
     app.router.add_get("/o/{token}", hits.open)
     app.router.add_get("/c/{token}", hits.click)

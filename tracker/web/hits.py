@@ -38,7 +38,9 @@ class _Heard(NamedTuple):
     """What the request said of itself, and what of it the policy lets an event keep."""
 
     user_agent: str
+    address: str
     device_may_be_kept: bool
+    place_may_be_kept: bool
 
 
 class Hits:
@@ -62,7 +64,7 @@ class Hits:
         """`GET /o/TOKEN.gif`: the pixel, whatever the token."""
         token = self._read(request.match_info["token"].removesuffix(".gif"), Kind.OPEN)
         if token is not None and request.method == "GET":
-            await self._in_time(token, request.headers.get("User-Agent", ""))
+            await self._in_time(token, request)
         return web.Response(
             body=PIXEL, content_type="image/gif", headers={"Cache-Control": "no-store, private"}
         )
@@ -74,7 +76,7 @@ class Hits:
             raise web.HTTPNotFound
         decision = None
         if request.method == "GET":
-            decision = await self._in_time(token, request.headers.get("User-Agent", ""))
+            decision = await self._in_time(token, request)
         location = token.destination
         if decision is not None and decision.mode is Mode.IDENTIFIED and token.suffix:
             location = with_suffix(token)
@@ -100,9 +102,12 @@ class Hits:
         log.bad_token(kind.name.lower())
         return None
 
-    async def _in_time(self, token: Token, user_agent: str) -> Decision | None:
+    async def _in_time(self, token: Token, request: web.Request) -> Decision | None:
         """Takes the hit down and gives its decision; None when that takes longer than an answer may."""
-        task = asyncio.create_task(self._take(token, user_agent))
+        if token.mode is Mode.UNTRACKED:  # no copy has one: it is our own probe's
+            return None
+        user_agent, address = request.headers.get("User-Agent", ""), request.remote or ""
+        task = asyncio.create_task(self._take(token, user_agent, address))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         done, _ = await asyncio.wait({task}, timeout=self._domain.config.tracker.answer_within)
@@ -113,7 +118,7 @@ class Hits:
         self._trouble.late()
         return None
 
-    async def _take(self, token: Token, user_agent: str) -> Decision:
+    async def _take(self, token: Token, user_agent: str, address: str) -> Decision:
         now = self._clock()
         try:
             if token.mode is Mode.AGGREGATE and token.kind is Kind.OPEN:  # it names the mailing, and nobody
@@ -125,7 +130,8 @@ class Hits:
                 return untracked("no-such-delivery")
             reading = self._domain.policy.reading(sent.circumstances())
             decision = _decide(sent, token.kind, reading)
-            await self._keep(decision, sent, token, _Heard(user_agent, reading.device), now)
+            heard = _Heard(user_agent, address, reading.device, reading.place)
+            await self._keep(decision, sent, token, heard, now)
             self._metrics.kept(decision.mode)
         except StoreError as error:
             return self._lose("away" if isinstance(error, StoreUnavailable) else "refused")
@@ -142,18 +148,22 @@ class Hits:
     async def _keep(self, decision: Decision, sent: Sent, token: Token, heard: _Heard, now: datetime) -> None:
         """Writes what the mode leaves behind, and nothing else."""
         database, kind = self._domain.database, _EVENTS[token.kind]
-        user_agent = heard.user_agent
+        user_agent, address = heard.user_agent, heard.address
+        hit = Hit(kind=kind, user_agent=user_agent, address=address, since_accepted=_since(sent, now))
         if decision.mode is Mode.IDENTIFIED:
+            verdict = self._domain.verdicts.of(hit, sent.delivery_id, now)
             event = Event(
                 kind=kind,
                 at=now,
                 message=sent.message_id,
                 delivery=sent.delivery_id,
                 link=token.link or None,
-                verdict=classify(Hit(kind=kind, user_agent=user_agent, since_accepted=_since(sent, now))),
+                verdict=verdict,
                 device=device_of(user_agent) if heard.device_may_be_kept else Device(),
+                country=self._domain.countries.of(address) if heard.place_may_be_kept else "",
             )
             await database.write(events.recording(event))
+            self._domain.verdicts.stored(kind, sent.delivery_id, now, verdict)
         elif decision.mode is Mode.ANONYMOUS:
             min_group = self._domain.config.anonymity.min_group
             await database.change(
@@ -162,7 +172,7 @@ class Hits:
         elif decision.mode is Mode.AGGREGATE:
             await self._count_aggregate(sent.mailing_id, now)
         elif decision.mode is Mode.HYGIENE and sent.contact.id is not None:
-            verdict = classify(Hit(kind=kind, user_agent=user_agent, since_accepted=_since(sent, now)))
+            verdict = classify(hit, self._domain.verdicts.lists)
             if verdict.kind not in MACHINES:  # a prefetch is no sign of life
                 await database.write(counts.noting_hygiene(sent.contact.id, now))
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp_jinja2
 from aiohttp import web
@@ -14,7 +15,7 @@ from markupsafe import Markup
 
 from tracker import log
 from tracker import words as all_words
-from tracker.config import Config, PreferencesTable
+from tracker.config import Config, HostTable, PreferencesTable, TrackerTable
 from tracker.words import LANGUAGES, Words
 
 
@@ -31,6 +32,8 @@ class House:
     """There are forms for one's data."""
     logo: str
     """A `data:` URL: the page fetches nothing."""
+    apple_app_site_association: bytes = b""
+    asset_links: bytes = b""
 
     @property
     def languages(self) -> list[Words]:
@@ -45,18 +48,30 @@ class House:
         return words.say("data_contact", contact=link)
 
 
-class Speaker:
-    """Who speaks on the pages now; a new configuration may put another in its place."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Houses:
+    """Whom the pages of each host speak for: several brands may have one tracker."""
 
-    def __init__(self, table: PreferencesTable) -> None:
+    by_host: Mapping[str, House]
+    otherwise: House
+
+    def at(self, host: str) -> House:
+        """By the name that the reader's browser asked for."""
+        return self.by_host.get(host.lower(), self.otherwise)
+
+
+class Speaker:
+    """Who speaks on the pages now; a new configuration may put others in their place."""
+
+    def __init__(self, config: Config) -> None:
         """Raises OSError for a logo that cannot be read."""
-        self.house = house(table)
+        self.houses = houses(config.preferences, config.tracker)
 
     def renew(self, config: Config) -> None:
         """Wording, logo and addresses as they are now, the logo's file read anew. Should it have gone since the
         configuration was checked, the pages stay as they were."""
         try:
-            self.house = house(config.preferences)
+            self.houses = houses(config.preferences, config.tracker)
         except OSError as error:
             log.reload_refused(f"[preferences] logo: {error.strerror or error}: the pages stay as they were")
 
@@ -64,8 +79,25 @@ class Speaker:
 SPEAKER = web.AppKey("speaker", Speaker)
 
 
-def house(table: PreferencesTable) -> House:
-    """The same from the configuration, which has been checked."""
+def houses(table: PreferencesTable, tracker: TrackerTable) -> Houses:
+    """The same from the configuration, which has been checked. What a host does not say is as for all."""
+    by_host: dict[str, House] = {}
+    for one in tracker.host:
+        own = {name: getattr(one, name) for name in _OF_A_HOST if getattr(one, name)}
+        name = urlsplit(one.public_url).hostname or ""
+        by_host.setdefault(name, _house(table.model_copy(update=own), one))
+    return Houses(by_host=by_host, otherwise=_house(table, tracker))
+
+
+_OF_A_HOST = ("sender_name", "contact", "privacy_url", "logo", "language")
+
+
+def house_of(request: web.Request) -> House:
+    """For whom this request's page speaks."""
+    return request.app[SPEAKER].houses.at(urlsplit(f"//{request.host}").hostname or "")
+
+
+def _house(table: PreferencesTable, host: TrackerTable | HostTable) -> House:
     return House(
         words=all_words.load(table.words),
         language=table.language,
@@ -74,12 +106,14 @@ def house(table: PreferencesTable) -> House:
         privacy_url=table.privacy_url,
         asks=table.data_requests != "contact",
         logo=_inline(table.logo),
+        apple_app_site_association=_content(host.apple_app_site_association),
+        asset_links=_content(host.asset_links),
     )
 
 
 def words(request: web.Request) -> Words:
     """The words for this reader."""
-    speaker = request.app[SPEAKER].house
+    speaker = house_of(request)
     accepted = request.headers.get("Accept-Language", "")
     return speaker.words[all_words.chosen(request.query.get("lang"), accepted, speaker.language)]
 
@@ -87,7 +121,7 @@ def words(request: web.Request) -> Words:
 def page(template: str, request: web.Request, context: dict[str, Any], *, status: int = 200) -> web.Response:
     """The page in the reader's language."""
     response = aiohttp_jinja2.render_template(
-        template, request, context | {"w": words(request), "house": request.app[SPEAKER].house}, status=status
+        template, request, context | {"w": words(request), "house": house_of(request)}, status=status
     )
     response.headers["Content-Language"] = words(request).language
     response.headers["Vary"] = "Accept-Language"
@@ -98,6 +132,10 @@ def trouble(request: web.Request, title: str, text: str, *, status: int = 200) -
     """A page with one thing to say; `title` and `text` are names of words."""
     said = words(request)
     return page("trouble.html", request, {"title": said[title], "text": said[text]}, status=status)
+
+
+def _content(file: str) -> bytes:
+    return Path(file).read_bytes() if file else b""
 
 
 def _inline(logo: str) -> str:
