@@ -63,7 +63,7 @@ class Delivery:
             domain.ring,
             ceilings,
             config.dkim.signers(),
-            footers(config.preferences, config.tracker.public_url),
+            footers(config.preferences, max(config.tracker.urls, key=len)),
         )
         hostname = config.relay.name
         self.suppressing = Suppressing(
