@@ -6,6 +6,7 @@
     ├── InvalidValue (ValueError)     a value outside its words: names the key and what is allowed
     ├── TokenError (ValueError)       a token that does not verify
     ├── KeyRingError                  the key file is missing, damaged, or not the one the store knows
+    ├── JournalError                  a file of the outage journal that is none of ours
     └── StoreError
         ├── StoreUnavailable          cannot be asked now; later it may answer
         └── NotFound (LookupError)    nothing of that name or id
@@ -38,6 +39,10 @@ class TokenError(CandorError, ValueError):
 
 class KeyRingError(CandorError):
     """The key ring cannot be used."""
+
+
+class JournalError(CandorError):
+    """A file of the outage journal cannot be read by us."""
 
 
 class StoreError(CandorError):

@@ -18,10 +18,11 @@ from support.tracking import (
     configuration,
     opened,
     to_joe,
+    tracker_table,
 )
 from support.web import Answer, Client, serving
 
-from tracker.config import StoreTable, TrackerTable
+from tracker.config import StoreTable
 from tracker.domain import Domain
 from tracker.web.app import PublicFace
 from tracker.web.hits import PIXEL
@@ -33,7 +34,7 @@ from tracker.web.hits import PIXEL
 async def impatient(store_url: str, folder: Path) -> AsyncIterator[tuple[Domain, Client, PublicFace]]:
     """A face whose store has little time."""
     quick = {
-        "tracker": TrackerTable(listen="127.0.0.1:0", answer_within="50ms"),
+        "tracker": tracker_table(folder, answer_within="50ms"),
         "store": StoreTable(url=store_url, ask_within="300ms", write_within="300ms"),
     }
     async with opened(configuration(store_url, folder, **quick)) as domain, serving(domain) as (client, face):
@@ -52,7 +53,7 @@ async def until_nothing_runs(face: PublicFace) -> None:
 async def test_an_answer_leaves_before_a_slow_commit_and_the_event_still_lands(
     store_url: str, tmp_path: Path
 ) -> None:
-    table = TrackerTable(listen="127.0.0.1:0", answer_within="50ms")
+    table = tracker_table(tmp_path, answer_within="50ms")
     config = configuration(store_url, tmp_path, tracker=table)  # the store has all the time it wants
     async with opened(config) as domain, serving(domain) as (client, face):
         copy = await to_joe(domain)
@@ -73,7 +74,7 @@ async def test_an_answer_leaves_before_a_slow_commit_and_the_event_still_lands(
 async def test_stopping_waits_for_hits_that_were_answered_before_their_commit(
     store_url: str, tmp_path: Path
 ) -> None:
-    table = TrackerTable(listen="127.0.0.1:0", answer_within="1ms")
+    table = tracker_table(tmp_path, answer_within="1ms")
     async with opened(configuration(store_url, tmp_path, tracker=table)) as domain:
         async with serving(domain) as (client, _):
             copy = await to_joe(domain)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -302,6 +302,10 @@ class Deliveries:
 
         Raises StoreUnavailable."""
         return (await self._sent.get((delivery_id,))).get(delivery_id)
+
+    async def several(self, ids: Collection[bytes]) -> Mapping[bytes, Sent]:
+        """The deliveries of many hits, as `sent` gives each. Raises StoreUnavailable."""
+        return await self._sent.get(ids)
 
     async def list(self, *, limit: int = 50) -> list[dict[str, Any]]:
         """The latest messages with the number of their deliveries by status."""

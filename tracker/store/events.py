@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, desc, insert, select
+from sqlalchemy import Connection, and_, bindparam, desc, exists, func, insert, select
 
 from tracker.events import Event
 from tracker.moments import isoformat
@@ -15,21 +16,39 @@ ANONYMIZED = "anonymized"
 """Why a delivery measured by name no longer is: its person wanted past events to name nobody either."""
 
 _NAMES = [column.name for column in events.c if column.name != "id"]
-_INSERT = insert(events).from_select(
-    _NAMES,
-    select(*(bindparam(f"b_{name}", type_=events.c[name].type) for name in _NAMES))
+_BOUND = {name: bindparam(f"b_{name}", type_=events.c[name].type) for name in _NAMES}
+_OF_SOMEBODY = (
+    select(*_BOUND.values())
     .select_from(deliveries)
     .where(deliveries.c.id == bindparam("b_delivery_id"))
     .where(deliveries.c.recipient.is_not(None))
     .where(deliveries.c.reason != ANONYMIZED)
     # An erasure under way is waited for, and one that comes now waits for us and finds the event.
-    .with_for_update(read=True),
+    .with_for_update(read=True)
 )
+_INSERT = insert(events).from_select(_NAMES, _OF_SOMEBODY)
+_SAME = (
+    exists()
+    .where(events.c.delivery_id == _BOUND["delivery_id"])
+    .where(events.c.at == _BOUND["at"])
+    .where(events.c.kind == _BOUND["kind"])
+    .where(func.coalesce(events.c.link, 0) == func.coalesce(_BOUND["link"], 0))
+)
+_INSERT_NEW = insert(events).from_select(_NAMES, _OF_SOMEBODY.where(~_SAME))
 
 
-def recording(event: Event) -> Statement:
-    """The statement that keeps an event, unless its delivery names nobody any more or was made anonymous since: then it
-    leaves nothing."""
+def recording(*happened: Event) -> Statement:
+    """The statement that keeps events, unless their delivery names nobody any more or was made anonymous since: then
+    they leave nothing."""
+    return _INSERT, [_row(event) for event in happened]
+
+
+def recording_new(happened: Iterable[Event]) -> Statement:
+    """The same, but of events that may be there already, to the microsecond: those stay as they are."""
+    return _INSERT_NEW, [_row(event) for event in happened]
+
+
+def _row(event: Event) -> Mapping[str, Any]:
     verdict, device = event.verdict, event.device
     row = {
         "kind": event.kind.value,
@@ -44,7 +63,7 @@ def recording(event: Event) -> Statement:
         "device": device.kind,
         "system": device.system,
     }
-    return _INSERT, [{f"b_{name}": value for name, value in row.items()}]
+    return {f"b_{name}": value for name, value in row.items()}
 
 
 class Events:

@@ -20,13 +20,19 @@ from tracker.device import device_of
 from tracker.domain import Domain
 from tracker.errors import CandorError, StoreUnavailable
 from tracker.httplog import retelling
+from tracker.journal import Journal
 from tracker.web import wording
+from tracker.web.answers import SERVER
+from tracker.web.connection import Connections
 from tracker.web.hits import Hits
 from tracker.web.preferences import Preferences
+from tracker.web.replay import Replay
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _MOST_FORM = 16 * 1024
 _MOST_LINE = 16 * 1024  # a request line: our longest token is a quarter of that
+_BACKLOG = 1024
+"""Connections that wait for us; a newsletter's readers come together."""
 _PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'",
@@ -50,9 +56,13 @@ class PublicFace:
 
     def __init__(self, domain: Domain) -> None:
         self._domain = domain
-        self.hits = Hits(domain)
+        table = domain.config.tracker
+        folder = Path(table.journal) if table.journal else None
+        self._journal = Journal(folder, domain.ring, most=table.journal_size)
+        self._replay = Replay(domain, self._journal, folder)
+        self.hits = Hits(domain, self._journal)
         self._listener: asyncio.Server | None = None
-        self._most_connections = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
+        self._connections: Connections | None = None
         self._runner = web.AppRunner(
             build(domain, self.hits),
             access_log=None,
@@ -70,33 +80,30 @@ class PublicFace:
         await asyncio.to_thread(device_of, "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0")
         host, port = parse_listen(self._domain.config.tracker.listen)
         await self._runner.setup()
+        server = self._runner.server
+        assert server is not None  # noqa: S101 - it was set up just now
+        # Mail comes in through the same process, and idle readers must not keep it out.
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
+        self._connections = Connections(self._domain, self.hits, server, most=most)
         self._listener = await asyncio.get_running_loop().create_server(
-            self._answer, host or None, port, reuse_port=share_port or None
+            self._connections, host or None, port, reuse_port=share_port or None, backlog=_BACKLOG
         )
+        self._replay.start()
         bound = self._listener.sockets[0].getsockname()
         log.listening("tracker", f"http://{bound[0]}:{bound[1]}")
         return str(bound[0]), int(bound[1])
 
-    def _answer(self) -> asyncio.Protocol:
-        """A new connection: answered, or closed at once where there are more than our share of the process's
-        files. Mail comes in through the same process, and idle readers must not keep it out."""
-        server = self._runner.server
-        assert server is not None  # noqa: S101 - set up before anybody could connect
-        return server() if len(server.connections) < self._most_connections else _TurnedAway()
-
     async def stop(self) -> None:
-        """No new requests, the running ones answered, the last hits committed."""
+        """No new requests, the running ones answered, the last hits kept."""
         if self._listener is not None:
             self._listener.close()
+        if self._connections is not None:
+            self._connections.stop()
+        await self._replay.stop()
+        await self.hits.close()
         await self._runner.cleanup()
         await self.hits.close()
-
-
-class _TurnedAway(asyncio.Protocol):
-    """A connection for which there is no room."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()
+        await self._journal.close()
 
 
 def build(domain: Domain, hits: Hits) -> web.Application:
@@ -126,7 +133,9 @@ async def _nobodys_page(request: web.Request) -> web.Response:
 
 async def _nameless(request: web.Request, response: web.StreamResponse) -> None:
     """Which library and version answers is nobody's business."""
-    response.headers["Server"] = "candor"
+    response.headers["Server"] = SERVER
+    if response.status == 302:  # there is nothing in it
+        response.headers.pop("Content-Type", None)
 
 
 @web.middleware
@@ -148,6 +157,7 @@ async def _pages(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = _trouble(request, 503)
     if response.content_type == "text/html":
         response.headers.update(_PAGE_HEADERS)
+    response.force_close()  # the next request of this client is plain again, most likely
     return response
 
 
