@@ -119,7 +119,12 @@ async def _thousand(domain: Domain, name: str, start: int) -> list[str]:
     for one in sent:
         pixel = Token(kind=Kind.OPEN, mode=Mode.IDENTIFIED, subject=one.id, sent_at=now)
         click = Token(
-            kind=Kind.CLICK, mode=Mode.IDENTIFIED, subject=one.id, sent_at=now, link=1, destination=DESTINATION
+            kind=Kind.CLICK,
+            mode=Mode.IDENTIFIED,
+            subject=one.id,
+            sent_at=now,
+            link=1,
+            destination=DESTINATION,
         )
         paths += [f"/o/{seal(pixel, domain.ring)}.gif", f"/c/{seal(click, domain.ring)}"]
     return paths
@@ -182,7 +187,9 @@ def main() -> None:
     options.add_argument("--seconds", type=int, default=5)
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--people", type=int, default=20_000)
-    options.add_argument("--profile", metavar="FILE", help="run the tracker under cProfile and keep its report")
+    options.add_argument(
+        "--profile", metavar="FILE", help="run the tracker under cProfile and keep its report"
+    )
     chosen = options.parse_args()
     if not shutil.which("wrk"):
         print("the tracker's benchmark needs wrk (Debian's package of that name): left out")
@@ -221,7 +228,11 @@ def bench(folder: Path, chosen: argparse.Namespace) -> None:
             conf = folder / "nginx.conf"
             conf.write_text(NGINX_CONF.format(folder=folder, port=NGINX, destination=DESTINATION))
             command = ["nginx", "-p", str(folder), "-e", f"{folder}/nginx.err", "-c", str(conf)]
-            runs["nginx return 302"] = (NGINX, stack.enter_context(server(command, NGINX)).pid, files["granted"])
+            runs["nginx return 302"] = (
+                NGINX,
+                stack.enter_context(server(command, NGINX)).pid,
+                files["granted"],
+            )
         measured = {name: Measured() for name in runs}
         for turn in range(chosen.rounds + 1):
             for name, run in runs.items():  # the first turn warms up
@@ -240,7 +251,10 @@ def show(measured: dict[str, Measured]) -> None:
     print(f"{CONNECTIONS} kept connections, one process each; medians:")
     bare = measured["bare aiohttp"]
     for name, one in measured.items():
-        rate, share = statistics.median(one.rates), statistics.median(one.rates) / statistics.median(bare.rates)
+        rate, share = (
+            statistics.median(one.rates),
+            statistics.median(one.rates) / statistics.median(bare.rates),
+        )
         by_cpu = statistics.median(bare.cpu) / statistics.median(one.cpu)
         print(
             f"  {name:17} {rate:8.0f} hits/s   {share:.2f} x bare (by CPU {by_cpu:.2f})   "

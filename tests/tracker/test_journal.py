@@ -200,7 +200,9 @@ async def test_all_who_share_a_folder_stay_within_its_room_and_what_finds_none_i
     assert taken > 1000  # most of the room was used
 
 
-async def test_room_comes_back_with_what_is_stored(folder: Path, ring: KeyRing, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_room_comes_back_with_what_is_stored(
+    folder: Path, ring: KeyRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tracker.journal._TRY_AGAIN", 0.0)
     journal = Journal(folder, ring, most=32_000)
     some = [entry(n) for n in range(20)]
@@ -255,7 +257,9 @@ async def test_a_full_disk_costs_what_did_not_fit_and_spoils_nothing(
     assert [read(path, ring) for path in waiting(folder)] == [(first, False), (third, False)]
 
 
-async def test_a_file_of_a_process_that_was_killed_at_its_first_breath_goes(folder: Path, ring: KeyRing) -> None:
+async def test_a_file_of_a_process_that_was_killed_at_its_first_breath_goes(
+    folder: Path, ring: KeyRing
+) -> None:
     folder.mkdir()
     for octets in (b"", b"candor-journal-1\nabc"):
         path = folder / "00.hits"

@@ -64,6 +64,7 @@ class Octets:
 
     def refusal(self, status: str) -> bytes:
         """To what is too large or too slow to be a request; the connection ends with it."""
+        self._this_second()
         return _status(False, status) + self._block({"Content-Length": "0"}, old=False, keep=False)
 
     def _this_second(self) -> dict[tuple[object, ...], bytes]:

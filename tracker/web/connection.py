@@ -160,7 +160,7 @@ class Connection(asyncio.Protocol):
                 self._incomplete()
                 return
             if end > MOST_HEAD:
-                self._refuse("431 Request Header Fields Too Large")
+                self._refuse(self._too_large())
                 return
             plain = read_plain(self._buffer[:end])
             token = self._all.hits.verified(plain.token, plain.kind) if plain is not None else None
@@ -222,10 +222,14 @@ class Connection(asyncio.Protocol):
         """There is no end of a head yet. What can never become one is the framework's to refuse."""
         start = self._buffer[:1]
         if len(self._buffer) > MOST_HEAD:
-            first_line = b"\r\n" in self._buffer
-            self._refuse("431 Request Header Fields Too Large" if first_line else "414 URI Too Long")
+            self._refuse(self._too_large())
         elif not (start.isalpha() or start in b"\r\n") or b"\n\n" in self._buffer:
             self._hand_over()
+
+    def _too_large(self) -> str:
+        """What is: the first line, or all that comes behind it?"""
+        line = self._buffer.find(b"\r\n")
+        return "431 Request Header Fields Too Large" if 0 <= line <= MOST_HEAD // 2 else "414 URI Too Long"
 
     def _hand_over(self) -> None:
         self.until = self._loop.time() + FRAMEWORK_WITHIN
