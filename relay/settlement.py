@@ -257,7 +257,7 @@ class Settlement:
             *self._hard_bounces(mine, one.outcomes),
             # Consent was asked again for this try: the record says what the copy that went out really carries,
             # before it says who got one.
-            narrowing(mine, one.outcomes, one.plain, everybody=True),
+            narrowing(self._changed(one, mine), one.outcomes, one.plain, everybody=True),
             *settling(mine, one.outcomes),
             *self._reporting.owed(one.submission, mine, one.told, expired=one.expired),
             *self._reporting.delayed(one.submission, late, lifetime=self._queue.settings.lifetime),
@@ -266,6 +266,16 @@ class Settlement:
             *(self._sender(one.submission) if one.sender_kept else ()),
             *removing(settled, one.submission.id, lease),
         )
+
+    def _changed(self, one: _Finishing, mine: Sequence[Addressed]) -> list[Addressed]:
+        """Those whose copy carried something else than is on record."""
+        return [
+            person
+            for person in mine
+            if person.delivery_id in one.plain
+            or (waiting := one.waited.get(person.delivery_id)) is None
+            or waiting.sent != person.decision
+        ]
 
     def _sender(self, submission: Submission) -> tuple[Statement, ...]:
         return (keeping_sender(submission.id, submission.sender, self._domain.ring),)

@@ -16,7 +16,7 @@ _PARTS = {
     ),
     "copies and tokens": ("relay/personalize", "tracker/tokens", "tracker/address"),
     "flow": ("relay/delivery", "relay/settlement", "relay/worker", "relay/queue", "relay/outcome", "tracker/consent"),
-    "store": ("tracker/store", "relay/store", "sqlalchemy", "aiosqlite", "sqlite3", "greenlet"),
+    "store": ("tracker/store", "relay/store", "sqlalchemy", "sqlite3", "greenlet"),
     "event loop": ("asyncio", "uvloop", "selectors"),
 }  # fmt: skip
 

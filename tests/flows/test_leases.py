@@ -193,8 +193,8 @@ def statements(domain: Domain) -> list[str]:
     def note(*arguments: Any) -> None:
         asked.append(arguments[2])
 
-    for engine in {domain.database._reading, domain.database._writing}:
-        event.listen(engine.sync_engine, "before_cursor_execute", note)
+    for engine in domain.database.engines:
+        event.listen(engine, "before_cursor_execute", note)
     return asked
 
 

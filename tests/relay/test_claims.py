@@ -122,14 +122,14 @@ async def test_every_question_goes_by_an_index_however_much_waits(database: Data
     def note(*arguments: Any) -> None:
         asked.append((arguments[2], arguments[3]))
 
-    engines = {database._reading, database._writing}
+    engines = database.engines
     for engine in engines:
-        event.listen(engine.sync_engine, "before_cursor_execute", note)
+        event.listen(engine, "before_cursor_execute", note)
     assert len((await mine.claim(20)).claimed) == 20
     await mine.renew()
     assert await mine.next_due() is not None
     for engine in engines:
-        event.remove(engine.sync_engine, "before_cursor_execute", note)
+        event.remove(engine, "before_cursor_execute", note)
     about_queue = [(sql, values) for sql, values in asked if "queue" in sql]
     assert len(about_queue) >= 6
     for sql, values in about_queue:

@@ -7,6 +7,7 @@ counts belong to the mailing, are totals, and are never mixed in.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +19,8 @@ from tracker.errors import NotFound
 from tracker.events import EventKind, VerdictKind
 from tracker.store.carried import DELIVERED, HUMAN, Totals, carried, carried_statuses
 from tracker.store.counts import totals
-from tracker.store.schema import deliveries, events, links, mailings, messages
+from tracker.store.messages import Link, links_of
+from tracker.store.schema import deliveries, events, mailings, messages
 from tracker.verdict import MACHINES
 
 
@@ -100,7 +102,7 @@ async def report_message(domain: Domain, message_id: bytes) -> MessageReport:
 
 
 def _report(connection: Connection, message_id: bytes) -> MessageReport:
-    query = select(messages.c.subject, messages.c.mailing_id, mailings.c.name).join(
+    query = select(messages.c.subject, messages.c.mailing_id, messages.c.links, mailings.c.name).join(
         mailings, mailings.c.id == messages.c.mailing_id
     )
     message = connection.execute(query.where(messages.c.id == message_id)).one_or_none()
@@ -117,7 +119,7 @@ def _report(connection: Connection, message_id: bytes) -> MessageReport:
         trackable_delivered=trackable,
         not_trackable=not_trackable,
         identified={kind: _engagement(connection, message_id, kind, gone) for kind in EventKind},
-        links=_links(connection, message_id, gone),
+        links=_links(connection, message_id, links_of(message), gone),
         mailing_counts=_mailing_counts(connection, bytes(message.mailing_id)),
     )
 
@@ -189,7 +191,9 @@ def _engagement(connection: Connection, message_id: bytes, kind: EventKind, gone
     )
 
 
-def _links(connection: Connection, message_id: bytes, gone: Totals) -> tuple[LinkCount, ...]:
+def _links(
+    connection: Connection, message_id: bytes, wrapped: Sequence[Link], gone: Totals
+) -> tuple[LinkCount, ...]:
     clicked = (
         select(
             events.c.link,
@@ -201,13 +205,12 @@ def _links(connection: Connection, message_id: bytes, gone: Totals) -> tuple[Lin
         .group_by(events.c.link)
     )
     found = {row.link: (row.people, row.total) for row in connection.execute(clicked)}
-    rows = connection.execute(select(links).where(links.c.message_id == message_id).order_by(links.c.number))
     return tuple(
         LinkCount(
-            number=row.number,
-            url=row.url,
-            unique=found.get(row.number, (0, 0))[0] + gone.people[EventKind.CLICKED.value, row.number],
-            total=found.get(row.number, (0, 0))[1] + gone.clicks_of(row.number),
+            number=one.number,
+            url=one.url,
+            unique=found.get(one.number, (0, 0))[0] + gone.people[EventKind.CLICKED.value, one.number],
+            total=found.get(one.number, (0, 0))[1] + gone.clicks_of(one.number),
         )
-        for row in rows
+        for one in wrapped
     )

@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection, make_url, text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import Connection, Engine, make_url, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.config import without_password
 from tracker.errors import StoreUnavailable
-from tracker.store import engines, migrate
+from tracker.store import migrate
 from tracker.store.breaker import Breaker
 from tracker.store.engines import reason, translated
-from tracker.store.writer import Shared, Statement, Writer, end, execute
+from tracker.store.postgresql import Postgresql
+from tracker.store.prepared import Statement, execute
+from tracker.store.sqlite import Sqlite
+from tracker.store.writer import Shared, Writer, end
 
 __all__ = ["Database", "Statement", "execute"]
 
@@ -34,7 +36,6 @@ Fetch = Callable[[Connection, list[K]], dict[K, V]]
 
 _MOST_KEYS = 900  # SQLite's oldest limit on bound parameters is 999
 _LEAST_PATIENCE = 2.0
-_MOST_TRIES = 3
 _CUT_AGAIN = 0.05
 
 
@@ -46,17 +47,13 @@ class Database:
         self.dialect = "sqlite" if self._url.drivername.startswith("sqlite") else "postgresql"
         self.ask_within = ask_within
         self.write_within = write_within
-        if self.dialect == "sqlite":
-            self._writing = engines.sqlite(self._url, write_within, pool=1, writer=True)
-            self._reading = engines.sqlite(self._url, ask_within, pool=6, writer=False)
-        else:
-            self._writing = self._reading = engines.postgresql(self._url, ask_within, write_within)
+        kind = Sqlite if self.dialect == "sqlite" else Postgresql
+        self._server: Sqlite | Postgresql = kind(self._url, ask_within, write_within)
         self.reads = Breaker("reads", self._probe_read, patience=max(ask_within, _LEAST_PATIENCE))
         self.writes = Breaker("writes", self._probe_write, patience=max(write_within, _LEAST_PATIENCE))
         self._writer = Writer(self)
         self._coalescers: list[Coalescer[Any, Any]] = []
         self._abandoned: set[asyncio.Task[Any]] = set()
-        self._sessions: list[AsyncConnection] = []
 
     @classmethod
     async def open(cls, url: str, *, ask_within: float = 1.0, write_within: float = 5.0) -> Database:
@@ -65,7 +62,7 @@ class Database:
         try:
             if database.dialect == "sqlite" and (file := database._url.database):
                 _make_private(Path(file))
-            await migrate.upgrade(database._writing)
+            await database.transact(migrate.upgrade)
         except BaseException as error:
             await database.close()
             if isinstance(error, OSError | SQLAlchemyError):
@@ -85,18 +82,21 @@ class Database:
         name = self._url.database if self.dialect == "sqlite" else None
         return Path(name) if name and name != ":memory:" else None
 
+    @property
+    def engines(self) -> set[Engine]:
+        """What statements go through: for whoever wants to listen."""
+        return {self._server.reading, self._server.writing}
+
     async def session(self) -> AsyncConnection:
-        """A connection of its own that stays open until its user or the store is closed, each statement its own
-        transaction. Raises OSError, SQLAlchemyError."""
-        connection = await self._reading.connect()
-        self._sessions.append(connection)
-        return await connection.execution_options(isolation_level="AUTOCOMMIT")
+        """Of PostgreSQL, a connection of its own that stays open until its user or the store is closed, each statement
+        its own transaction. Raises OSError, SQLAlchemyError."""
+        assert isinstance(self._server, Postgresql)  # noqa: S101 - a file has no sessions
+        return await self._server.session()
 
     async def end_session(self, session: AsyncConnection) -> None:
         """Closes what `session` gave, and with it whatever locks it holds."""
-        if session in self._sessions:
-            self._sessions.remove(session)
-        await _hang_up(session, self.ask_within)
+        assert isinstance(self._server, Postgresql)  # noqa: S101
+        await self._server.end_session(session, self.ask_within)
 
     async def close(self) -> None:
         """Finishes what was handed over, as far as the database goes along, then lets go of every connection."""
@@ -106,10 +106,7 @@ class Database:
         await self.reads.close()
         await self.writes.close()
         await end(self._abandoned, self.ask_within)
-        for session in self._sessions:
-            await _hang_up(session, self.ask_within)
-        await _dispose(self._reading, self.ask_within)
-        await _dispose(self._writing, self.ask_within)
+        await self._server.close(self.ask_within)
 
     async def write(self, *statements: Statement, within: float | None = None) -> None:
         """Runs the statements in one transaction, shared with whoever else is waiting; returns once it is on
@@ -165,8 +162,7 @@ class Database:
 
     async def run_read(self, work: Callable[[Connection], T]) -> T:
         try:
-            async with self._reading.connect() as connection:
-                return await connection.run_sync(work)
+            return await self._server.read(work)
         except (OSError, SQLAlchemyError) as error:
             raise translated(error) from error
 
@@ -177,22 +173,14 @@ class Database:
         return coalescer
 
     async def _probe_read(self) -> None:
-        await self.run_read(lambda connection: connection.execute(text("SELECT 1")))
+        await self.run_read(lambda connection: connection.execute(text("SELECT 1")).close())
 
     async def _probe_write(self) -> None:
-        async with self._writing.begin() as connection:
-            await connection.execute(text("SELECT 1"))
+        await self.transact(lambda connection: connection.execute(text("SELECT 1")).close())
 
     async def transact(self, work: Callable[[Connection], T]) -> T:
         """Runs `work` in a transaction of its own; again when the database gave it up for another's sake."""
-        for tries in range(_MOST_TRIES):
-            try:
-                async with self._writing.begin() as connection:
-                    return await connection.run_sync(work)
-            except DBAPIError as error:
-                if tries + 1 == _MOST_TRIES or not engines.gave_way(error):
-                    raise
-        raise AssertionError("the last try returns or raises")
+        return await self._server.transact(work)
 
     def _abandon(self, task: asyncio.Task[Any]) -> None:
         task.cancel()
@@ -295,21 +283,3 @@ def _make_private(file: Path) -> None:
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not file.exists():
         file.touch(mode=0o600)
-
-
-async def _hang_up(session: AsyncConnection, within: float) -> None:
-    """Ends it for good, with whatever it holds: in the pool it would go on."""
-    with suppress(OSError, SQLAlchemyError):
-        async with asyncio.timeout(within):
-            if not session.closed:
-                await session.invalidate()
-            await session.close()
-
-
-async def _dispose(engine: AsyncEngine, within: float) -> None:
-    try:
-        async with asyncio.timeout(within):
-            await engine.dispose()
-    except TimeoutError:
-        engines.hang_up(engine)
-        await engine.dispose()

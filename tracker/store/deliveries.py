@@ -17,7 +17,8 @@ from tracker.store.contacts import contact_of, erased_among, knowing
 from tracker.store.database import Database, Statement
 from tracker.store.engines import BeforeErasures
 from tracker.store.messages import OWN_REPORT, identified, latest, story
-from tracker.store.schema import Id, attempts, contacts, deliveries, links, messages
+from tracker.store.prepared import IDEMPOTENT
+from tracker.store.schema import Id, attempts, contacts, deliveries, messages
 from tracker.tokens import KeyRing, person_key
 
 
@@ -117,9 +118,8 @@ class Sent:
 
 _INSERT_MAILING = text(
     "INSERT INTO mailings (id, kind, name, sender) VALUES (:id, :kind, :name, :sender) ON CONFLICT (id) DO NOTHING"
-)
+).execution_options(**{IDEMPOTENT: True})
 _INSERT_MESSAGE = insert(messages)
-_INSERT_LINKS = insert(links)
 _WAIT_FOR_ERASURES = BeforeErasures()
 _NOW_ERASED = exists().where(contacts.c.erased_key == bindparam("b_erased_key", type_=Id))
 _NAMING = {
@@ -221,13 +221,6 @@ def recording(message: Message, sent: Sequence[Delivery], ring: KeyRing) -> tupl
         insert_mailing(message.mailing),
         knowing(known, message.received_at, ring),
         (_INSERT_MESSAGE, [_message_row(message)]),
-        (
-            _INSERT_LINKS,
-            [
-                {"message_id": message.id, "number": n, "url": url, "text": shown}
-                for n, url, shown in message.links
-            ],
-        ),
         (_INSERT_DELIVERIES, [_delivery_row(delivery, message, ring) for delivery in sent]),
     )
 
@@ -335,6 +328,7 @@ def _message_row(message: Message) -> Mapping[str, Any]:
         "size": message.size,
         "untouched": message.untouched,
         "kept": list(map(list, message.kept)) or None,
+        "links": list(map(list, message.links)) or None,
     }
 
 

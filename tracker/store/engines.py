@@ -1,4 +1,4 @@
-"""What is particular to a driver: how its engine is set up, and what its errors mean for us.
+"""What is particular to a database: how its tables are locked, and what its driver's errors mean for us.
 
 Two kinds of trouble matter: the database is away (asking again later may help), and what was asked cannot be
 done (asking again never will). A driver's own words are shown only as far as they hold no values.
@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import URL, ClauseElement, Connection, Executable, event, text
+from sqlalchemy import ClauseElement, Connection, Executable, text
 from sqlalchemy.exc import DBAPIError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from tracker.errors import StoreError, StoreUnavailable
 
@@ -22,7 +20,6 @@ _SQLITE_AWAY = frozenset({3, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 23, 26})
 _POSTGRESQL_AWAY = ("08", "28", "3D", "40", "53", "55", "57", "58")
 """Classes of SQLSTATE: connection, login, no such database, deadlock, resources, lock not had in time, shutting
 down or starting up, the system's own trouble."""
-_DEADLOCK = "40"
 _BAD_DATA = "22"
 _ERASURES = 0x657261736564  # "erased": PostgreSQL's advisory locks are numbers
 
@@ -50,85 +47,6 @@ def hold_writers(connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ERASURES})
 
 
-def sqlite(url: URL, patience: float, *, pool: int, writer: bool) -> AsyncEngine:
-    """An engine on a SQLite file. `patience`: seconds its user waits; the driver gives up a little earlier."""
-    engine = create_async_engine(
-        url.set(drivername="sqlite+aiosqlite"),
-        poolclass=AsyncAdaptedQueuePool,
-        pool_size=pool,
-        max_overflow=0,
-        pool_timeout=patience * 2,
-        # Readers see one statement's snapshot each: no BEGIN, no ROLLBACK, two hand-offs less to the thread.
-        isolation_level="SERIALIZABLE" if writer else "AUTOCOMMIT",
-        pool_reset_on_return="rollback" if writer else None,
-    )
-    # The driver gives up before its caller does, so that no thread is left waiting for a lock.
-    pragmas = (
-        f"PRAGMA busy_timeout={int(patience * 800)}",
-        "PRAGMA journal_mode=WAL",
-        "PRAGMA synchronous=FULL",
-        "PRAGMA secure_delete=ON",
-    )
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def _prepare(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # sqlite3's own BEGIN is deferred: two writers would deadlock
-        cursor = connection.cursor()
-        for pragma in pragmas:
-            cursor.execute(pragma)
-        cursor.close()
-
-    if writer:
-
-        @event.listens_for(engine.sync_engine, "begin")
-        def _begin(connection: Connection) -> None:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine
-
-
-_DURABLE = (
-    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
-)
-
-
-def postgresql(url: URL, ask_within: float, write_within: float) -> AsyncEngine:
-    """An engine on a PostgreSQL server. `sslmode` in the URL is understood as libpq does."""
-    query = dict(url.query)
-    if "sslmode" in query:
-        query["ssl"] = query.pop("sslmode")
-    engine = create_async_engine(
-        url.set(drivername="postgresql+asyncpg", query=query),
-        pool_size=8,
-        max_overflow=4,
-        pool_timeout=ask_within * 2,
-        connect_args={
-            "timeout": max(ask_within, write_within),
-            "server_settings": {"application_name": "candor", "lock_timeout": str(int(write_within * 1000))},
-        },
-    )
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def _prepare(connection: Any, _record: object) -> None:
-        # What we call written is on disk, whatever the server's default; who asked for more than that keeps it.
-        cursor = connection.cursor()
-        cursor.execute(_DURABLE)
-        cursor.close()
-        connection.commit()
-
-    return engine
-
-
-def hang_up(engine: AsyncEngine) -> None:
-    """From now on the engine's connections are closed without a good-bye, which a hanging server would not answer."""
-
-    def close(connection: Any) -> None:
-        driver = connection.driver_connection
-        driver.terminate() if hasattr(driver, "terminate") else driver.stop()
-
-    engine.dialect.do_close = close  # type: ignore[method-assign, assignment]
-
-
 def translated(error: Exception) -> Exception:
     """The store's word for a driver's error: StoreUnavailable where waiting may help, StoreError where not.
     Errors that are no driver's stay as they are."""
@@ -139,11 +57,6 @@ def translated(error: Exception) -> Exception:
     if isinstance(error, DBAPIError):
         return StoreUnavailable(reason(error)) if _is_away(error) else StoreError(reason(error))
     return StoreError(reason(error)) if isinstance(error, SQLAlchemyError) else error
-
-
-def gave_way(error: DBAPIError) -> bool:
-    """PostgreSQL ended the transaction to solve a deadlock: run again, it will go through."""
-    return str(getattr(error.orig, "sqlstate", None)).startswith(_DEADLOCK)
 
 
 def reason(error: BaseException) -> str:

@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, exists, insert, null, select, update
+from sqlalchemy import Connection, bindparam, exists, insert, null, select, update
 
 from tracker.address import erased_key, normalize
 from tracker.consent import Consent, DoNotTrack
@@ -24,13 +24,21 @@ from tracker.store.database import Database
 from tracker.store.engines import hold_writers
 from tracker.store.holders import Holder
 from tracker.store.ledger import end_of_chain, write_chain
+from tracker.store.messages import links_of
 from tracker.store.requests import settling_erased
-from tracker.store.schema import attempts, consent_ledger, contacts, deliveries, events, links, messages
+from tracker.store.schema import attempts, consent_ledger, contacts, deliveries, events, messages
 from tracker.tokens import KeyRing
 
 _AT_ONCE = 50
 """Deliveries in one transaction: mail does not wait for longer."""
 _WITHIN = 60.0
+
+
+_KEEP_NUMBERS = (
+    update(messages)
+    .where(messages.c.id == bindparam("b_id"))
+    .values(links=bindparam("b_links", type_=messages.c.links.type))
+)
 
 
 class Erasure:
@@ -136,10 +144,12 @@ def _forget_content(connection: Connection, ids: set[bytes]) -> None:
     named = (
         exists().where(deliveries.c.message_id == messages.c.id).where(deliveries.c.recipient.is_not(None))
     )
-    theirs = update(messages).where(messages.c.id.in_(ids)).where(~named).returning(messages.c.id)
-    blank = [
-        bytes(one)
-        for one in connection.execute(theirs.values(subject="", from_header="", kept=None)).scalars()
+    theirs = update(messages).where(messages.c.id.in_(ids)).where(~named)
+    blank = theirs.values(subject="", from_header="", kept=None).returning(messages.c.id, messages.c.links)
+    numbers = [
+        {"b_id": bytes(row.id), "b_links": [[link.number, "", ""] for link in links_of(row)]}
+        for row in connection.execute(blank).all()
+        if row.links
     ]
-    if blank:
-        connection.execute(update(links).where(links.c.message_id.in_(blank)).values(url="", text=""))
+    if numbers:
+        connection.execute(_KEEP_NUMBERS, numbers)

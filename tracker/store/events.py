@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, desc, exists, func, insert, select
+from sqlalchemy import Connection, bindparam, desc, exists, func, insert, select
 
 from tracker.events import Event
 from tracker.moments import isoformat
 from tracker.store.database import Database, Statement
-from tracker.store.schema import deliveries, events, links
+from tracker.store.messages import urls
+from tracker.store.schema import deliveries, events
 
 ANONYMIZED = "anonymized"
 """Why a delivery measured by name no longer is: its person wanted past events to name nobody either."""
@@ -80,9 +81,8 @@ class Events:
 
 def _list(connection: Connection, message: bytes | None, limit: int | None) -> list[dict[str, Any]]:
     query = (
-        select(events, deliveries.c.recipient, links.c.url)
+        select(events, deliveries.c.recipient)
         .join(deliveries, deliveries.c.id == events.c.delivery_id)
-        .outerjoin(links, and_(links.c.message_id == events.c.message_id, links.c.number == events.c.link))
         .order_by(desc(events.c.at), desc(events.c.id))
     )
     if message is not None:
@@ -90,6 +90,7 @@ def _list(connection: Connection, message: bytes | None, limit: int | None) -> l
     if limit is not None:
         query = query.limit(limit)
     rows = connection.execute(query).all()
+    leads = urls(connection, {bytes(row.message_id) for row in rows if row.link is not None})
     return [
         {
             "id": str(row.id),
@@ -98,7 +99,7 @@ def _list(connection: Connection, message: bytes | None, limit: int | None) -> l
             "message": bytes(row.message_id).hex(),
             "delivery": bytes(row.delivery_id).hex(),
             "link": row.link,
-            "url": row.url,
+            "url": leads.get((bytes(row.message_id), row.link)),
             "verdict": row.verdict,
             "verdict_reasons": row.verdict_reasons.split(),
             "client": row.client,

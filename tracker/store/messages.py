@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, desc, select
 
 from tracker.errors import InvalidValue, NotFound
 from tracker.moments import isoformat
-from tracker.store.schema import attempts, deliveries, links, mailings, messages
+from tracker.store.schema import attempts, deliveries, mailings, messages
 
 OWN_REPORT = "own-report"
 """What stands in `messages.untouched` of a report that we wrote or passed on. Whom it went to was never written down:
@@ -16,6 +17,34 @@ nobody asks, and an erased sender's address must not be written anew."""
 _WITH_MAILING = select(messages, mailings.c.name.label("mailing")).join(
     mailings, mailings.c.id == messages.c.mailing_id
 )
+
+
+class Link(NamedTuple):
+    """A link that was wrapped, as tokens and events number them."""
+
+    number: int
+    url: str
+    text: str
+    """What its reader saw."""
+
+
+def links_of(message: Any) -> list[Link]:
+    """Of a row of `messages`, in the order of their numbers."""
+    return sorted(Link(*one) for one in message.links or ())
+
+
+def urls(connection: Connection, ids: Collection[bytes]) -> Mapping[tuple[bytes, int | None], str]:
+    """Where the links of these messages lead, by message and number."""
+    asked = list(ids)
+    found: dict[tuple[bytes, int | None], str] = {}
+    for start in range(0, len(asked), _AT_ONCE):
+        some = messages.c.id.in_(asked[start : start + _AT_ONCE])
+        for row in connection.execute(select(messages.c.id, messages.c.links).where(some)):
+            found |= {(bytes(row.id), link.number): link.url for link in links_of(row)}
+    return found
+
+
+_AT_ONCE = 500
 
 
 def identified(connection: Connection, prefix: str) -> bytes:
@@ -62,7 +91,7 @@ def story(connection: Connection, message_id: bytes) -> dict[str, Any]:
     message = connection.execute(_WITH_MAILING.where(messages.c.id == message_id)).one_or_none()
     if message is None:
         raise NotFound(f"there is no message {message_id.hex()}")
-    anchors = _anchors(connection, message_id)
+    wrapped = [one._asdict() for one in links_of(message)]
     tries = _tries(connection, message_id)
     theirs = select(deliveries).where(deliveries.c.message_id == message_id).order_by(deliveries.c.position)
     return {
@@ -89,16 +118,11 @@ def story(connection: Connection, message_id: bytes) -> dict[str, Any]:
                 "clicks": row.clicks,
                 "status": row.status,
                 "attempts": tries.get(bytes(row.id), []),
-                "links": anchors if row.clicks else [],
+                "links": wrapped if row.clicks else [],
             }
             for row in connection.execute(theirs)
         ],
     }
-
-
-def _anchors(connection: Connection, message_id: bytes) -> list[dict[str, Any]]:
-    rows = connection.execute(select(links).where(links.c.message_id == message_id).order_by(links.c.number))
-    return [{"number": row.number, "url": row.url, "text": row.text} for row in rows]
 
 
 def _kept(rows: list[list[Any]] | None) -> dict[str, Any]:

@@ -9,22 +9,16 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tracker.errors import StoreError
 
 _LOCK = 0x63616E646F72  # "candor": PostgreSQL's advisory locks are numbers
 
 
-async def upgrade(engine: AsyncEngine) -> None:
-    """Runs what is missing, in one transaction, while other processes that start wait their turn.
+def upgrade(connection: Connection) -> None:
+    """Runs what is missing, in the connection's transaction, while other processes that start wait their turn.
 
     Raises StoreError when the database is newer than this program."""
-    async with engine.begin() as connection:
-        await connection.run_sync(_upgrade)
-
-
-def _upgrade(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
     config = Config()

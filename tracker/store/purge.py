@@ -33,7 +33,6 @@ from tracker.store.schema import (
     counts,
     deliveries,
     events,
-    links,
     mailings,
     messages,
     requests,
@@ -161,7 +160,6 @@ class Purge:
 
     def _remove_small(self, connection: Connection, ids: Collection[bytes]) -> None:
         if ids:
-            connection.execute(delete(links).where(links.c.message_id.in_(ids)))
             connection.execute(delete(messages).where(messages.c.id.in_(ids)))
 
     def _remove_events(self, connection: Connection, before: datetime) -> int:

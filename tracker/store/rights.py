@@ -23,6 +23,7 @@ from tracker.store.counts import Cell, count_in
 from tracker.store.database import Database, execute
 from tracker.store.events import ANONYMIZED
 from tracker.store.holders import Holder
+from tracker.store.messages import urls
 from tracker.store.proof import Proof
 from tracker.store.register import Effect, Register, Source
 from tracker.store.requests import requests_of
@@ -32,7 +33,6 @@ from tracker.store.schema import (
     contacts,
     deliveries,
     events,
-    links,
     mailings,
     messages,
 )
@@ -269,10 +269,11 @@ def _attempts(connection: Connection, ids: Sequence[bytes]) -> Iterator[tuple[by
 
 
 def _events(connection: Connection, ids: Sequence[bytes]) -> Iterator[tuple[bytes, dict[str, Any]]]:
-    leads = and_(links.c.message_id == events.c.message_id, links.c.number == events.c.link)
-    query = select(events, links.c.url).outerjoin(links, leads).where(events.c.delivery_id.in_(ids))
-    for row in connection.execute(query.order_by(events.c.at, events.c.id)):
-        names = ("kind", "link", "url", "verdict", "client", "device", "system")
+    query = select(events).where(events.c.delivery_id.in_(ids)).order_by(events.c.at, events.c.id)
+    rows = connection.execute(query).all()
+    leads = urls(connection, {bytes(row.message_id) for row in rows if row.link is not None})
+    for row in rows:
+        names = ("kind", "link", "verdict", "client", "device", "system")
         told: Mapping[str, Any] = {name: getattr(row, name) for name in names}
         yield (
             bytes(row.delivery_id),
@@ -280,6 +281,7 @@ def _events(connection: Connection, ids: Sequence[bytes]) -> Iterator[tuple[byte
                 "id": str(row.id),
                 "at": isoformat(row.at),
                 **told,
+                "url": leads.get((bytes(row.message_id), row.link)),
                 "verdict_reasons": row.verdict_reasons.split(),
             },
         )

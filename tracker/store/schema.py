@@ -45,7 +45,7 @@ class Moment(TypeDecorator[datetime]):
             return None
         if value.tzinfo is None:
             raise ValueError("a moment needs a time zone")
-        value = value.astimezone(UTC)
+        value = value if value.tzinfo is UTC else value.astimezone(UTC)
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
@@ -147,17 +147,9 @@ messages = Table(
     Column(
         "kept", JSON(none_as_null=True), nullable=True
     ),  # what stayed: [part, reason, where, how often], …
+    Column("links", JSON(none_as_null=True), nullable=True),  # what was wrapped: [number, url, text], …
     Index(None, "received_at"),
     Index(None, "mailing_id"),
-)
-
-links = Table(
-    "links",
-    metadata,
-    _key("message_id"),
-    Column("number", Integer, primary_key=True, nullable=False, autoincrement=False),
-    Column("url", Text, nullable=False),
-    Column("text", Text, nullable=False),
 )
 
 deliveries = Table(

@@ -5,18 +5,17 @@ grouped by statement. A batch that fails is tried again caller by caller, so tha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Executable
+from sqlalchemy import Connection
 
 from tracker.errors import CandorError, StoreError, StoreUnavailable
 from tracker.store.breaker import Breaker
 from tracker.store.engines import reason, translated
-
-Statement = tuple[Executable, Sequence[Mapping[str, Any]]]
-"""A statement and its rows. Statements that are the same object share one `executemany` in a batch."""
+from tracker.store.prepared import Statement, execute
 
 _MOST_JOBS = 500
 
@@ -51,12 +50,36 @@ class _Job:
             self.future.set_exception(error)
 
 
+class _Batch:
+    """What one transaction does: whatever waits when it begins. `run` may be called in another thread, and again where
+    the database gave the first run up."""
+
+    def __init__(self, waiting: deque[_Job]) -> None:
+        self._waiting = waiting
+        self.jobs: list[_Job] = []
+
+    def waiting(self) -> list[_Job]:
+        return list(self._waiting)
+
+    def run(self, connection: Connection) -> list[Any]:
+        if not self.jobs:
+            self._take()
+        return _run_batch(connection, self.jobs)
+
+    def _take(self) -> None:
+        while self._waiting and len(self.jobs) < _MOST_JOBS:
+            job = self._waiting.popleft()
+            # Whoever stopped waiting was told so: doing it now would surprise them.
+            if not job.future.done():
+                self.jobs.append(job)
+
+
 class Writer:
-    """One task that commits whatever queued up while its last commit ran."""
+    """One task that commits whatever queued up until its transaction could begin."""
 
     def __init__(self, database: Transactions) -> None:
         self._database = database
-        self._jobs: list[_Job] = []
+        self._jobs: deque[_Job] = deque()
         self._task: asyncio.Task[None] | None = None
 
     async def submit(self, work: _Work, within: float) -> Any:
@@ -77,29 +100,31 @@ class Writer:
             await end({self._task}, within)
 
     async def _run(self) -> None:
-        jobs: list[_Job] = []
         try:
             while self._jobs:
-                jobs, self._jobs = self._jobs[:_MOST_JOBS], self._jobs[_MOST_JOBS:]
-                # Whoever stopped waiting was told so: doing it now would surprise them.
-                wanted = [job for job in jobs if not job.future.done()]
-                if wanted:
-                    await self._commit(wanted)
+                await self._commit(_Batch(self._jobs))
         finally:
             self._task = None
-            for job in (*jobs, *self._jobs):
-                job.fail(StoreUnavailable("the store was closed"))
-            self._jobs.clear()
+            self._fail_waiting(StoreUnavailable("the store was closed"))
 
-    async def _commit(self, jobs: list[_Job]) -> None:
+    def _fail_waiting(self, error: Exception) -> None:
+        while self._jobs:
+            self._jobs.popleft().fail(error)
+
+    async def _commit(self, batch: _Batch) -> None:
         try:
             # Longer than any caller waits: the limit is here only so that a dead connection ends one day.
-            async with asyncio.timeout(max(self._database.write_within, *(job.within for job in jobs)) * 2):
-                results = await self._database.transact(lambda connection: _run_batch(connection, jobs))
+            patience = max(self._database.write_within, *(job.within for job in batch.waiting())) * 2
+            async with asyncio.timeout(patience):
+                results = await self._database.transact(batch.run)
+        except asyncio.CancelledError:
+            for job in batch.jobs:
+                job.fail(StoreUnavailable("the store was closed"))
+            raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it goes to the callers
-            await self._failed(jobs, error)
+            await self._failed(batch.jobs, error)
         else:
-            for job, result in zip(jobs, results, strict=True):
+            for job, result in zip(batch.jobs, results, strict=True):
                 if not job.future.done():
                     job.future.set_result(result)
 
@@ -108,16 +133,16 @@ class Writer:
         final = translated(error)
         if isinstance(final, StoreUnavailable):
             self._database.writes.trip(reason(error))
-            for job in (*jobs, *self._jobs):
+            for job in jobs:
                 job.fail(final)
-            self._jobs.clear()
+            self._fail_waiting(final)
         elif len(jobs) > 1:
             for job in jobs:
                 if self._database.writes.tripped:
                     job.fail(StoreUnavailable("the store is away"))
                 elif not job.future.done():
-                    await self._commit([job])
-        else:
+                    await self._commit(_Batch(deque([job])))
+        elif jobs:
             jobs[0].fail(_for_caller(final, jobs[0]))
 
 
@@ -125,16 +150,6 @@ def _for_caller(error: Exception, job: _Job) -> Exception:
     """What a function raised is its owner's; of statements the store says itself what is wrong with them."""
     ours = not isinstance(job.work, tuple) or isinstance(error, CandorError)
     return error if ours else StoreError(reason(error))
-
-
-def execute(connection: Connection, statements: Iterable[Statement]) -> None:
-    """Runs the statements, all rows of the same statement together, in the order each was first met."""
-    grouped: dict[int, tuple[Executable, list[Mapping[str, Any]]]] = {}
-    for statement, rows in statements:
-        if rows:
-            grouped.setdefault(id(statement), (statement, []))[1].extend(rows)
-    for statement, together in grouped.values():
-        connection.execute(statement, together)
 
 
 def _run_batch(connection: Connection, jobs: list[_Job]) -> list[Any]:

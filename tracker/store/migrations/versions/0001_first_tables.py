@@ -176,14 +176,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_ledger_heads")),
     )
     op.create_table(
-        "links",
-        sa.Column("message_id", sa.LargeBinary(length=16), nullable=False),
-        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("url", sa.Text(), nullable=False),
-        sa.Column("text", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("message_id", "number", name=op.f("pk_links")),
-    )
-    op.create_table(
         "mailings",
         sa.Column("id", sa.LargeBinary(length=16), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
@@ -205,6 +197,7 @@ def upgrade() -> None:
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("untouched", sa.Text(), nullable=True),
         sa.Column("kept", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("links", sa.JSON(none_as_null=True), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_messages")),
     )
     op.create_index(op.f("ix_messages_mailing_id"), "messages", ["mailing_id"], unique=False)
