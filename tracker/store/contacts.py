@@ -9,9 +9,10 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, text
 
-from tracker.address import erased_key, normalize
+from tracker.address import erased_key, erased_key_of, normalize
 from tracker.consent import Consent, Contact, DoNotTrack
 from tracker.errors import NotFound
+from tracker.store.asked import Question
 from tracker.store.database import Database, Statement
 from tracker.store.schema import Id, Moment, contacts
 from tracker.tokens import KeyRing
@@ -27,7 +28,7 @@ _ASKED = (
 _BY_ADDRESS = select(*_ASKED, contacts.c.address).where(
     contacts.c.address.in_(bindparam("keys", expanding=True))
 )
-_BY_ERASED_KEY = select(*_ASKED).where(contacts.c.erased_key.in_(bindparam("keys", expanding=True)))
+_BY_ERASED_KEY = Question(select(*_ASKED), contacts.c.erased_key)
 
 _KNOW = text(
     "INSERT INTO contacts (address, tracking_consent, do_not_track, attributes, created_at)"
@@ -47,10 +48,10 @@ def knowing(addresses: Iterable[str], at: datetime, ring: KeyRing) -> Statement:
 
 def erased_among(connection: Connection, addresses: Collection[str], ring: KeyRing) -> dict[str, Contact]:
     """Those of the addresses (in normal form) whose person was erased."""
-    keys = {erased_key(address, ring.permanent): address for address in addresses}
+    keys = {erased_key_of(address, ring.permanent): address for address in addresses}
     if not keys:
         return {}
-    rows = connection.execute(_BY_ERASED_KEY, {"keys": list(keys)})
+    rows = _BY_ERASED_KEY.ask(connection, list(keys))
     return {keys[bytes(row.erased_key)]: contact_of(row) for row in rows}
 
 

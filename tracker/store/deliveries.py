@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Text, bindparam, case, exists, insert, null, select, text, update
@@ -12,6 +13,7 @@ from sqlalchemy import Connection, Text, bindparam, case, exists, insert, null, 
 from tracker.address import domain_of, erased_key
 from tracker.consent import Contact, Decision, Mode, untracked
 from tracker.policy import Circumstances, circumstances
+from tracker.store.asked import Question
 from tracker.store.audience import joining
 from tracker.store.contacts import contact_of, erased_among, knowing
 from tracker.store.database import Database, Statement
@@ -175,7 +177,7 @@ _NARROW = (
         }
     )
 )
-_SENT = (
+_SENT = Question(
     select(
         deliveries.c.id.label("delivery_id"),
         deliveries.c.message_id,
@@ -196,13 +198,12 @@ _SENT = (
         contacts.c.erased_key,
         contacts.c.grp,
         contacts.c.country,
-    )
-    .select_from(
+    ).select_from(
         deliveries.join(messages, messages.c.id == deliveries.c.message_id).outerjoin(
             contacts, contacts.c.address == deliveries.c.recipient
         )
-    )
-    .where(deliveries.c.id.in_(bindparam("ids", expanding=True)))
+    ),
+    deliveries.c.id,
 )
 
 
@@ -354,35 +355,44 @@ def _delivery_row(delivery: Delivery, message: Message, ring: KeyRing) -> Mappin
 
 def decision_of(row: Any) -> Decision:
     """The decision a delivery was sent under. One that no release of ours writes reads as untracked."""
+    return _decision(row.mode, row.opens, row.clicks, row.override, row.reason)
+
+
+@lru_cache(maxsize=256)
+def _decision(mode: str, opens: bool, clicks: bool, override: bool, reason: str) -> Decision:
     try:
-        return Decision(
-            mode=Mode(row.mode), opens=row.opens, clicks=row.clicks, override=row.override, reason=row.reason
-        )
+        return Decision(mode=Mode(mode), opens=opens, clicks=clicks, override=override, reason=reason)
     except ValueError:
         return untracked("not-understood")
 
 
 def _fetch_sent(connection: Connection, ids: list[bytes], ring: KeyRing) -> dict[bytes, Sent]:
-    rows = connection.execute(_SENT, {"ids": ids}).all()
+    rows = _SENT.ask(connection, ids)
     erased = erased_among(connection, {row.recipient for row in rows if row.recipient is not None}, ring)
-    found = {}
-    for row in rows:
-        if row.recipient in erased:  # by hash: the address alone would read as somebody new
-            contact = erased[row.recipient]
-        elif row.id is not None:
-            contact = contact_of(row)
-        else:  # nobody has told us of them yet; without an address they were erased
-            contact = Contact(erased=row.recipient is None)
-        found[bytes(row.delivery_id)] = Sent(
-            delivery_id=bytes(row.delivery_id),
-            message_id=bytes(row.message_id),
-            mailing_id=bytes(row.mailing_id),
-            sender=row.sender,
-            message_class=row.message_class,
-            recipient=row.recipient,
-            group=row.sent_grp,
-            decision=decision_of(row),
-            accepted_at=row.accepted_at,
-            contact=contact,
-        )
-    return found
+    return {bytes(row.delivery_id): _sent(row, erased) for row in rows}
+
+
+def _sent(row: Any, erased: Mapping[str, Contact]) -> Sent:
+    if row.recipient in erased:  # by hash: the address alone would read as somebody new
+        contact = erased[row.recipient]
+    elif row.id is not None:
+        contact = contact_of(row)
+    else:  # nobody has told us of them yet; without an address they were erased
+        contact = Contact(erased=row.recipient is None)
+    return Sent(
+        delivery_id=bytes(row.delivery_id),
+        message_id=bytes(row.message_id),
+        mailing_id=bytes(row.mailing_id),
+        sender=row.sender,
+        message_class=row.message_class,
+        recipient=row.recipient,
+        group=row.sent_grp,
+        decision=_decision(row.mode, bool(row.opens), bool(row.clicks), bool(row.override), row.reason),
+        accepted_at=_moment(row.accepted_at),
+        contact=contact,
+    )
+
+
+def _moment(value: datetime | str | None) -> datetime | None:
+    """What the driver gives: SQLite's has no moments, and keeps them as text in UTC."""
+    return datetime.fromisoformat(value).replace(tzinfo=UTC) if isinstance(value, str) else value

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, desc, exists, func, insert, select
 
 from tracker.events import Event
 from tracker.moments import isoformat
-from tracker.store.database import Database, Statement
+from tracker.store.database import Database, Statement, execute
 from tracker.store.messages import urls
 from tracker.store.schema import deliveries, events
 
@@ -18,6 +19,7 @@ ANONYMIZED = "anonymized"
 
 _NAMES = [column.name for column in events.c if column.name != "id"]
 _BOUND = {name: bindparam(f"b_{name}", type_=events.c[name].type) for name in _NAMES}
+_BOUND_NAMES = [f"b_{name}" for name in _NAMES]
 _OF_SOMEBODY = (
     select(*_BOUND.values())
     .select_from(deliveries)
@@ -47,6 +49,29 @@ def recording(*happened: Event) -> Statement:
 def recording_new(happened: Iterable[Event]) -> Statement:
     """The same, but of events that may be there already, to the microsecond: those stay as they are."""
     return _INSERT_NEW, [_row(event) for event in happened]
+
+
+_DRIVER = (
+    f"INSERT INTO events ({', '.join(_NAMES)}) SELECT {', '.join(f'?{n}' for n in range(1, len(_NAMES) + 1))}"  # noqa: S608
+    f" FROM deliveries WHERE id = ?{_NAMES.index('delivery_id') + 1} AND recipient IS NOT NULL"
+    f" AND reason <> '{ANONYMIZED}'"
+)
+"""`_INSERT` as SQLite's driver takes it, with moments as the text it keeps."""
+
+
+def record(connection: Connection, batches: list[Sequence[Event]]) -> list[None]:
+    """Keeps events as `recording` does; for `Database.together`."""
+    happened = [event for batch in batches for event in batch]
+    if connection.dialect.name == "sqlite":
+        rows = [tuple([_plain(row[name]) for name in _BOUND_NAMES]) for row in map(_row, happened)]
+        connection.exec_driver_sql(_DRIVER, rows).close()
+    else:
+        execute(connection, [recording(*happened)])
+    return [None] * len(batches)
+
+
+def _plain(value: Any) -> Any:
+    return value.astimezone(UTC).isoformat(" ", "microseconds")[:26] if isinstance(value, datetime) else value
 
 
 def _row(event: Event) -> Mapping[str, Any]:

@@ -31,8 +31,8 @@ __all__ = ["PIXEL", "Heard", "Hits", "with_suffix"]
 
 _MOST_TOGETHER = 500
 """Hits that are looked up and kept together."""
-_AT_ONCE = 2
-"""Batches under way: while one is committed, the next is looked up."""
+_AT_ONCE = 1
+"""Batches under way. More would each be smaller, and it is the number of commits that costs."""
 _MOST_WAITING = 10_000
 """Hits that wait for the store; what comes beyond that does not wait for it."""
 

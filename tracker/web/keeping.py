@@ -128,7 +128,11 @@ class Keeping:
     async def record(self, made: Sequence[Event], *, again: bool = False) -> None:
         """Writes events in one transaction. `again`: what is there already stays as it is. Raises StoreUnavailable,
         StoreError."""
-        await self._domain.database.write(events.recording_new(made) if again else events.recording(*made))
+        database = self._domain.database
+        if again:
+            await database.write(events.recording_new(made))
+        else:
+            await database.together(events.record, made)
 
     async def count_aggregate(self, mailing: bytes, at: datetime) -> None:
         """Counts an aggregate pixel, which names its mailing and nobody. Raises StoreUnavailable, StoreError."""
