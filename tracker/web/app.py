@@ -93,6 +93,11 @@ class PublicFace:
         log.listening("tracker", f"http://{bound[0]}:{bound[1]}")
         return str(bound[0]), int(bound[1])
 
+    @property
+    def connections(self) -> int:
+        """How many there are at the moment."""
+        return len(self._connections) if self._connections is not None else 0
+
     async def stop(self) -> None:
         """No new requests, the running ones answered, the last hits kept."""
         if self._listener is not None:
@@ -136,6 +141,7 @@ async def _nameless(request: web.Request, response: web.StreamResponse) -> None:
     response.headers["Server"] = SERVER
     if response.status == 302:  # there is nothing in it
         response.headers.pop("Content-Type", None)
+        response.headers.setdefault("Content-Length", "0")
 
 
 @web.middleware

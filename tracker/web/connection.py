@@ -48,6 +48,9 @@ class Connections:
     def __call__(self) -> Connection:
         return Connection(self)
 
+    def __len__(self) -> int:
+        return len(self._all)
+
     def join(self, connection: Connection) -> bool:
         """False where there is no room."""
         if len(self._all) >= self._most or self.stopping:
