@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from relay.compiled import Compiled
+from relay.edits import Link
 from relay.kept import kept
 from relay.outcome import Outcomes, Status
 from relay.personalize import Addressed
@@ -44,7 +45,7 @@ def recording(
             *(deliveries.Kept("", why, name, 1) for name, why in controls.misread),
             *kept(message.plan),
         ),
-        links=tuple((link.number, _storable(link.url), _storable(link.text)) for link in wrapped),
+        links=_links(wrapped),
     )
     sent = [
         deliveries.Delivery(
@@ -59,6 +60,12 @@ def recording(
         for one in addressed
     ]
     return deliveries.recording(row, sent, ring)
+
+
+def _links(wrapped: Sequence[Link]) -> tuple[tuple[int, str, str], ...]:
+    if _is_storable("".join([text for link in wrapped for text in (link.url, link.text)])):
+        return tuple([(link.number, link.url, link.text) for link in wrapped])
+    return tuple([(link.number, _storable(link.url), _storable(link.text)) for link in wrapped])
 
 
 def settling(
@@ -105,4 +112,11 @@ def _quotes(text: str, address: str) -> bool:
 
 def _storable(text: str) -> str:
     """As databases take it: mail can spell lone surrogates, which are no characters, and PostgreSQL keeps no NUL."""
+    if _is_storable(text):
+        return text
     return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _is_storable(text: str) -> bool:
+    """Surely; what is not ASCII has to be looked at."""
+    return text.isascii() and "\0" not in text

@@ -1,45 +1,16 @@
-"""Who may log in: names, argon2 hashes, and how far each user's mail may be tracked.
-
-A hash takes tens of milliseconds and 64 MiB by design, so it is computed off the loop, few at a time, and a
-success is remembered for some minutes: clients that connect anew for each message pay once. Remembered is a
-keyed digest, never the password.
-"""
+"""Who may log in: names, argon2 hashes, and how far each user's mail may be tracked."""
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import hmac
-import re
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
-
-from relay.rates import Rate
+from tracker.passwords import Passwords
+from tracker.rates import Rate
 
 Track = Literal["full", "anonymous", "none"]
-
-REMEMBER_FOR = 300.0
-MAX_REMEMBERED = 4096
-HASHES_AT_ONCE = 2
-
-_hasher = PasswordHasher()
-_HASH = re.compile(r"\$argon2(?:id|i|d)(?:\$v=\d+)?\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+")
-
-
-def hash_password(password: str) -> str:
-    """An argon2id hash to put into the configuration. Slow by design."""
-    return _hasher.hash(password)
-
-
-def is_hash(text: str) -> bool:
-    """Is it whole, with salt and hash? What is cut short or a placeholder would refuse every password."""
-    return _HASH.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,56 +40,15 @@ class User:
 
 
 class Users:
-    """All users of one configuration. A new configuration makes a new one, which remembers nothing."""
+    """All users of one configuration. A new configuration makes a new one, which remembers no password."""
 
     def __init__(self, users: Mapping[str, User], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._users = dict(users)
-        self._clock = clock
-        self._key = secrets.token_bytes(32)
-        self._remembered: dict[bytes, float] = {}
-        self._turns = asyncio.Semaphore(HASHES_AT_ONCE)
-        # An unknown name costs the same as a wrong password, so that names cannot be told by the time taken.
-        self._decoy = next((user.password_hash for user in self._users.values()), None)
+        self._passwords = Passwords({name: user.password_hash for name, user in users.items()}, clock=clock)
 
     def get(self, name: str) -> User | None:
         return self._users.get(name)
 
     async def authenticate(self, name: str, password: str) -> bool:
         """Is this the user's password? Never raises for what a client can send."""
-        user = self._users.get(name)
-        mark = self._mark(user, password)
-        if self._remembered.get(mark, 0.0) > self._clock():
-            return True
-        password_hash = user.password_hash if user else self._decoy
-        if password_hash is None:
-            return False
-        async with self._turns:
-            matches = await asyncio.to_thread(_matches, password_hash, password)
-        if user is None or not matches:
-            return False
-        self._remember(mark)
-        return True
-
-    def _mark(self, user: User | None, password: str) -> bytes:
-        # Each field's length is in the digest: no two pairs of name and password share a mark.
-        digest = hmac.new(self._key, digestmod=hashlib.sha256)
-        for field in (user.name, password) if user else ():
-            octets = field.encode("utf-8", "surrogatepass")
-            digest.update(len(octets).to_bytes(8, "big") + octets)
-        return digest.digest()
-
-    def _remember(self, mark: bytes) -> None:
-        now = self._clock()
-        self._remembered.pop(mark, None)
-        for old in [known for known, until in self._remembered.items() if until <= now]:
-            del self._remembered[old]
-        if len(self._remembered) >= MAX_REMEMBERED:
-            del self._remembered[next(iter(self._remembered))]
-        self._remembered[mark] = now + REMEMBER_FOR
-
-
-def _matches(password_hash: str, password: str) -> bool:
-    try:
-        return _hasher.verify(password_hash, password)
-    except (VerificationError, InvalidHashError, UnicodeEncodeError):
-        return False
+        return await self._passwords.match(name, password)

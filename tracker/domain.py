@@ -12,6 +12,7 @@ from tracker.errors import StoreUnavailable
 from tracker.lookup import Lookup
 from tracker.policy import Policy
 from tracker.store import ringkeys
+from tracker.store.audit import Audit
 from tracker.store.contacts import Contacts
 from tracker.store.database import Database
 from tracker.store.deliveries import Deliveries
@@ -45,6 +46,7 @@ class Domain:
         self.holders: list[Holder] = []
         """Others who keep something of people in this store; they join when they start."""
         self.requests = Requests(database, ring)
+        self.audit = Audit(database)
         self._set_limits(config)
         self.lookup: Lookup | None = None
         """The user's CRM; whoever runs a program that sends mail puts it here, and it is closed with the rest."""

@@ -157,3 +157,8 @@ def worker_fell(*, number: int, ended: str, again_in: float) -> None:
 def workers_given_up(*, number: int, ended: str) -> None:
     """Nobody has served yet: another start would end alike."""
     _log.error("workers-given-up", worker=number, ended=ended, reason="ended before any worker served")
+
+
+def sign_in_refused() -> None:
+    """Somebody tries passwords on the operator's listener."""
+    _log.warning("sign-in-refused")

@@ -28,6 +28,7 @@ class Source(StrEnum):
     PREFERENCE_PAGE = _PERSONAL
     HEADER = "header"
     CLI = "cli"
+    OPERATOR_PAGE = "operator-page"
     LOOKUP = "lookup"
 
 

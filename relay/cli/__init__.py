@@ -25,7 +25,7 @@ _COMMANDS = {
     "message": "relay.cli.messages:message",
     "suppression": "relay.cli.suppression:suppression",
     "event": "tracker.cli.messages:event",
-    "report": "tracker.cli.messages:report",
+    "report": "tracker.cli.reports:report",
     "purge": "tracker.cli.purge:purge",
     "request": "tracker.cli.requests:request",
     "token": "tracker.cli.tokens:token",

@@ -25,7 +25,7 @@ from relay.config import Config, RelayTable, UpstreamTable
 from relay.service import Relay
 from tracker import log
 from tracker.cli.common import CommandError, run, show_table
-from tracker.cli.messages import show_report
+from tracker.cli.reports import show_message_report
 from tracker.cli.serve import Faces, until_stopped
 from tracker.config import AdminTable, StoreTable, TokensTable, TrackerTable
 from tracker.consent import Consent, DoNotTrack
@@ -129,7 +129,7 @@ async def _demo(folder: Path) -> None:
             for one in await domain.events.list()
         ]
         show_table(("event", "person", "link", "verdict"), rows)
-        show_report(await report_message(domain, message_id))
+        show_message_report(await report_message(domain, message_id))
         click.echo(
             f"\nDonna is counted in no cell of her own: fewer than {config.anonymity.min_group} people were asked to be"
             " counted anonymously, so she is part of the sender's month."

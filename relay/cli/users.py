@@ -6,19 +6,20 @@ import sys
 
 import click
 
-from relay.users import hash_password
 from tracker.cli.common import CommandError
 from tracker.errors import InvalidValue
+from tracker.passwords import hash_password
 
 
 @click.group()
 def user() -> None:
-    """Passwords of sending users."""
+    """Passwords of those who send, and of those who look."""
 
 
 @user.command("hash")
 def hash_() -> None:
-    """Read a password (from the terminal, or a line of standard input) and print its hash for [[relay.user]]."""
+    """Read a password (from the terminal, or a line of standard input) and print its hash for [[relay.user]] or
+    [[admin.user]]."""
     if sys.stdin.isatty():
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
     else:

@@ -9,10 +9,11 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from relay.config.networks import NetworkText
-from relay.rates import Rate, parse_rate
-from relay.users import User, is_hash
+from relay.users import User
 from tracker.config import Duration, Listen, OptionalListen, OptionalSize, Size, Table
 from tracker.consent import Ceiling
+from tracker.passwords import is_hash
+from tracker.rates import Rate, parse_rate
 
 LEAST_TIMEOUT = 10.0
 MOST_TAGS, LONGEST_TAG = 20, 128

@@ -14,9 +14,9 @@ from relay.intake.authentication import Login
 from relay.intake.connection import Peer
 from relay.intake.services import Services
 from relay.intake.settings import Settings, is_within
-from relay.rates import Rate
 from relay.replies import Reply
 from relay.users import User
+from tracker.rates import Rate
 
 
 class Permission:

@@ -9,9 +9,9 @@ from typing import Protocol
 from relay import log as words
 from relay.intake.deliveries import Deliveries
 from relay.intake.limits import Failures, Memory
-from relay.rates import Buckets
 from relay.replies import Reply
 from relay.users import User
+from tracker.rates import Buckets
 
 HasMailbox = Callable[[str], bool]
 """Asked at every RCPT in a local domain: is there such a mailbox? None: there are all."""

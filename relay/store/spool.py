@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from sqlalchemy import (
@@ -87,6 +87,7 @@ class Claimed:
     waiting: tuple[Waiting, ...]
 
 
+_CLIENT = tuple(field.name for field in fields(Client))
 _INSERT_SPOOL = insert(spool)
 _INSERT_QUEUE = insert(queue).values(
     queued_at=database_now(), due_at=database_now() + bindparam("in_seconds", type_=Double)
@@ -208,7 +209,7 @@ def _spool_row(submission: Submission) -> dict[str, Any]:
         "sender": submission.sender,
         "data": submission.data,
         "received_at": submission.received_at,
-        "client": asdict(submission.client),
+        "client": {name: getattr(submission.client, name) for name in _CLIENT},
         "envelope": {
             "smtputf8": submission.smtputf8,
             "eight_bit": submission.eight_bit,

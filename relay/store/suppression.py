@@ -16,6 +16,7 @@ from relay.store.schema import suppressions
 from tracker.address import erased_key
 from tracker.store.database import Statement
 from tracker.store.engines import BeforeErasures
+from tracker.store.question import Question
 from tracker.store.schema import Id, Moment
 from tracker.tokens import KeyRing
 
@@ -48,8 +49,10 @@ class Listed:
     """The enhanced code, or what an operator wrote."""
 
 
-_ASKED = select(suppressions.c.person_key, suppressions.c.reason, suppressions.c.since).where(
-    suppressions.c.person_key.in_(bindparam("keys", expanding=True)), suppressions.c.since.is_not(None)
+_ASKED = Question(
+    select(suppressions.c.person_key, suppressions.c.reason, suppressions.c.since).where(
+        suppressions.c.person_key.in_(bindparam("keys", expanding=True)), suppressions.c.since.is_not(None)
+    )
 )
 _WAIT_FOR_ERASURES = BeforeErasures()
 _NOTE = text(
@@ -134,7 +137,7 @@ def _noting(rows: Sequence[dict[str, Any]]) -> tuple[Statement, ...]:
 def suppressed(connection: Connection, addresses: Iterable[str], ring: KeyRing) -> dict[str, Suppressed]:
     """Those of the addresses (in normal form) that mail is not sent to."""
     keys = {erased_key(address, ring.permanent): address for address in addresses}
-    rows = connection.execute(_ASKED, {"keys": list(keys)}) if keys else ()
+    rows = _ASKED.rows(connection, keys=list(keys)) if keys else ()
     return {
         keys[bytes(row.person_key)]: Suppressed(reason=_reason(row.reason), since=row.since) for row in rows
     }

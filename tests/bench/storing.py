@@ -135,11 +135,15 @@ async def _measure(step: Step, number: int, callers: int) -> tuple[float, float]
     return (time.process_time() - cpu) / number * 1e6, (time.perf_counter() - wall) / number * 1e6
 
 
+async def _open(url: str, keys: str) -> Domain:
+    store = StoreTable(url=url, ask_within="20s", write_within="60s")
+    return await Domain.open(Config(store=store, tokens=TokensTable(keys_file=keys)))
+
+
 async def _run(
     url: str, keys: str, options: argparse.Namespace, together: Any = None
 ) -> list[tuple[str, float, float]]:
-    store = StoreTable(url=url, ask_within="20s", write_within="60s")
-    domain = await Domain.open(Config(store=store, tokens=TokensTable(keys_file=keys)))
+    domain = await _open(url, keys)
     found = []
     try:
         for names in (("ask", "record", "settle", "look_up", "hit"), ("accept", "finish")):
@@ -159,12 +163,18 @@ async def _run(
     return found
 
 
+async def _make(url: str, keys: str) -> None:
+    domain = await _open(url, keys)
+    await domain.close()
+
+
 def _process(url: str, keys: str, options: argparse.Namespace, together: Any, results: Any) -> None:
     results.put(asyncio.run(_run(url, keys, options, together)))
 
 
 def _beside(url: str, keys: str, options: argparse.Namespace) -> list[Sequence[tuple[str, float, float]]]:
     """The same in several processes at once on one store."""
+    asyncio.run(_make(url, keys))
     context = multiprocessing.get_context("spawn")
     together, results = context.Barrier(options.processes), context.Queue()
     processes = [

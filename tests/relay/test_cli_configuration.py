@@ -13,8 +13,8 @@ from support.commands import call
 
 from relay.cli.configuration import without_password
 from relay.config import Config, load
-from relay.users import hash_password
 from tracker.config import StoreTable
+from tracker.passwords import hash_password
 
 SECRET = "hunter2"
 

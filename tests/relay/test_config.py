@@ -90,7 +90,10 @@ def test_a_gap_in_the_example_would_be_named() -> None:
     assert gaps(re.sub(r"(?m)^# weight.*\n", "", text)) == ["[[upstream.server]] weight: missing"]
     assert gaps(re.sub(r"(?m)^lifetime.*\n", "", text)) == ["[queue] lifetime: missing"]
     assert gaps(re.sub(r"(?m)^# track = .*\n", "", text)) == ["[[relay.user]] track: missing"]
-    assert gaps(re.sub(r"(?m)^# password_hash = .*\n", "", text)) == ["[[relay.user]] password_hash: missing"]
+    assert gaps(re.sub(r"(?m)^# password_hash = .*\n", "", text)) == [
+        "[[admin.user]] password_hash: missing",
+        "[[relay.user]] password_hash: missing",
+    ]
     assert gaps(text + '\n# colour = "red"\n')[0].endswith("colour: no such key")
     assert gaps(text + "\n[sound]\nvolume = 11\n") == ["[sound]: no such table"]
     (one,) = gaps(text.replace('lifetime = "5d"', 'lifetime = "6d"'))

@@ -12,8 +12,8 @@ from argon2 import PasswordHasher
 from structlog.testing import capture_logs
 from support.smtp import LOOPBACK, Inbox, Server, Talker, serving, settings
 
-from relay.rates import parse_rate
 from relay.users import User, Users
+from tracker.rates import parse_rate
 
 HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash("secret")
 PLAIN = "AUTH PLAIN " + base64.b64encode(b"\0shop\0secret").decode()
@@ -193,3 +193,11 @@ async def test_a_failed_login_is_logged_without_name_and_address() -> None:
     assert failed[0]["client"] == failed[1]["client"]
     assert "jane" not in repr(shown)
     assert not [line for line in shown if line["event"] != "listening" and "127.0.0.1" in repr(line)]
+
+
+def test_a_user_is_found_by_the_exact_name() -> None:
+    known = Users({"joe": User(name="joe", password_hash="x", track="anonymous")})
+    found = known.get("joe")
+    assert found is not None
+    assert found.track == "anonymous"
+    assert known.get("Joe") is None

@@ -113,6 +113,7 @@ class Mail:
     sender: str = SENDER
     campaign: str = "apples"
     message_class: str | None = None
+    variant: str | None = None
     tags: tuple[str, ...] = ("autumn",)
     groups: Mapping[str, str] = field(default_factory=dict)
     urls: tuple[str, ...] = URLS
@@ -136,6 +137,7 @@ async def send(domain: Domain, mail: Mail) -> dict[str, Copy]:
         subject=mail.subject,
         tags=mail.tags,
         message_class=mail.message_class,
+        variant=mail.variant,
         size=1234,
         links=tuple((number, url, "see") for number, url in enumerate(mail.urls, 1)),
     )

@@ -41,14 +41,16 @@ async def domain(store_url: str, tmp_path: Path) -> AsyncIterator[Domain]:
         yield domain
 
 
-async def a_random_message(domain: Domain, chance: random.Random) -> tuple[list[Copy], dict[bytes, str]]:
+async def a_random_message(
+    domain: Domain, chance: random.Random, variant: str | None = None
+) -> tuple[list[Copy], dict[bytes, str]]:
     """One message whose deliveries ended in every way; the status of each."""
     copies: list[Copy] = []
     statuses: dict[bytes, str] = {}
     people: dict[str, Decision] = {
         f"p{n}@people.example": chance.choice(DECISIONS) for n in range(chance.randint(1, 12))
     }
-    sent = await send(domain, Mail(to=people, status="new"))
+    sent = await send(domain, Mail(to=people, status="new", variant=variant))
     for copy in sent.values():
         status = chance.choice(STATUSES)
         copies.append(copy)
@@ -86,20 +88,20 @@ MACHINES = (VerdictKind.PREFETCH, VerdictKind.SCANNER)
 
 def check(report: MessageReport, copies: list[Copy], statuses: dict[bytes, str], events: list[Event]) -> None:
     """The report against a count over the lists it was made from."""
-    assert report.statuses == Counter(statuses.values())
-    assert report.delivered == sum(status == "accepted" for status in statuses.values())
+    assert report.figures.statuses == Counter(statuses.values())
+    assert report.figures.delivered == sum(status == "accepted" for status in statuses.values())
     named = [one for one in copies if one.decision.mode is Mode.IDENTIFIED]
-    assert report.trackable_delivered == sum(statuses[one.delivery] == "accepted" for one in named)
-    assert sum(report.not_trackable.values()) == len(copies) - len(named)
+    assert report.figures.trackable_delivered == sum(statuses[one.delivery] == "accepted" for one in named)
+    assert sum(report.figures.not_trackable.values()) == len(copies) - len(named)
     for kind in EventKind:
         theirs = [one for one in events if one.kind is kind]
         human = [one for one in theirs if one.verdict.kind in COUNTED]
-        found = report.identified[kind]
+        found = report.figures.identified[kind]
         assert found.unique == len({one.delivery for one in human})
         counted = {one.delivery for one in human if statuses[one.delivery] == "accepted"}
         assert found.delivered == len(counted)
-        if report.trackable_delivered:
-            assert report.rate(kind) == len(counted) / report.trackable_delivered
+        if report.figures.trackable_delivered:
+            assert report.figures.share(kind).rate == len(counted) / report.figures.trackable_delivered
         assert found.total == len(human)
         assert found.machines == sum(one.verdict.kind in MACHINES for one in theirs)
         assert found.unsure == sum(one.verdict.kind is VerdictKind.UNSURE for one in theirs)
@@ -141,17 +143,17 @@ async def test_a_rate_is_a_share_of_what_was_delivered_and_measured_by_name(doma
         for _ in range(3):
             await client.ask(copies["a@x.example"].pixel)
     report = await report_message(domain, message)
-    assert report.rate(EventKind.OPENED) == 0.5
-    assert report.rate(EventKind.CLICKED) == 0.0
-    assert report.identified[EventKind.OPENED].total == 3
+    assert report.figures.share(EventKind.OPENED).rate == 0.5
+    assert report.figures.share(EventKind.CLICKED).rate == 0.0
+    assert report.figures.identified[EventKind.OPENED].total == 3
 
 
 async def test_where_nobody_was_measured_there_is_no_rate(domain: Domain) -> None:
     copies = await send(domain, Mail(to={"d@x.example": UNTRACKED}))
     report = await report_message(domain, copies["d@x.example"].message)
-    assert report.rate(EventKind.OPENED) is None
+    assert report.figures.share(EventKind.OPENED).rate is None
     assert report.as_json()["identified"]["opened"]["rate"] is None
-    assert report.not_trackable == {"denied": 1}
+    assert report.figures.not_trackable == {"denied": 1}
 
 
 async def test_counts_without_names_stand_beside_and_belong_to_the_mailing(domain: Domain) -> None:
@@ -166,7 +168,7 @@ async def test_counts_without_names_stand_beside_and_belong_to_the_mailing(domai
     report = await report_message(domain, first["q0@x.example"].message)
     counted = {(one["scope"], one["kind"], one["link"]): one["count"] for one in report.mailing_counts}
     assert counted == {("group", "clicked", 2): 2, ("aggregate", "opened", None): 2}
-    assert report.identified[EventKind.CLICKED].total == 0
+    assert report.figures.identified[EventKind.CLICKED].total == 0
 
 
 async def test_a_message_there_is_not_has_no_report(domain: Domain) -> None:

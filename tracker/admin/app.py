@@ -1,13 +1,24 @@
-"""The operator's listener. At present it answers whether the process is well."""
+"""The operator's listener: pages for people who sign in, and `/healthz` for programs."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import aiohttp_jinja2
+import jinja2
 from aiohttp import web
 
 from tracker import log
+from tracker.admin import signing_in, wording
+from tracker.admin.access import Access
+from tracker.admin.frame import ACCESS, DOMAIN, framed, guarded
+from tracker.admin.pages import campaigns, contacts, home, messages, requests
 from tracker.config import parse_listen
 from tracker.domain import Domain
 from tracker.httplog import retelling
+
+_HERE = Path(__file__).parent
+_MOST_FORM = 64 * 1024
 
 
 class AdminFace:
@@ -15,9 +26,7 @@ class AdminFace:
 
     def __init__(self, domain: Domain) -> None:
         self._domain = domain
-        app = web.Application()
-        app.router.add_get("/healthz", self._health)
-        self._runner = web.AppRunner(app, access_log=None, logger=retelling(), handle_signals=False)
+        self._runner = web.AppRunner(build(domain), access_log=None, logger=retelling(), handle_signals=False)
 
     async def start(self) -> str | None:
         """Listens where the configuration says; gives the URL."""
@@ -25,22 +34,66 @@ class AdminFace:
             return None
         host, port = parse_listen(self._domain.config.admin.listen)
         await self._runner.setup()
-        await web.TCPSite(self._runner, host, port).start()
+        await web.TCPSite(self._runner, host or None, port).start()
         bound = self._runner.addresses[0]
-        url = f"http://{bound[0]}:{bound[1]}"
+        name = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
+        url = f"http://{name}:{bound[1]}"
         log.listening("admin", url)
         return url
 
     async def stop(self) -> None:
         await self._runner.cleanup()
 
-    async def _health(self, request: web.Request) -> web.Response:
-        """200 while the store takes questions and writes; 503 while it does not. Mail and links go on either
-        way."""
-        database = self._domain.database
-        state = {
-            "reads": "away" if database.reads.tripped else "ok",
-            "writes": "away" if database.writes.tripped else "ok",
-        }
-        well = set(state.values()) == {"ok"}
-        return web.json_response({"store": state, "ok": well}, status=200 if well else 503)
+
+def build(domain: Domain) -> web.Application:
+    """The operator's application."""
+    app = web.Application(middlewares=[framed, guarded], client_max_size=_MOST_FORM)
+    aiohttp_jinja2.setup(
+        app,
+        loader=jinja2.FileSystemLoader(_HERE / "templates"),
+        autoescape=jinja2.select_autoescape(default=True),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        filters=wording.FILTERS,
+    )
+    app[DOMAIN] = domain
+    app[ACCESS] = Access(lambda: domain.config.admin, domain.ring)
+    app.on_response_prepare.append(_nameless)
+    router = app.router
+    router.add_get("/healthz", _health)
+    router.add_static("/static/", _HERE / "static")
+    router.add_get("/sign-in", signing_in.show)
+    router.add_post("/sign-in", signing_in.sign_in)
+    router.add_post("/sign-out", signing_in.sign_out)
+    router.add_get("/", home.shown)
+    router.add_get("/messages", messages.listed)
+    router.add_get("/messages/{id}", messages.shown)
+    router.add_get("/campaigns", campaigns.listed)
+    router.add_get("/campaign", campaigns.shown, name="campaign")
+    router.add_get("/contacts", contacts.listed)
+    router.add_get("/contacts/{id}", contacts.shown)
+    router.add_post("/contacts/{id}/consent", contacts.say)
+    router.add_post("/contacts/{id}/export", contacts.export)
+    router.add_post("/contacts/{id}/anonymize", contacts.anonymize)
+    router.add_post("/contacts/{id}/erase", contacts.erase)
+    router.add_get("/requests", requests.listed)
+    router.add_post("/requests/{id}", requests.settle)
+    router.add_get("/audit", requests.audit)
+    return app
+
+
+async def _nameless(request: web.Request, response: web.StreamResponse) -> None:
+    """Which library and version answers is nobody's business."""
+    response.headers["Server"] = "candor"
+
+
+async def _health(request: web.Request) -> web.Response:
+    """200 while the store takes questions and writes; 503 while it does not. Mail and links go on either way."""
+    database = request.app[DOMAIN].database
+    state = {
+        "reads": "away" if database.reads.tripped else "ok",
+        "writes": "away" if database.writes.tripped else "ok",
+    }
+    well = set(state.values()) == {"ok"}
+    return web.json_response({"store": state, "ok": well}, status=200 if well else 503)

@@ -1,4 +1,4 @@
-"""`candor message`, `candor event`, `candor report`: what happened, to whom, and what it adds up to."""
+"""`candor message`, `candor event`: what happened, and to whom."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from tracker.cli.common import (
     CommandError,
     config_option,
     json_option,
-    printable,
     show_json,
     show_json_lines,
     show_table,
@@ -23,7 +22,6 @@ from tracker.cli.story import SHORT_ID, show_message
 from tracker.domain import Domain
 from tracker.errors import InvalidValue
 from tracker.moments import shown as moment_shown
-from tracker.reports.message import MessageReport, report_message
 
 _SHORTEST_ID = 6
 
@@ -152,74 +150,6 @@ def list_events(message_id: str | None, limit: int | None, as_json: bool, config
         for one in found
     ]
     show_table(("at", "kind", "recipient", "link", "verdict", "client"), rows)
-
-
-@click.group()
-def report() -> None:
-    """What it adds up to."""
-
-
-@report.command("message")
-@click.argument("id")
-@json_option
-@config_option
-def report_one(id: str, as_json: bool, config_file: Path | None) -> None:
-    """One message in numbers, each with what it is a share of."""
-    prefix = message_id_argument(id)
-
-    async def work(domain: Domain) -> MessageReport:
-        return await report_message(domain, await whole_id(domain, prefix))
-
-    found = with_domain(config_file, work)
-    if as_json:
-        show_json(found.as_json())
-    else:
-        show_report(found)
-
-
-def show_report(found: MessageReport) -> None:
-    """The report as tables."""
-    shown = found.as_json()
-    click.echo(printable(f"{shown['subject']}   (mailing {shown['mailing']})"))
-    show_table(("deliveries", "number"), sorted(shown["deliveries"].items()))
-    show_table(("not measured by name, because", "number"), sorted(shown["not_trackable"].items()))
-    rows = [
-        (
-            kind,
-            value["delivered"],
-            f"of {shown['trackable_delivered']}",
-            _percent(value["rate"]),
-            value["total"],
-            value["machines"],
-            value["unsure"],
-        )
-        for kind, value in shown["identified"].items()
-    ]
-    columns = (
-        "by name",
-        "people",
-        "delivered and measured",
-        "rate",
-        "all",
-        "machines beside",
-        "unsure beside",
-    )
-    show_table(columns, rows)
-    counts = [
-        (one["scope"], one["group"], one["kind"], one["link"] or "", one["count"])
-        for one in shown["mailing_counts"]
-    ]
-    if counts:
-        show_table(
-            ("without names", "group", "kind", "link", "count"), counts, title="Counts of the whole mailing"
-        )
-    if shown["links"]:
-        linked = [(link["number"], link["url"], link["unique"], link["total"]) for link in shown["links"]]
-        show_table(("link", "leads to", "people", "all"), linked)
-
-
-def _percent(rate: float | None) -> str:
-    return "–" if rate is None else f"{rate:.1%}"
 
 
 def _states(counted: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Field,
     field_validator,
+    model_validator,
 )
 
 from tracker import words
@@ -29,8 +31,10 @@ from tracker.config.values import (
     Size,
     StoreUrl,
     _port,
+    parse_listen,
 )
 from tracker.errors import InvalidAddress
+from tracker.passwords import is_hash
 from tracker.policy import PRESETS, Policy, Rule, Unknown
 
 
@@ -53,8 +57,44 @@ class TrackerTable(Table):
     journal_size: Size = Field(default="256MB", validate_default=True, ge=16_000_000)
 
 
+class AdminUserTable(Table):
+    """One `[[admin.user]]`: somebody who may look, or do more."""
+
+    name: str = Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")
+    password_hash: str
+    role: Literal["viewer", "operator", "admin"] = "viewer"
+
+    @field_validator("password_hash")
+    @classmethod
+    def _is_a_hash(cls, value: str) -> str:
+        if not is_hash(value):
+            raise ValueError("expected all of what `candor user hash` prints, beginning with $argon2id$")
+        return value
+
+
 class AdminTable(Table):
     listen: OptionalListen = "127.0.0.1:8081"
+    session: Duration = Field(default="12h", validate_default=True, gt=0)
+    user: tuple[AdminUserTable, ...] = ()
+
+    @model_validator(mode="after")
+    def _is_guarded(self) -> AdminTable:
+        names = [one.name for one in self.user]
+        if len(set(names)) < len(names):
+            raise ValueError("two [[admin.user]] have the same name")
+        if self.listen and not self.user and not _is_loopback(parse_listen(self.listen)[0]):
+            raise ValueError(
+                f"listen = {self.listen!r} can be reached from elsewhere, and everybody there would see who got which "
+                "mail: name who may come in ([[admin.user]]), or listen on 127.0.0.1"
+            )
+        return self
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class StoreTable(Table):

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, text
+from sqlalchemy import Connection, bindparam, or_, select, text
 
-from tracker.address import erased_key, erased_key_of, normalize
+from tracker.address import erased_key, normalize
 from tracker.consent import Consent, Contact, DoNotTrack
 from tracker.errors import NotFound
-from tracker.store.asked import Question
 from tracker.store.database import Database, Statement
+from tracker.store.question import Question
 from tracker.store.schema import Id, Moment, contacts
 from tracker.tokens import KeyRing
 
@@ -25,10 +25,15 @@ _ASKED = (
     contacts.c.grp,
     contacts.c.country,
 )
-_BY_ADDRESS = select(*_ASKED, contacts.c.address).where(
-    contacts.c.address.in_(bindparam("keys", expanding=True))
+_BY_ERASED_KEY = Question(select(*_ASKED).where(contacts.c.erased_key.in_(bindparam("keys", expanding=True))))
+_BY_EITHER = Question(
+    select(*_ASKED, contacts.c.address).where(
+        or_(
+            contacts.c.address.in_(bindparam("addresses", expanding=True)),
+            contacts.c.erased_key.in_(bindparam("keys", expanding=True)),
+        )
+    )
 )
-_BY_ERASED_KEY = Question(select(*_ASKED), contacts.c.erased_key)
 
 _KNOW = text(
     "INSERT INTO contacts (address, tracking_consent, do_not_track, attributes, created_at)"
@@ -48,10 +53,10 @@ def knowing(addresses: Iterable[str], at: datetime, ring: KeyRing) -> Statement:
 
 def erased_among(connection: Connection, addresses: Collection[str], ring: KeyRing) -> dict[str, Contact]:
     """Those of the addresses (in normal form) whose person was erased."""
-    keys = {erased_key_of(address, ring.permanent): address for address in addresses}
+    keys = {erased_key(address, ring.permanent): address for address in addresses}
     if not keys:
         return {}
-    rows = _BY_ERASED_KEY.ask(connection, list(keys))
+    rows = _BY_ERASED_KEY.rows(connection, keys=list(keys))
     return {keys[bytes(row.erased_key)]: contact_of(row) for row in rows}
 
 
@@ -98,9 +103,14 @@ class Contacts:
 
     def fetch(self, connection: Connection, addresses: list[str]) -> dict[str, Contact]:
         """The contacts of those addresses (in normal form) of which anything is known."""
-        found = {row.address: contact_of(row) for row in connection.execute(_BY_ADDRESS, {"keys": addresses})}
-        # Erased wins, whatever stands beside it: doubt never tracks.
-        found |= erased_among(connection, addresses, self._ring)
+        keys = {erased_key(address, self._ring.permanent): address for address in addresses}
+        found: dict[str, Contact] = {}
+        for row in _BY_EITHER.rows(connection, addresses=addresses, keys=list(keys)):
+            erased = None if row.erased_key is None else keys.get(bytes(row.erased_key))
+            if erased is not None:  # wins, whatever stands beside it: doubt never tracks
+                found[erased] = contact_of(row)
+            if row.address is not None:
+                found.setdefault(row.address, contact_of(row))
         return found
 
 

@@ -24,7 +24,7 @@ from tracker.store.engines import reason, translated
 from tracker.store.postgresql import Postgresql
 from tracker.store.prepared import Statement, execute
 from tracker.store.sqlite import Sqlite
-from tracker.store.writer import Shared, Writer, end
+from tracker.store.writer import Late, Shared, Writer, end, in_time
 
 __all__ = ["Database", "Statement", "execute"]
 
@@ -213,9 +213,8 @@ class Coalescer(Generic[K, V]):
         if self._task is None:
             self._task = asyncio.create_task(self._run())
         try:
-            async with asyncio.timeout(self._database.ask_within if within is None else within):
-                found = await future
-        except TimeoutError:
+            found = await in_time(future, self._database.ask_within if within is None else within)
+        except Late:
             self._database.reads.trip("a question took too long")
             raise StoreUnavailable("the store did not answer in time") from None
         return {key: found[key] for key in keys if key in found}

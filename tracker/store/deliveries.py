@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -13,13 +13,13 @@ from sqlalchemy import Connection, Text, bindparam, case, exists, insert, null, 
 from tracker.address import domain_of, erased_key
 from tracker.consent import Contact, Decision, Mode, untracked
 from tracker.policy import Circumstances, circumstances
-from tracker.store.asked import Question
 from tracker.store.audience import joining
 from tracker.store.contacts import contact_of, erased_among, knowing
 from tracker.store.database import Database, Statement
 from tracker.store.engines import BeforeErasures
 from tracker.store.messages import OWN_REPORT, identified, latest, story
 from tracker.store.prepared import IDEMPOTENT
+from tracker.store.question import Question
 from tracker.store.schema import Id, attempts, contacts, deliveries, messages
 from tracker.tokens import KeyRing, person_key
 
@@ -198,12 +198,13 @@ _SENT = Question(
         contacts.c.erased_key,
         contacts.c.grp,
         contacts.c.country,
-    ).select_from(
+    )
+    .select_from(
         deliveries.join(messages, messages.c.id == deliveries.c.message_id).outerjoin(
             contacts, contacts.c.address == deliveries.c.recipient
         )
-    ),
-    deliveries.c.id,
+    )
+    .where(deliveries.c.id.in_(bindparam("ids", expanding=True)))
 )
 
 
@@ -367,32 +368,26 @@ def _decision(mode: str, opens: bool, clicks: bool, override: bool, reason: str)
 
 
 def _fetch_sent(connection: Connection, ids: list[bytes], ring: KeyRing) -> dict[bytes, Sent]:
-    rows = _SENT.ask(connection, ids)
+    rows = _SENT.rows(connection, ids=ids)
     erased = erased_among(connection, {row.recipient for row in rows if row.recipient is not None}, ring)
-    return {bytes(row.delivery_id): _sent(row, erased) for row in rows}
-
-
-def _sent(row: Any, erased: Mapping[str, Contact]) -> Sent:
-    if row.recipient in erased:  # by hash: the address alone would read as somebody new
-        contact = erased[row.recipient]
-    elif row.id is not None:
-        contact = contact_of(row)
-    else:  # nobody has told us of them yet; without an address they were erased
-        contact = Contact(erased=row.recipient is None)
-    return Sent(
-        delivery_id=bytes(row.delivery_id),
-        message_id=bytes(row.message_id),
-        mailing_id=bytes(row.mailing_id),
-        sender=row.sender,
-        message_class=row.message_class,
-        recipient=row.recipient,
-        group=row.sent_grp,
-        decision=_decision(row.mode, bool(row.opens), bool(row.clicks), bool(row.override), row.reason),
-        accepted_at=_moment(row.accepted_at),
-        contact=contact,
-    )
-
-
-def _moment(value: datetime | str | None) -> datetime | None:
-    """What the driver gives: SQLite's has no moments, and keeps them as text in UTC."""
-    return datetime.fromisoformat(value).replace(tzinfo=UTC) if isinstance(value, str) else value
+    found = {}
+    for row in rows:
+        if row.recipient in erased:  # by hash: the address alone would read as somebody new
+            contact = erased[row.recipient]
+        elif row.id is not None:
+            contact = contact_of(row)
+        else:  # nobody has told us of them yet; without an address they were erased
+            contact = Contact(erased=row.recipient is None)
+        found[bytes(row.delivery_id)] = Sent(
+            delivery_id=bytes(row.delivery_id),
+            message_id=bytes(row.message_id),
+            mailing_id=bytes(row.mailing_id),
+            sender=row.sender,
+            message_class=row.message_class,
+            recipient=row.recipient,
+            group=row.sent_grp,
+            decision=decision_of(row),
+            accepted_at=row.accepted_at,
+            contact=contact,
+        )
+    return found

@@ -25,6 +25,8 @@ class Postgresql:
 
     def __init__(self, url: URL, ask_within: float, write_within: float) -> None:
         self._engine = _engine(url, ask_within, write_within)
+        # Each statement sees what is committed when it begins, with BEGIN or without.
+        self._asking = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._sessions: list[AsyncConnection] = []
         self.reading = self.writing = self._engine.sync_engine
 
@@ -41,8 +43,8 @@ class Postgresql:
         raise AssertionError("the last try returns or raises")
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        """Runs `work` in a transaction that changes nothing. Raises OSError, SQLAlchemyError."""
-        async with self._engine.connect() as connection:
+        """Runs `work`, each of whose statements sees one state of the database. Raises OSError, SQLAlchemyError."""
+        async with self._asking.connect() as connection:
             return await connection.run_sync(work)
 
     async def session(self) -> AsyncConnection:

@@ -6,23 +6,27 @@ each, that is most of what they cost.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Executable
+from sqlalchemy import Boolean, Connection, Executable, LargeBinary
 from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from tracker.errors import StoreError
+from tracker.store.schema import Moment, moment_text
 
 Statement = tuple[Executable, Sequence[Mapping[str, Any]]]
 """A statement and its rows. Statements that are the same object share one `executemany` in a batch."""
 IDEMPOTENT = "candor_idempotent"
 """An execution option of statements that do nothing the second time: of rows that are alike one is run."""
-
 _Key = tuple[str, frozenset[str]]
 _Row = tuple[Any, ...]
+_Converter = Callable[[Any], Any]
 
 
 class Prepared:
@@ -33,12 +37,16 @@ class Prepared:
             dialect=dialect, column_keys=sorted(columns), for_executemany=True
         )
         self.sql = str(compiled)
-        self._names = tuple(compiled.positiontup or ())
-        self._converters = [(name, _converter(compiled, name, dialect)) for name in self._names]
-        self._constants = {
-            name: compiled.binds[name].effective_value for name in self._names if name not in columns
-        }
         self._is_idempotent = bool(statement.get_execution_options().get(IDEMPOTENT))
+        names = tuple(compiled.positiontup or ())
+        self._names = names
+        self._pick = _picker(names)
+        self._converters = [
+            (place, convert)
+            for place, name in enumerate(names)
+            if (convert := _converter(compiled, name, dialect)) is not None
+        ]
+        self._constants = {name: compiled.binds[name].effective_value for name in {*names} - columns}
 
     def run(self, connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
         """Raises SQLAlchemyError; StoreError where a value is of the wrong kind."""
@@ -52,18 +60,45 @@ class Prepared:
             raise StoreError(f"{type(error).__name__}: a value does not fit its column") from None
         if self._is_idempotent:
             values = list(dict.fromkeys(values))
-        connection.exec_driver_sql(self.sql, values).close()
+        if connection.dialect.name == "sqlite" and not connection.engine.dispatch.before_cursor_execute:
+            self._drive(connection, values)
+        else:
+            connection.exec_driver_sql(self.sql, values).close()
+
+    def _drive(self, connection: Connection, values: Sequence[_Row]) -> None:
+        """What SQLAlchemy would do for it takes longer than the statement."""
+        driver: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+        try:
+            if len(values) == 1:  # which may be any statement
+                driver.execute(self.sql, values[0]).close()
+            else:
+                driver.executemany(self.sql, values).close()
+        except sqlite3.Error as error:
+            raise DBAPIError.instance(self.sql, None, error, sqlite3.Error) from error
 
     def _values(self, row: Mapping[str, Any]) -> _Row:
-        if self._constants:
-            row = {**self._constants, **row}
-        return tuple(
-            [row[name] if convert is None else convert(row[name]) for name, convert in self._converters]
-        )
+        values = self._pick({**self._constants, **row} if self._constants else row)
+        if not self._converters:
+            return values
+        changed = list(values)
+        for place, convert in self._converters:
+            changed[place] = convert(changed[place])
+        return tuple(changed)
 
 
-def _converter(compiled: SQLCompiler, name: str, dialect: Dialect) -> Callable[[Any], Any] | None:
-    return compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect)
+def _picker(names: Sequence[str]) -> Callable[[Mapping[str, Any]], _Row]:
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda row: tuple(row[name] for name in names)
+
+
+def _converter(compiled: SQLCompiler, name: str, dialect: Dialect) -> _Converter | None:
+    kind = compiled.binds[name].type
+    if dialect.name == "sqlite" and isinstance(kind, LargeBinary | Boolean):
+        return None  # the driver takes them as they are
+    if dialect.name == "sqlite" and isinstance(kind, Moment):
+        return moment_text
+    return kind.dialect_impl(dialect).bind_processor(dialect)
 
 
 _prepared: WeakKeyDictionary[Executable, dict[_Key, Prepared]] = WeakKeyDictionary()

@@ -34,6 +34,16 @@ metadata = MetaData(
 )
 
 
+def moment_text(value: datetime | None) -> str | None:
+    """As SQLite's DateTime writes it, in less time."""
+    if value is None:
+        return None
+    if value.tzinfo is None:
+        raise ValueError("a moment needs a time zone")
+    value = value if value.tzinfo is UTC else value.astimezone(UTC)
+    return value.replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
 class Moment(TypeDecorator[datetime]):
     """An aware datetime; kept in UTC on both databases."""
 
@@ -247,6 +257,17 @@ requests = Table(  # what people asked of the operator
     Column("note", Text, nullable=False),
     Index(None, "contact_id"),
     Index(None, "state"),
+)
+
+audit = Table(  # what operators did with what is kept of people; names nobody, so that it outlives erasure
+    "audit",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("at", Moment, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),  # export, erase, anonymize, consent, request
+    Column("contact_id", BigId, nullable=True),
+    Index(None, "contact_id"),
 )
 
 jobs = Table(  # what is done by itself, by whichever process comes first

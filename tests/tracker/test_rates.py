@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay import rates
-from relay.rates import Buckets, Rate, parse_rate
+from tracker import rates
+from tracker.rates import Buckets, Rate, parse_rate
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Who may log in: hashes off the loop, successes remembered for a while, nothing told about names."""
+"""Who may come in: hashes off the loop, successes remembered for a while, nothing told about names."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import threading
 import pytest
 from argon2 import PasswordHasher
 
-from relay import users as module
-from relay.users import REMEMBER_FOR, User, Users, hash_password
+from tracker import passwords as module
+from tracker.passwords import REMEMBER_FOR, Passwords, hash_password
 
 # Cheap on purpose; the parameters are in the hash.
 WEAK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -37,11 +37,8 @@ def verified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
-def users(clock: Clock | None = None, **passwords: str) -> Users:
-    return Users(
-        {name: User(name=name, password_hash=WEAK.hash(word)) for name, word in passwords.items()},
-        clock=clock or Clock(),
-    )
+def known_by(clock: Clock | None = None, **passwords: str) -> Passwords:
+    return Passwords({name: WEAK.hash(word) for name, word in passwords.items()}, clock=clock or Clock())
 
 
 def test_a_hash_is_argon2id_salted_and_never_the_same() -> None:
@@ -70,49 +67,49 @@ def test_a_hash_is_argon2id_salted_and_never_the_same() -> None:
 async def test_only_the_right_password_of_a_known_user_is_right(
     name: str, password: str, right: bool
 ) -> None:
-    assert await users(joe="secret", ann="pässwörd ✓").authenticate(name, password) is right
+    assert await known_by(joe="secret", ann="pässwörd ✓").match(name, password) is right
 
 
 async def test_a_success_is_remembered_and_asks_for_no_second_hash(verified: list[str]) -> None:
     clock = Clock()
-    known = users(clock, joe="secret", ann="secret")
-    assert await known.authenticate("joe", "secret")
-    assert await known.authenticate("joe", "secret")
+    known = known_by(clock, joe="secret", ann="secret")
+    assert await known.match("joe", "secret")
+    assert await known.match("joe", "secret")
     assert len(verified) == 1
-    assert not await known.authenticate("joe", "other")
-    assert await known.authenticate("ann", "secret")
+    assert not await known.match("joe", "other")
+    assert await known.match("ann", "secret")
     assert len(verified) == 3
     clock.now += REMEMBER_FOR
-    assert await known.authenticate("joe", "secret")
+    assert await known.match("joe", "secret")
     assert len(verified) == 4
 
 
 async def test_a_failure_is_not_remembered(verified: list[str]) -> None:
-    known = users(joe="secret")
+    known = known_by(joe="secret")
     for _ in range(3):
-        assert not await known.authenticate("joe", "guess")
+        assert not await known.match("joe", "guess")
     assert len(verified) == 3
 
 
 async def test_an_unknown_name_costs_a_hash_too(verified: list[str]) -> None:
-    known = users(joe="secret")
+    known = known_by(joe="secret")
     for _ in range(2):
-        assert not await known.authenticate("nobody", "secret")
+        assert not await known.match("nobody", "secret")
     assert len(verified) == 2
 
 
 async def test_no_users_means_no_login(verified: list[str]) -> None:
-    assert not await Users({}).authenticate("joe", "secret")
+    assert not await Passwords({}).match("joe", "secret")
     assert verified == []
 
 
 async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch, verified: list[str]) -> None:
     monkeypatch.setattr(module, "MAX_REMEMBERED", 2)
-    known = users(a="1", b="2", c="3")
+    known = known_by(a="1", b="2", c="3")
     for name, password in (("a", "1"), ("b", "2"), ("c", "3"), ("b", "2"), ("c", "3")):
-        assert await known.authenticate(name, password)
+        assert await known.match(name, password)
     assert len(verified) == 3
-    assert await known.authenticate("a", "1")
+    assert await known.match("a", "1")
     assert len(verified) == 4
 
 
@@ -131,19 +128,11 @@ async def test_few_hashes_run_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return False
 
     monkeypatch.setattr(module, "_matches", counted)
-    known = users(joe="secret")
-    await asyncio.gather(*(known.authenticate("joe", str(n)) for n in range(6)))
+    known = known_by(joe="secret")
+    await asyncio.gather(*(known.match("joe", str(n)) for n in range(6)))
     assert most == module.HASHES_AT_ONCE
 
 
 async def test_a_damaged_hash_lets_nobody_in() -> None:
-    known = Users({"joe": User(name="joe", password_hash="secret")})
-    assert not await known.authenticate("joe", "secret")
-
-
-def test_a_user_is_found_by_the_exact_name() -> None:
-    known = Users({"joe": User(name="joe", password_hash="x", track="anonymous")})
-    found = known.get("joe")
-    assert found is not None
-    assert found.track == "anonymous"
-    assert known.get("Joe") is None
+    known = Passwords({"joe": "secret"})
+    assert not await known.match("joe", "secret")

@@ -1,0 +1,63 @@
+"""A page around a table, and all its rows as CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from aiohttp import web
+
+from tracker.admin.frame import page
+from tracker.admin.tables import PAGE, Column, View
+from tracker.spreadsheet import as_csv
+
+Rows = Callable[[int, int], Awaitable[Sequence[Mapping[str, Any]]]]
+"""`rows(limit, offset)`."""
+_CSV_AT_ONCE = 1000
+
+
+async def table_page(
+    request: web.Request,
+    template: str,
+    asked: View,
+    columns: Sequence[Column],
+    rows: Rows,
+    *,
+    name: str,
+    more: Mapping[str, Any] | None = None,
+) -> web.StreamResponse:
+    """A page around a table, or all its rows as CSV. `rows(limit, offset)` gives them."""
+    if asked.is_csv:
+        return await _stream(request, columns, rows, name)
+    found = await rows(PAGE + 1, asked.offset)
+    context = {
+        "columns": columns,
+        "rows": found[:PAGE],
+        "view": asked,
+        "has_more": len(found) > PAGE,
+        **(more or {}),
+    }
+    return page(request, template, context)
+
+
+async def _stream(
+    request: web.Request, columns: Sequence[Column], rows: Rows, name: str
+) -> web.StreamResponse:
+    response = web.StreamResponse(
+        headers={
+            "Content-Type": "text/csv; charset=utf-8",
+            "Content-Disposition": f'attachment; filename="{name}.csv"',
+            "Cache-Control": "no-store",
+        }
+    )
+    keys = [column.key for column in columns]
+    found = await rows(_CSV_AT_ONCE, 0)  # what goes wrong here is still a page
+    await response.prepare(request)
+    await response.write(as_csv(keys, found))
+    offset = len(found)
+    while len(found) == _CSV_AT_ONCE:
+        found = await rows(_CSV_AT_ONCE, offset)
+        offset += len(found)
+        await response.write(as_csv(keys, found, heading=False))
+    await response.write_eof()
+    return response

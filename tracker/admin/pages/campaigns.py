@@ -1,0 +1,54 @@
+"""The campaigns, and one of them with its variants."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from tracker.admin.frame import DOMAIN, page
+from tracker.admin.listing import table_page
+from tracker.admin.tables import Column, view
+from tracker.events import EventKind
+from tracker.moments import isoformat
+from tracker.reports.mailing import latest_mailings, report_mailing
+
+COLUMNS = (
+    Column(key="campaign", title="Campaign"),
+    Column(
+        key="kind",
+        title="Goes by",
+        about="The campaign that a header names, else the author and the day.",
+    ),
+    Column(key="messages", title="Messages", is_number=True),
+    Column(key="last", title="Last message"),
+)
+KINDS = {"campaign": "campaign", "sender-day": "author and day", "sender-month": "author and month"}
+
+
+async def listed(request: web.Request) -> web.StreamResponse:
+    """GET /campaigns"""
+    domain = request.app[DOMAIN]
+
+    async def rows(limit: int, offset: int) -> list[dict[str, Any]]:
+        return [
+            {
+                "href": request.app.router["campaign"].url_for().with_query(name=one.name),
+                "campaign": one.name,
+                "kind": KINDS[one.kind],
+                "messages": one.messages,
+                "last": isoformat(one.last),
+            }
+            for one in await latest_mailings(domain, limit=limit, offset=offset)
+        ]
+
+    asked = view(request.query, COLUMNS, sort="last")
+    return await table_page(request, "campaigns.html", asked, COLUMNS, rows, name="campaigns")
+
+
+async def shown(request: web.Request) -> web.Response:
+    """GET /campaign?name=…"""
+    report = await report_mailing(request.app[DOMAIN], request.query.get("name", ""))
+    contests = {kind: report.contest(kind) for kind in EventKind}
+    context = {"report": report, "kinds": EventKind, "contests": contests, "goes_by": KINDS[report.kind]}
+    return page(request, "campaign.html", context)
