@@ -31,10 +31,12 @@ from relay.store.suppression import Suppressing
 from relay.submission import MESSAGE_ID_OCTETS, Recipient, Submission
 from relay.upstream import Upstream
 from relay.verp import ReturnPaths
-from tracker.consent import Contact, Decision, Question, decide, untracked
+from tracker.consent import Contact, Decision, Mode, Question, decide, untracked
 from tracker.domain import Domain
 from tracker.errors import StoreError
 
+HOST_AWAY = "tracking-host-away"
+"""The reason on record of a copy without pixel and wrapped links, since they would have led nowhere."""
 MOST_HOPS = 50
 """`Received:` lines beyond which a message is going in circles (RFC 5321 6.3)."""
 
@@ -84,6 +86,8 @@ class Delivery:
         """What goes on from memory; the worker takes it."""
         self.wake: Callable[[], None] = lambda: None
         """Called when there may be something to do; the worker sets it."""
+        self.is_up: Callable[[str], bool] = lambda url: True
+        """Whether links to that public URL of ours lead anywhere; the probe sets it."""
         self.heard: Callable[[Collection[Outcome]], None] = lambda outcomes: None
         """Called with what each try led to; the worker sets it."""
 
@@ -164,7 +168,7 @@ class Delivery:
     ) -> Attempt:
         """Starts one try for these recipients."""
         tracking = Tracking(
-            public_url=self.config.tracker.public_url,
+            public_url=self.config.tracker.url_for(message.mailing.sender),
             ring=self.domain.ring,
             mailing=message.mailing.id,
             sent_at=message.submission.received_at,
@@ -280,7 +284,14 @@ class Delivery:
             refused=options.refused,
             has_link=message.plan.has_preferences_placeholder,
         )
-        return decide(question)
+        return self.reachable(decide(question), message)
+
+    def reachable(self, decision: Decision, message: Compiled) -> Decision:
+        """The same, unless our tracking host is away: then a copy with links to it would be worse than none."""
+        url = self.config.tracker.url_for(message.mailing.sender)
+        if decision.mode is Mode.UNTRACKED or self.is_up(url):
+            return decision
+        return untracked(HOST_AWAY)
 
     async def _queue(
         self,

@@ -7,6 +7,7 @@ own rules, and is gone.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 
 from relay.config import Config
@@ -33,13 +34,15 @@ class Generation:
         *,
         processes: int,
         before: Generation | None = None,
+        is_up: Callable[[str], bool] = lambda url: True,
     ) -> None:
         """Raises ConfigError, before anything has changed. All generations share one upstream: a server that stays
         the same keeps its connections."""
         self.routing = upstream_settings(config, processes=processes)
         self.upstream: RoutedUpstream = before.upstream if before else _opened(self.routing)
-        rules = config.rewrite.rules(config.tracker.public_url)
+        rules = config.rewrite.rules(*config.tracker.urls)
         self.delivery = Delivery(config, domain, self.upstream, queue, rules=rules)
+        self.delivery.is_up = is_up
         self.worker = Worker(self.delivery, queue)
         paths = self.delivery.return_paths
         self._returns = (

@@ -34,6 +34,33 @@ def alias(client: str) -> str:
     return hashlib.blake2b(client.encode(), key=_ALIASES, digest_size=4).hexdigest()
 
 
+# --- our tracking host ---
+
+
+def tracking_host_failing(*, url: str, problem: str, grace: float) -> None:
+    """The first failure in a row."""
+    _log.warning("tracking-host-failing", url=url, problem=problem, untracked_after=round(grace))
+
+
+def tracking_host_away(*, url: str, problem: str, since: object) -> None:
+    """Mail goes out without pixel and wrapped links. Said again every ten minutes."""
+    _log.error(
+        "tracking-host-away",
+        url=url,
+        problem=problem,
+        since=str(since),
+        consequence="mail goes out without pixel and wrapped links until it is back",
+    )
+
+
+def tracking_host_back(*, url: str) -> None:
+    _log.warning("tracking-host-back", url=url)
+
+
+def certificate_runs_out(*, url: str, days: int) -> None:
+    _log.error("certificate-runs-out", url=url, days=days)
+
+
 # --- intake ---
 
 

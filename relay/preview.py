@@ -69,11 +69,13 @@ class Preview:
 
 
 class Previewer:
-    """Previews by one set of rules. `public_url` stands in the copies' links, as it would; `signers` say which
-    signatures stand in the way."""
+    """Previews by one set of rules. `public_url` stands in the copies' links, as it would (where it depends on the
+    sender, it is asked with their address); `signers` say which signatures stand in the way."""
 
-    def __init__(self, rules: Rules, public_url: str, signers: Signers | None = None) -> None:
-        self._public_url = public_url
+    def __init__(
+        self, rules: Rules, public_url: str | Callable[[str], str], signers: Signers | None = None
+    ) -> None:
+        self._url_for = public_url if callable(public_url) else lambda _sender: public_url
         self._ring = throwaway_ring()
         self._compiler = Compiler(rules, self._ring, {}, signers)
 
@@ -104,7 +106,9 @@ class Previewer:
             rule=reading.source if somebody else None,
             pixel=plan.pixel_place(links),
             signatures=_signatures(message, decision),
-            verification=verify(data, copy, public_url=self._public_url, ring=self._ring),
+            verification=verify(
+                data, copy, public_url=self._url_for(message.mailing.sender), ring=self._ring
+            ),
         )
 
     def _copy(self, message: Compiled, decision: Decision) -> tuple[bytes, Callable[[Link], str] | None]:
@@ -118,7 +122,7 @@ class Previewer:
             decision=decision,
         )
         tracking = Tracking(
-            public_url=self._public_url,
+            public_url=self._url_for(message.mailing.sender),
             ring=self._ring,
             mailing=message.mailing.id,
             sent_at=message.submission.received_at,

@@ -15,6 +15,7 @@ from relay.config.networks import networks
 from relay.delivery import Delivery
 from relay.generation import Generation, check_certificates, upstream_settings
 from relay.intake import Intake, Settings
+from relay.probe import Probe
 from relay.queue import Queue
 from relay.replies import Reply
 from relay.room import Room
@@ -43,7 +44,10 @@ class Relay:
         self._domain = domain
         self._processes = processes
         self._queue = Queue(domain.database, config.queue)
-        self.generation = Generation(config, domain, self._queue, processes=processes)
+        self._probe = Probe(config, domain)
+        self.generation = Generation(
+            config, domain, self._queue, processes=processes, is_up=self._probe.is_up
+        )
         self._retiring: dict[asyncio.Task[None], Generation] = {}
         store = domain.database.file
         self._room = Room(store.parent if store else None, config.queue.min_free)
@@ -70,6 +74,7 @@ class Relay:
         """Raises OSError where an address cannot be had."""
         table, share = self._config.relay, self._processes > 1
         log.forwarding(self.generation.routing.name)
+        await self._probe.start()
         for doubt in doubts(self._config):
             log.doubtful(doubt)
         self.addresses.append(await self._intake.listen(*parse_listen(table.listen), reuse_port=share))
@@ -86,9 +91,12 @@ class Relay:
         Listeners and the store stay. Raises ConfigError, and then nothing has changed."""
         checked(config)
         settings, tls, old = intake_settings(config), server_tls(config), self.generation
-        new = Generation(config, self._domain, self._queue, processes=self._processes, before=old)
+        new = Generation(
+            config, self._domain, self._queue, processes=self._processes, before=old, is_up=self._probe.is_up
+        )
         self._domain.reconfigure(config)
         self._queue.settings = config.queue
+        self._probe.reconfigure(config)
         self._room.least = config.queue.min_free
         self._intake.reconfigure(settings, tls, users=_users(config))
         self.generation = new
@@ -110,6 +118,7 @@ class Relay:
         def left() -> float:
             return max(0.0, ends_at - clock())
 
+        await self._probe.stop()
         await self._intake.stop(grace=GRACE)
         for old in list(self._retiring.values()):  # their work has no longer than ours now
             await old.stop(grace=left())

@@ -271,4 +271,4 @@ class Worker:
             ceiling=message.ceiling,
             has_link=message.plan.has_preferences_placeholder,
         )
-        return narrow(sent, decide(question))
+        return self._delivery.reachable(narrow(sent, decide(question)), message)

@@ -10,6 +10,7 @@ from tracker import keyring, log
 from tracker.config import Config
 from tracker.errors import StoreUnavailable
 from tracker.lookup import Lookup
+from tracker.place import Countries
 from tracker.policy import Policy
 from tracker.store import ringkeys
 from tracker.store.audit import Audit
@@ -24,6 +25,7 @@ from tracker.store.purge import Purge
 from tracker.store.register import Register
 from tracker.store.requests import Requests
 from tracker.store.rights import Rights
+from tracker.store.verdicts import Verdicts
 from tracker.tokens import KeyRing
 
 _TRY_AGAIN = 2.0
@@ -48,6 +50,8 @@ class Domain:
         self.requests = Requests(database, ring)
         self.audit = Audit(database)
         self._set_limits(config)
+        self.verdicts = Verdicts(database, config.verdict.lists())
+        self.countries = Countries(config.geography.database)
         self.lookup: Lookup | None = None
         """The user's CRM; whoever runs a program that sends mail puts it here, and it is closed with the rest."""
 
@@ -71,8 +75,15 @@ class Domain:
             raise
         return cls(config, database, ring)
 
+    async def take_up(self, ring: KeyRing) -> None:
+        """A ring with keys that came to it; the store is told of them first. Raises KeyRingError, StoreError."""
+        await ringkeys.agree(self.database, ring, self.config.tokens.keys_file, datetime.now(UTC))
+        self.ring = ring
+
     def reconfigure(self, config: Config) -> None:
         """From now on these rules hold. Store and key ring stay: they change with a restart only."""
+        countries, lists = Countries(config.geography.database), config.verdict.lists()
+        self.countries, self.verdicts.lists = countries, lists
         self.policy = config.consent.policy()
         self.config = config
         self._set_limits(config)
@@ -103,4 +114,5 @@ class Domain:
     async def close(self) -> None:
         if self.lookup is not None:
             await self.lookup.close()
+        await self.verdicts.close()
         await self.database.close()

@@ -52,3 +52,5 @@ class Event:
     link: int | None = None
     verdict: Verdict
     device: Device = Device()
+    country: str = ""
+    """Two letters (ISO 3166); `""` where it is not known or may not be kept."""

@@ -1,4 +1,4 @@
-"""What is done by itself: the nightly purge, and the signing of the ledger's head.
+"""What is done by itself: the nightly purge, the signing of the ledger's head, the look at the last minutes' hits.
 
 Every program of ours runs this, and no node is special: a job that is due is taken by whoever comes first. After
 downtime what is overdue is done soon after the start. A job that fails is logged and tried again after a while, later
@@ -27,19 +27,26 @@ _FIRST_LOOK = 60.0
 """Seconds after the start, give or take a half: a program that has just come up has other things to do."""
 _LOOK_AGAIN = 300.0
 """Seconds between two looks at what is due, give or take a fifth, so that nodes do not look together."""
+_REVIEW_EVERY = timedelta(minutes=5)
+_REVIEWED_AT_FIRST = timedelta(days=1)
+"""How far back hits are judged together when that was never done, or not for long."""
 _FIRST_RETRY, _LONGEST_RETRY = timedelta(minutes=5), timedelta(hours=6)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """Something to be done once a day, from `at` (UTC) on. `work` is given the time and says what it did."""
+    """Something to be done once a day, from `at` (UTC) on, or `every` so often. `work` is given the time and says what
+    it did, which goes into the log where it is not empty."""
 
     name: str
-    at: time
+    at: time = time()
+    every: timedelta | None = None
     work: Callable[[datetime], Awaitable[str]]
 
     def next(self, now: datetime) -> datetime:
         """When it is due after it was done now."""
+        if self.every is not None:
+            return now + self.every
         today = datetime.combine(now.date(), self.at, now.tzinfo)
         return today if today > now else today + timedelta(days=1)
 
@@ -54,7 +61,17 @@ def nightly(domain: Domain, *, first_look: float = _FIRST_LOOK) -> Jobs:
         head = await domain.proof.head(now)
         return "the ledger is empty" if head is None else f"row {head.seq}"
 
-    jobs = (Job(name="purge", at=time(2, 30), work=purge), Job(name="sign-head", at=time(0, 5), work=sign))
+    async def review(now: datetime) -> str:
+        last = await domain.database.read(lambda connection: turns.done_at(connection, "review"))
+        since = max(last or now - _REVIEWED_AT_FIRST, now - _REVIEWED_AT_FIRST) - 2 * _REVIEW_EVERY
+        changed = await domain.verdicts.catch_up(now, since=since)
+        return f"{changed} verdicts" if changed else ""
+
+    jobs = (
+        Job(name="purge", at=time(2, 30), work=purge),
+        Job(name="sign-head", at=time(0, 5), work=sign),
+        Job(name="review", every=_REVIEW_EVERY, work=review),
+    )
     return Jobs(domain.database, jobs, first_look=first_look)
 
 
@@ -137,7 +154,8 @@ class Jobs:
                 connection, job.name, holder=self._name, now=ended, due_at=job.next(ended)
             )
         )
-        log.job_done(job.name, did)
+        if did:
+            log.job_done(job.name, did)
         return True
 
     async def _failed(self, job: Job, error: Exception) -> None:

@@ -9,7 +9,7 @@ it ends; a block that was cut by it is passed over.
     file:   magic, key id (3 octets), file id (16), how many blocks are stored by now (4), blocks
     block:  length (4 octets, big-endian), ciphertext (AES-256-GCM, the block's number as its nonce, the head as
             associated data)
-    plain:  facts (count, then length and text of each), then entries of 29 octets
+    plain:  facts (count, then length and text of each), then entries of 31 octets
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _HEAD = struct.Struct(f">{len(_MAGIC)}s3s16s")
 _LENGTH = struct.Struct(">I")
 _BEGIN = _HEAD.size + _LENGTH.size
 _COUNT = struct.Struct(">H")
-_ENTRY = struct.Struct(">BHHQ16s")
+_ENTRY = struct.Struct(">BHHQ2s16s")
 _KINDS = (EventKind.OPENED, EventKind.CLICKED)
 _MOST_IN_BLOCK = 1000
 _MOST_BLOCK = 1 << 20
@@ -62,6 +62,8 @@ class Entry:
     link: int
     """0: none."""
     at: datetime
+    country: str = ""
+    """Two letters, or `""`."""
     facts: str
 
 
@@ -286,6 +288,7 @@ def _packed(entries: Sequence[Entry]) -> bytes:
             one.link,
             facts.setdefault(one.facts, len(facts)),
             (one.at - _EPOCH) // _MICROSECOND,
+            one.country.encode("ascii"),
             one.delivery,
         )
         for one in entries
@@ -308,9 +311,10 @@ def _unpacked(block: bytes) -> list[Entry]:
             delivery=delivery,
             link=link,
             at=_EPOCH + moment * _MICROSECOND,
+            country=country.rstrip(b"\0").decode("ascii"),
             facts=facts[index],
         )
-        for kind, link, index, moment, delivery in _ENTRY.iter_unpack(block[at:])
+        for kind, link, index, moment, country, delivery in _ENTRY.iter_unpack(block[at:])
     ]
 
 

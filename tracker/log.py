@@ -116,6 +116,21 @@ def replay_put_off(reason: str) -> None:
     _log.warning("journal-put-off", reason=reason)
 
 
+def review_put_off(deliveries: int) -> None:
+    """The store was not there to judge so many deliveries' hits together: the job does it later."""
+    _log.warning("review-put-off", deliveries=deliveries)
+
+
+def keys_taken_up(keys: list[str]) -> None:
+    """Added to the key file while the program runs: links sealed with them verify now."""
+    _log.info("keys-taken-up", keys=keys)
+
+
+def keys_refused(problem: str) -> None:
+    """The key file as it is now is wrong: the ring of the start goes on holding."""
+    _log.error("keys-refused", problem=problem)
+
+
 def job_done(job: str, did: str) -> None:
     _log.info("job-done", job=job, did=did)
 

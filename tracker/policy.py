@@ -100,7 +100,7 @@ class Rule:
             and (not self.groups or about.group in self.groups)
             and (not self.classes or (about.message_class or "marketing") in self.classes)
             and (not self.domains or any(_covers(pattern, about.domain) for pattern in self._domains))
-            and (not self.senders or any(_is_from(pattern, about.sender) for pattern in self._senders))
+            and (not self.senders or any(is_from(pattern, about.sender) for pattern in self._senders))
         )
 
     @cached_property
@@ -121,7 +121,8 @@ def _covers(pattern: str, domain: str) -> bool:
     return domain.endswith(pattern[1:]) if pattern.startswith("*.") else domain == pattern
 
 
-def _is_from(pattern: str, sender: str) -> bool:
+def is_from(pattern: str, sender: str) -> bool:
+    """`news@shop.example`, `@shop.example` or `@*.shop.example`."""
     sender = sender.lower()
     if pattern.startswith("@"):
         return _covers(pattern[1:], sender.rpartition("@")[2])

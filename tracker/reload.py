@@ -21,6 +21,8 @@ TRACKER_CHANGES: Mapping[str, frozenset[str]] = {
     "consent": frozenset({ALL}),
     "anonymity": frozenset({ALL}),
     "retention": frozenset({ALL}),
+    "verdict": frozenset({ALL}),
+    "geography": frozenset({ALL}),
 }
 """Table → the keys that take effect at once (`ALL` for every one)."""
 

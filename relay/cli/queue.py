@@ -351,7 +351,7 @@ def _with_postmaster(config_file: Path | None, work: Callable[[Postmaster], Awai
     async def main(domain: Domain) -> T:
         config = cast(Config, domain.config)
         queue = Queue(domain.database, config.queue)
-        compiler = Compiler(config.rewrite.rules(config.tracker.public_url), domain.ring, {})
+        compiler = Compiler(config.rewrite.rules(*config.tracker.urls), domain.ring, {})
         settlement = Settlement(
             domain, queue, compiler, config.override, hostname=config.relay.name, clock=_now
         )

@@ -158,7 +158,7 @@ def rules(as_json: bool, markdown: bool, page: Path | None, config_file: Path | 
         config = load(config_file)
     except CandorError as error:
         raise CommandError(error) from error
-    in_effect = config.rewrite.rules(config.tracker.public_url)
+    in_effect = config.rewrite.rules(*config.tracker.urls)
     if as_json:
         show_json(rulestable.as_json(in_effect))
     elif markdown:
@@ -190,8 +190,8 @@ def _verify(
 
 def _previewer(config: Config) -> Previewer:
     """Raises ConfigError."""
-    public_url = config.tracker.public_url
-    return Previewer(config.rewrite.rules(public_url), public_url, config.dkim.signers())
+    rules = config.rewrite.rules(*config.tracker.urls)
+    return Previewer(rules, config.tracker.url_for, config.dkim.signers())
 
 
 def _preview(file: Path, address: str | None, config_file: Path | None) -> tuple[MailFile, Preview]:

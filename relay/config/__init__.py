@@ -12,6 +12,7 @@ from relay.config.bounces import BouncesTable, SuppressionTable
 from relay.config.dkim import DkimKeyTable, DkimTable
 from relay.config.intake import RelayTable, UserTable
 from relay.config.networks import within
+from relay.config.probe import ProbeTable
 from relay.config.queue import QueueTable
 from relay.config.rewrite import OverrideTable, RewriteTable
 from relay.config.upstream import UpstreamTable
@@ -26,6 +27,7 @@ __all__ = [
     "DkimKeyTable",
     "DkimTable",
     "OverrideTable",
+    "ProbeTable",
     "QueueTable",
     "RelayTable",
     "RewriteTable",
@@ -49,6 +51,7 @@ class Config(tracker_config.Config):
     override: OverrideTable = OverrideTable()
     bounces: BouncesTable = BouncesTable()
     suppression: SuppressionTable = SuppressionTable()
+    probe: ProbeTable = ProbeTable()
 
 
 CHANGES = {
@@ -61,6 +64,7 @@ CHANGES = {
     "override": frozenset({ALL}),
     "bounces": frozenset({ALL}),
     "suppression": frozenset({ALL}),
+    "probe": frozenset({ALL}),
 }
 """What takes effect at SIGHUP; see `tracker.reload`."""
 

@@ -38,12 +38,12 @@ class RewriteTable(Table):
     protocol_relative: bool = _RULES.protocol_relative
     max_links: int = Field(default=_RULES.max_links, ge=0, le=10_000)
 
-    def rules(self, public_url: str) -> Rules:
-        """The rules of rewriting for links that will point at `public_url`."""
+    def rules(self, *public_urls: str) -> Rules:
+        """The rules of rewriting for links that will point at one of `public_urls`."""
         return Rules(
             **{name: getattr(self, name) for name in type(self).model_fields},
-            own_hosts=(urlsplit(public_url).hostname or "",),
-            max_url_length=longest_destination(public_url),
+            own_hosts=tuple(dict.fromkeys(urlsplit(url).hostname or "" for url in public_urls)),
+            max_url_length=min(map(longest_destination, public_urls)),
         )
 
 

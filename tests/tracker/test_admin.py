@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from support.web import Client
 from tracker.admin.app import AdminFace
 from tracker.config import AdminTable
 from tracker.domain import Domain
+from tracker.store.hosts import Examined, note
 
 
 @pytest.fixture
@@ -61,3 +63,22 @@ async def test_without_an_address_there_is_no_listener(store_url: str, tmp_path:
         face = AdminFace(domain)
         assert await face.start() is None
         await face.stop()
+
+
+async def test_a_tracking_host_that_fails_is_said_to_fail(domain: Domain, client: Client) -> None:
+    url, at = "https://t.shop.example", datetime.now(UTC) - timedelta(minutes=10)
+    found = Examined(problem="no connection", certificate_until=datetime.now(UTC) + timedelta(days=3))
+    await domain.database.change(lambda one: note(one, url, found, at))
+    status, said = await health(client)
+    assert status == 200  # the store is well, and mail flows
+    assert said["tracking_hosts"] == [{"url": url, "ok": False, "problem": "no connection"}]
+    lines = (await client.ask("/metrics")).text.splitlines()
+    assert 'candor_tracking_host_up{url="https://t.shop.example"} 0' in lines
+    values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    assert int(values[f'candor_tracking_host_failing_seconds{{url="{url}"}}']) >= 600
+    assert 2 * 86400 < int(values[f'candor_tracking_host_certificate_seconds{{url="{url}"}}']) <= 3 * 86400
+
+
+async def test_with_the_store_away_the_metrics_say_so(domain: Domain, client: Client) -> None:
+    domain.database.reads.trip("as if the disk were gone")
+    assert 'candor_store_up{direction="reads"} 0' in (await client.ask("/metrics")).text

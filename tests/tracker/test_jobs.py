@@ -178,7 +178,7 @@ async def test_every_program_purges_and_signs_by_itself(store_url: str, tmp_path
         runner = nightly(domain, first_look=0.0)
         runner.start()
         try:
-            await until(lambda: _is_done(domain), "both are done")
+            await until(lambda: _is_done(domain), "all are done")
         finally:
             await runner.stop()
         left = await dump(domain)
@@ -188,4 +188,4 @@ async def test_every_program_purges_and_signs_by_itself(store_url: str, tmp_path
 
 async def _is_done(domain: Domain) -> bool:
     rows = (await dump(domain))["jobs"]
-    return [row[0] for row in rows if row[4] is not None] == ["purge", "sign-head"]
+    return [row[0] for row in rows if row[4] is not None] == ["purge", "review", "sign-head"]

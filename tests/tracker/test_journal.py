@@ -32,6 +32,7 @@ def entry(number: int = 0, *, facts: str = FACTS) -> Entry:
         delivery=secrets.token_bytes(16),
         link=number,
         at=AT + timedelta(microseconds=number),
+        country=("", "FR")[number % 2],
         facts=facts,
     )
 

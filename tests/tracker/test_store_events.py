@@ -44,6 +44,7 @@ async def test_an_event_is_listed_with_everything_that_is_kept_of_it(database: D
         "client": "Firefox",
         "device": "desktop",
         "system": "Linux",
+        "country": "",
         "recipient": BOB,
     }
 

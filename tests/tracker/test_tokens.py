@@ -14,7 +14,18 @@ from hypothesis import strategies as st
 
 from tracker.consent import Mode
 from tracker.errors import TokenError
-from tracker.tokens import Key, KeyRing, Kind, Token, mailing_id, read, seal, sealing
+from tracker.tokens import (
+    MAX_URL,
+    Key,
+    KeyRing,
+    Kind,
+    Token,
+    longest_destination,
+    mailing_id,
+    read,
+    seal,
+    sealing,
+)
 
 OLD = Key(id=b"old", secret=b"o" * 32)
 NEW = Key(id=b"new", secret=b"n" * 32)
@@ -274,3 +285,62 @@ def test_a_mailing_id_is_the_names_and_the_rings() -> None:
 def test_secrets_are_not_shown() -> None:
     assert "n" * 8 not in repr(RING) + repr(NEW)
     assert NEW.id.hex() in repr(RING)
+
+
+# --- for ever ---
+
+FOR_EVER = KeyRing(
+    newest=NEW,
+    keys={b"\x01\x02\x03": Key(id=b"\x01\x02\x03", secret=bytes(range(32))), NEW.id: NEW},
+    permanent=b"p" * 32,
+)
+SENT = [
+    (
+        "EgQBAgNp9JXAAAECAwQFBgcICQoLDA0OD8gBEGh0dHBzOi8vc2hvcC5leGFtcGxlL2ElMkZiLy4uL2M_eD0xJiZ5I3o_dXRtX3NvdXJjZT1uZXdz3Cx55iL64zuChRo1T37TMg",
+        Token(
+            kind=Kind.CLICK, mode=Mode.IDENTIFIED, subject=bytes(range(16)), sent_at=SENT_AT, link=200,
+            destination="https://shop.example/a%2Fb/../c?x=1&&y#z", suffix="?utm_source=news",
+            key_id=b"\x01\x02\x03",
+        ),
+    ),
+    (
+        "EQIBAgMAAAAAbW1tbW1tbW1tbW1tbW1tbYT09tfJt85MihVNCQVu00A",
+        Token(
+            kind=Kind.OPEN, mode=Mode.AGGREGATE, subject=b"m" * 16, sent_at=datetime(1970, 1, 1, tzinfo=UTC),
+            key_id=b"\x01\x02\x03",
+        ),
+    ),
+    (
+        "EwgBAgNp9JXAZGRkZGRkZGRkZGRkZGRkZLzXK3ooQO4rxfpnveuy410",
+        Token(
+            kind=Kind.PREFERENCES, mode=Mode.UNTRACKED, subject=b"d" * 16, sent_at=SENT_AT, override=True,
+            key_id=b"\x01\x02\x03",
+        ),
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "token"), SENT)
+def test_what_stands_in_mail_is_read_for_ever(text: str, token: Token) -> None:
+    """Version 1 as it was first sent. A later release adds rows here and never changes one."""
+    assert read(text, FOR_EVER) == token
+
+
+@pytest.mark.parametrize("destination", [one for one in DESTINATIONS if len(one) < 2000])
+@pytest.mark.parametrize("link", [1, 127])
+def test_a_url_is_no_longer_than_it_says(destination: str, link: int) -> None:
+    """43 octets beside the destination: 25 of head, 2 of numbers, 16 of MAC; in base64."""
+    octets = 43 + len(destination)
+    assert len(seal(click(destination=destination, link=link), RING)) == -(-octets * 4 // 3)
+
+
+def test_eight_kilobytes_come_back_octet_for_octet() -> None:
+    destination = "https://shop.example/" + "".join(DESTINATIONS)[:8171].replace("https://", "")
+    assert read(seal(click(destination=destination), RING), RING).destination == destination
+
+
+@given(st.integers(1, 200), st.integers(0, 16383))
+def test_the_longest_destination_makes_a_url_of_no_more_than_4_kb(host: int, link: int) -> None:
+    public_url = "https://" + "t" * host
+    destination = "https://shop.example/".ljust(longest_destination(public_url), "x")
+    assert len(f"{public_url}/c/{seal(click(destination=destination, link=link), RING)}") <= MAX_URL

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.events import EventKind, VerdictKind
-from tracker.verdict import MACHINES, RULES, TOO_SOON, Hit, classify
+from tracker.config.machines import shipped
+from tracker.events import EventKind, Verdict, VerdictKind
+from tracker.verdict import MACHINES, RULES, TOO_SOON, Hit, classify, read_lists
 
 OPEN, CLICK = EventKind.OPENED, EventKind.CLICKED
 LATER = 600.0
@@ -24,6 +25,8 @@ PEOPLE = {
     "Chrome before versions were reduced": f"{WINDOWS} Chrome/112.0.5615.138 Safari/537.36",
     "Chrome on Android, never reduced alike": "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 "
     "(KHTML, like Gecko) Chrome/126.0.6478.71 Mobile Safari/537.36",
+    "a mail program built on Electron": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/124.0.6367.243 Electron/30.1.2 Safari/537.36",
     "Safari": "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
     "Version/17.5 Mobile/15E148 Safari/604.1",
     "Apple Mail without protection": "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 "
@@ -53,7 +56,19 @@ MACHINE_AGENTS = [
     (f"{WINDOWS} HeadlessChrome/126.0.0.0 Safari/537.36", CLICK, "scanner", "program"),
     (f"{WINDOWS} Chrome/126.0.6478.71 Safari/537.36", CLICK, "scanner", "unreduced-chrome"),
     (f"{WINDOWS} Chrome/113.0.5672.92 Safari/537.36", OPEN, "scanner", "unreduced-chrome"),
+    (f"{WINDOWS} Chrome/1000.0.1.0 Safari/537.36", OPEN, "scanner", "unreduced-chrome"),
+    (f"{WINDOWS} Chrome/126.0.0.01 Safari/537.36", OPEN, "scanner", "unreduced-chrome"),
+    ("facebookexternalhit/1.1 (+http://www.facebook.com/externalhit_uatext.php)", CLICK, "scanner", "link-preview"),
+    ("Mozilla/5.0 (compatible; BarracudaCentral)", CLICK, "scanner", "security-software"),
+    ("Mozilla/5.0 (Unknown; Linux x86_64) AppleWebKit/538.1 PhantomJS/2.1.1", CLICK, "scanner", "program"),
 ]  # fmt: skip
+
+
+LISTS = shipped()
+
+
+def judged(one: Hit) -> Verdict:
+    return classify(one, LISTS)
 
 
 def hit(kind: EventKind, user_agent: str, since: float | None = LATER) -> Hit:
@@ -63,7 +78,7 @@ def hit(kind: EventKind, user_agent: str, since: float | None = LATER) -> Hit:
 @pytest.mark.parametrize("kind", [OPEN, CLICK])
 @pytest.mark.parametrize("who", PEOPLE)
 def test_a_mail_program_in_its_time_is_a_person(who: str, kind: EventKind) -> None:
-    verdict = classify(hit(kind, PEOPLE[who]))
+    verdict = judged(hit(kind, PEOPLE[who]))
     assert (verdict.kind, verdict.reasons, verdict.rules) == (VerdictKind.PERSON, (), RULES)
 
 
@@ -71,7 +86,7 @@ def test_a_mail_program_in_its_time_is_a_person(who: str, kind: EventKind) -> No
 def test_a_machine_is_known_by_what_it_calls_itself(
     agent: str, kind: EventKind, expected: str, reason: str
 ) -> None:
-    verdict = classify(hit(kind, agent))
+    verdict = judged(hit(kind, agent))
     assert (verdict.kind, verdict.reasons) == (expected, (reason,))
 
 
@@ -87,20 +102,20 @@ def test_a_machine_is_known_by_what_it_calls_itself(
     ],
 )
 def test_nobody_reads_a_mail_in_the_moment_it_arrives(since: float | None, expected: VerdictKind) -> None:
-    verdict = classify(hit(OPEN, CHROME, since))
+    verdict = judged(hit(OPEN, CHROME, since))
     assert verdict.kind is expected
     assert verdict.reasons == (() if expected is VerdictKind.PERSON else ("too-soon",))
 
 
 def test_a_proxy_that_comes_too_soon_fetched_for_nobody_yet() -> None:
-    verdict = classify(hit(OPEN, GMAIL, 0.5))
+    verdict = judged(hit(OPEN, GMAIL, 0.5))
     assert (verdict.kind, verdict.reasons) == (VerdictKind.PREFETCH, ("image-proxy", "too-soon"))
 
 
 def test_a_machine_stays_what_it_is_however_soon_it_comes() -> None:
     for agent, kind, expected, reason in MACHINE_AGENTS:
         if expected != "proxy":
-            verdict = classify(hit(kind, agent, 0.0))
+            verdict = judged(hit(kind, agent, 0.0))
             assert (verdict.kind, verdict.reasons) == (expected, (reason,))
 
 
@@ -122,8 +137,8 @@ HITS = st.builds(
 
 @given(one=HITS)
 def test_every_hit_has_one_verdict_that_says_why(one: Hit) -> None:
-    verdict = classify(one)
-    assert verdict == classify(one)
+    verdict = judged(one)
+    assert verdict == judged(one)
     assert verdict.rules == RULES
     assert bool(verdict.reasons) == (verdict.kind is not VerdictKind.PERSON)
     assert all(" " not in reason for reason in verdict.reasons)  # they are kept with blanks between them
@@ -132,11 +147,86 @@ def test_every_hit_has_one_verdict_that_says_why(one: Hit) -> None:
 @given(one=HITS)
 def test_nothing_that_came_too_soon_is_taken_for_a_person(one: Hit) -> None:
     if one.since_accepted is None or one.since_accepted < TOO_SOON:
-        assert classify(one).kind in MACHINES
+        assert judged(one).kind in MACHINES
 
 
 @given(
     times=st.integers(1, 2000), part=st.sampled_from(["(Windows NT ", "(X11;)", "Chrome/", "1.", ")", " bot"])
 )
 def test_a_long_user_agent_is_judged_all_the_same(times: int, part: str) -> None:
-    assert classify(hit(OPEN, f"Mozilla/5.0 {part * times}")).kind in VerdictKind
+    assert judged(hit(OPEN, f"Mozilla/5.0 {part * times}")).kind in VerdictKind
+
+
+# --- the lists ---
+
+NETWORKS = {
+    "network": [
+        {"reason": "gateway", "verdict": "scanner", "networks": ["192.0.2.0/24", "2001:db8::/32"]},
+        {"reason": "fetcher", "verdict": "proxy", "kinds": ["opened"], "networks": ["192.0.0.0/16"]},
+        {"reason": "relay", "networks": ["198.51.100.0/24", "203.0.113.0/24"]},
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    ("address", "kind", "expected", "reasons"),
+    [
+        ("192.0.2.9", OPEN, "scanner", ("gateway",)),
+        ("::ffff:192.0.2.9", OPEN, "scanner", ("gateway",)),
+        ("2001:db8:1::9", CLICK, "scanner", ("gateway",)),
+        ("192.0.3.9", OPEN, "proxy", ("fetcher",)),
+        ("192.0.3.9", CLICK, "person", ()),
+        ("198.51.100.1", OPEN, "person", ()),
+        ("10.0.0.1", OPEN, "person", ()),
+        ("", OPEN, "person", ()),
+        ("no address", OPEN, "person", ()),
+    ],
+)
+def test_a_network_of_the_list_decides_where_the_user_agent_does_not(
+    address: str, kind: EventKind, expected: str, reasons: tuple[str, ...]
+) -> None:
+    lists = read_lists({}, NETWORKS)
+    one = Hit(kind=kind, user_agent=CHROME, since_accepted=LATER, address=address)
+    found = classify(one, lists)
+    assert (found.kind, found.reasons) == (expected, reasons)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("10.1.2.3", "10.1.2.250", True),
+        ("10.1.2.3", "10.1.3.3", False),
+        ("2a01:4f8:1:2::3", "2a01:4f8:1:ffff::1", True),
+        ("2a01:4f8:1:2::3", "2a01:4f8:2:2::3", False),
+        ("198.51.100.7", "203.0.113.7", True),  # one service
+        ("10.1.2.3", "::ffff:10.1.2.9", True),
+    ],
+)
+def test_what_one_network_is(one: str, other: str, same: bool) -> None:
+    lists = read_lists({}, NETWORKS)
+    assert (lists.place(one)[0] == lists.place(other)[0]) is same
+
+
+WRONG = [
+    ({"agent": [{"reason": "x", "opened": "scanner"}]}, {}, "[[agent]] 1: needs one of exact"),
+    ({"agent": [{"opened": "scanner", "exact": "x"}]}, {}, "[[agent]] 1: reason is missing"),
+    ({"agent": [{"reason": "x", "opened": "robot", "exact": "x"}]}, {}, "robot"),
+    ({"agent": [{"reason": "two words", "opened": "scanner", "exact": "x"}]}, {}, "one word"),
+    ({"agent": [{"reason": "x", "opened": "scanner", "pattern": "("}]}, {}, "regular expression"),
+    ({"agent": [{"reason": "x", "opened": "scanner", "contains": "x"}]}, {}, "list of texts"),
+    ({"agent": [{"reason": "x", "opened": "scanner", "exact": "x", "colour": 1}]}, {}, "no such key: colour"),
+    ({"robots": []}, {}, "nothing but [[agent]]"),
+    ({"agent": [7]}, {}, "[[agent]] 1"),
+    ({}, {"network": [{"reason": "x", "networks": ["10.0.0.1/8"]}]}, "[[network]] 1"),
+    ({}, {"network": [{"reason": "x", "verdict": "scanner"}]}, "networks is missing"),
+    ({}, {"network": [{"reason": "x", "networks": [], "kinds": ["eaten"]}]}, "eaten"),
+]
+
+
+@pytest.mark.parametrize(("agents", "networks", "said"), WRONG)
+def test_a_list_that_is_wrong_is_refused_by_entry(
+    agents: dict[str, object], networks: dict[str, object], said: str
+) -> None:
+    with pytest.raises(ValueError) as caught:
+        read_lists(agents, networks)
+    assert said in str(caught.value)

@@ -41,7 +41,7 @@ from tracker.journal import Entry, Journal, waiting
 from tracker.store.register import Source
 from tracker.web.app import PublicFace
 from tracker.web.hits import PIXEL
-from tracker.web.keeping import Heard, facts_of
+from tracker.web.keeping import Heard, Keeping
 
 # --- the store slow or away ---
 
@@ -207,7 +207,8 @@ async def test_consent_is_asked_when_the_store_is_back(since: str, store_url: st
 async def put_aside(copy: Copy, domain: Domain, folder: Path) -> None:
     """An open and a click, in a journal that nobody writes any more."""
     journal = Journal(folder / "journal", domain.ring, most=16_000_000)
-    facts = {kind: facts_of(kind, Heard(PERSON)).text for kind in EventKind}
+    keeping = Keeping(domain)
+    facts = {kind: keeping.facts(kind, Heard(PERSON)).text for kind in EventKind}
     entries = [
         Entry(kind=kind, delivery=copy.delivery, link=link, at=datetime.now(UTC), facts=facts[kind])
         for kind, link in ((EventKind.OPENED, 0), (EventKind.CLICKED, 1))

@@ -1,4 +1,4 @@
-"""The operator's listener: pages for people who sign in, and `/healthz` for programs."""
+"""The operator's listener: pages for people who sign in, `/healthz` and `/metrics` for programs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import jinja2
 from aiohttp import web
 
 from tracker import log
-from tracker.admin import signing_in, wording
+from tracker.admin import health, signing_in, wording
 from tracker.admin.access import Access
 from tracker.admin.frame import ACCESS, DOMAIN, framed, guarded
 from tracker.admin.pages import campaigns, contacts, home, messages, requests
@@ -61,7 +61,8 @@ def build(domain: Domain) -> web.Application:
     app[ACCESS] = Access(lambda: domain.config.admin, domain.ring)
     app.on_response_prepare.append(_nameless)
     router = app.router
-    router.add_get("/healthz", _health)
+    router.add_get("/healthz", health.shown)
+    router.add_get("/metrics", health.metrics)
     router.add_static("/static/", _HERE / "static")
     router.add_get("/sign-in", signing_in.show)
     router.add_post("/sign-in", signing_in.sign_in)
@@ -86,14 +87,3 @@ def build(domain: Domain) -> web.Application:
 async def _nameless(request: web.Request, response: web.StreamResponse) -> None:
     """Which library and version answers is nobody's business."""
     response.headers["Server"] = "candor"
-
-
-async def _health(request: web.Request) -> web.Response:
-    """200 while the store takes questions and writes; 503 while it does not. Mail and links go on either way."""
-    database = request.app[DOMAIN].database
-    state = {
-        "reads": "away" if database.reads.tripped else "ok",
-        "writes": "away" if database.writes.tripped else "ok",
-    }
-    well = set(state.values()) == {"ok"}
-    return web.json_response({"store": state, "ok": well}, status=200 if well else 503)

@@ -22,7 +22,7 @@ ACCESS = web.AppKey("access", Access)
 VISITOR = web.RequestKey("visitor", Visitor)
 COOKIE = "candor_session"
 _NEEDED = "__candor_role__"
-_OPEN = ("/healthz", "/sign-in", "/static/")
+_OPEN = ("/healthz", "/metrics", "/sign-in", "/static/")
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",

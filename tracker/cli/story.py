@@ -21,6 +21,11 @@ _NOT_KEPT_NOTE = (
     "nor an answer that names them"
 )
 
+_HOST_AWAY_NOTE = (
+    "tracking-host-away: our own tracking host did not answer when this was sent, so pixel and links were left alone; "
+    "`candor doctor` says how it is now"
+)
+
 
 def show_message(found: dict[str, Any], words: Mapping[str, str]) -> None:
     """`words` has a sentence for each reason why something stayed as it was."""
@@ -38,6 +43,8 @@ def show_message(found: dict[str, Any], words: Mapping[str, str]) -> None:
     show_table(("recipient", "mode", "reason", "status", "delivery"), rows)
     if any(_name(one) == _NOT_KEPT for one in found["deliveries"]):
         click.echo(_NOT_KEPT_NOTE)
+    if any(one["reason"] == "tracking-host-away" for one in found["deliveries"]):
+        click.echo(_HOST_AWAY_NOTE)
     show_tries([(one["id"][:SHORT_ID], one["attempts"]) for one in found["deliveries"]])
     links = {link["number"]: link for one in found["deliveries"] for link in one["links"]}
     if links:

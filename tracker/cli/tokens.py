@@ -59,7 +59,8 @@ def keys() -> None:
 def rotate(config_file: Path | None) -> None:
     """Add a key for new links; old keys go on verifying for ever.
 
-    Programs that are running take it up when they are started again; give the file to every node first.
+    Running trackers verify links of the new key within seconds; new links use it after the next start of the relay.
+    With several nodes give the file to all of them first.
     """
     try:
         config = load(config_file, Config, foreign=RELAY_TABLES)

@@ -11,11 +11,11 @@ from tracker.config.loading import load
 from tracker.config.tables import (
     AdminTable,
     Config,
+    HostTable,
     LookupTable,
     PreferencesTable,
     RetentionTable,
     StoreTable,
-    Table,
     TokensTable,
     TrackerTable,
 )
@@ -26,6 +26,7 @@ from tracker.config.values import (
     OptionalListen,
     OptionalSize,
     Size,
+    Table,
     parse_listen,
     without_password,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "AdminTable",
     "Config",
     "Duration",
+    "HostTable",
     "Listen",
     "LookupTable",
     "NetworkText",
@@ -53,6 +55,6 @@ __all__ = [
 ]
 
 RELAY_TABLES = frozenset(
-    {"relay", "upstream", "queue", "rewrite", "dkim", "override", "bounces", "suppression"}
+    {"relay", "upstream", "queue", "rewrite", "dkim", "override", "bounces", "suppression", "probe"}
 )
 """Tables that belong to the relay: the tracker's programs accept that they are there and never read them."""

@@ -16,7 +16,8 @@ from pydantic import (
     ValidationError,
 )
 
-from tracker.config.tables import Config, Table
+from tracker.config.tables import Config
+from tracker.config.values import Table
 from tracker.errors import ConfigError
 
 C = TypeVar("C", bound=Config)

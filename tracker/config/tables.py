@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from tracker import words
 from tracker.address import normalize
+from tracker.config.machines import GeographyTable, VerdictTable
 from tracker.config.values import (
     Country,
     DomainPattern,
@@ -30,18 +25,83 @@ from tracker.config.values import (
     SenderPattern,
     Size,
     StoreUrl,
+    Table,
     _port,
     parse_listen,
 )
 from tracker.errors import InvalidAddress
 from tracker.passwords import is_hash
-from tracker.policy import PRESETS, Policy, Rule, Unknown
+from tracker.policy import PRESETS, Policy, Rule, Unknown, is_from
+
+_LOGO_OCTETS = 256 * 1024
+_LOGOS = (".svg", ".png", ".jpg", ".jpeg", ".webp", ".gif")
 
 
-class Table(BaseModel):
-    """A table of the configuration: frozen, and strict about what it holds."""
+def _reachable(value: str) -> str:
+    if value and not value.startswith(("https://", "http://")):
+        try:
+            normalize(value)
+        except InvalidAddress:
+            raise ValueError(
+                'expected a mail address or a URL, such as "privacy@shop.example" or "https://shop.example/data"'
+            ) from None
+    return value
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+def _is_a_url(value: str) -> str:
+    if value and not value.startswith(("https://", "http://")):
+        raise ValueError('expected a URL such as "https://shop.example/privacy"')
+    return value
+
+
+def _fits_on_the_page(value: str) -> str:
+    if not value:
+        return value
+    file = Path(value)
+    if file.suffix.lower() not in _LOGOS:
+        raise ValueError(f"expected an image file ({', '.join(_LOGOS)})")
+    if not file.is_file():
+        raise ValueError(f"there is no file {value}")
+    if file.stat().st_size > _LOGO_OCTETS:
+        raise ValueError(f"{value} has more than {_LOGO_OCTETS // 1024} KB, and stands in every page")
+    return value
+
+
+Contact = Annotated[str, AfterValidator(_reachable)]
+PrivacyUrl = Annotated[str, AfterValidator(_is_a_url)]
+Logo = Annotated[str, AfterValidator(_fits_on_the_page)]
+
+
+def _app_links(value: str) -> str:
+    if not value:
+        return value
+    try:
+        found = json.loads(Path(value).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{value} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ValueError(f"{value} is not JSON: {error}") from None
+    if not isinstance(found, dict | list):
+        raise ValueError(f"{value} holds no JSON object or array")
+    return value
+
+
+AppLinks = Annotated[str, AfterValidator(_app_links)]
+"""A JSON file that tells telephones which apps open which links."""
+
+
+class HostTable(Table):
+    """One `[[tracker.host]]`: a public URL of its own for some senders, and who its pages speak for."""
+
+    public_url: PublicUrl
+    senders: tuple[SenderPattern, ...] = ()
+    sender_name: str = ""
+    contact: Contact = ""
+    privacy_url: PrivacyUrl = ""
+    logo: Logo = ""
+    language: Literal["", "en", "fr", "it", "de"] = ""
+    apple_app_site_association: AppLinks = ""
+    asset_links: AppLinks = ""
 
 
 class TrackerTable(Table):
@@ -55,6 +115,21 @@ class TrackerTable(Table):
     proxy_header: Literal["x-forwarded-for", "forwarded", "proxy-protocol"] = "x-forwarded-for"
     journal: str = "./candor-data/journal"
     journal_size: Size = Field(default="256MB", validate_default=True, ge=16_000_000)
+    apple_app_site_association: AppLinks = ""
+    asset_links: AppLinks = ""
+    host: tuple[HostTable, ...] = ()
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Every public URL under which we are reached."""
+        return tuple(dict.fromkeys((self.public_url, *(one.public_url for one in self.host))))
+
+    def url_for(self, sender: str) -> str:
+        """What stands in mail of this sender (an address in normal form): that of the first host that names it."""
+        return next(
+            (one.public_url for one in self.host if any(is_from(pattern, sender) for pattern in one.senders)),
+            self.public_url,
+        )
 
 
 class AdminUserTable(Table):
@@ -185,53 +260,16 @@ class ConsentTable(Table):
         )
 
 
-_LOGO_OCTETS = 256 * 1024
-_LOGOS = (".svg", ".png", ".jpg", ".jpeg", ".webp", ".gif")
-
-
 class PreferencesTable(Table):
     """The recipient's own page."""
 
     language: Literal["en", "fr", "it", "de"] = "en"
     sender_name: str = ""
-    contact: str = ""
-    privacy_url: str = ""
+    contact: Contact = ""
+    privacy_url: PrivacyUrl = ""
     data_requests: Literal["contact", "queue", "at-once"] = "contact"
-    logo: str = ""
+    logo: Logo = ""
     words: dict[Literal["en", "fr", "it", "de"], dict[str, str]] = Field(default_factory=dict)
-
-    @field_validator("contact")
-    @classmethod
-    def _reachable(cls, value: str) -> str:
-        if value and not value.startswith(("https://", "http://")):
-            try:
-                normalize(value)
-            except InvalidAddress:
-                raise ValueError(
-                    'expected a mail address or a URL, such as "privacy@shop.example" or "https://shop.example/data"'
-                ) from None
-        return value
-
-    @field_validator("privacy_url")
-    @classmethod
-    def _is_a_url(cls, value: str) -> str:
-        if value and not value.startswith(("https://", "http://")):
-            raise ValueError('expected a URL such as "https://shop.example/privacy"')
-        return value
-
-    @field_validator("logo")
-    @classmethod
-    def _fits_on_the_page(cls, value: str) -> str:
-        if not value:
-            return value
-        file = Path(value)
-        if file.suffix.lower() not in _LOGOS:
-            raise ValueError(f"expected an image file ({', '.join(_LOGOS)})")
-        if not file.is_file():
-            raise ValueError(f"there is no file {value}")
-        if file.stat().st_size > _LOGO_OCTETS:
-            raise ValueError(f"{value} has more than {_LOGO_OCTETS // 1024} KB, and stands in every page")
-        return value
 
     @field_validator("words")
     @classmethod
@@ -274,6 +312,8 @@ class Config(Table):
     consent: ConsentTable = ConsentTable()
     lookup: LookupTable = LookupTable()
     preferences: PreferencesTable = PreferencesTable()
+    verdict: VerdictTable = VerdictTable()
+    geography: GeographyTable = GeographyTable()
     anonymity: AnonymityTable = AnonymityTable()
     retention: RetentionTable = RetentionTable()
     tokens: TokensTable = TokensTable()

@@ -9,13 +9,22 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
+    BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     PlainSerializer,
 )
 
 from tracker.address import normalize, normalize_domain
 from tracker.errors import InvalidAddress
+
+
+class Table(BaseModel):
+    """A table of the configuration: frozen, and strict about what it holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _SIZES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}

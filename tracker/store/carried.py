@@ -19,7 +19,15 @@ from tracker.consent import Mode
 from tracker.events import EventKind, VerdictKind
 from tracker.store.counts import month_of
 from tracker.store.deliveries import Mailing, insert_mailing
-from tracker.store.schema import Id, carried_deliveries, carried_totals, deliveries, events, messages
+from tracker.store.schema import (
+    Id,
+    carried_deliveries,
+    carried_totals,
+    deliveries,
+    events,
+    messages,
+    page_visits,
+)
 from tracker.tokens import KeyRing
 
 K = TypeVar("K")
@@ -160,6 +168,7 @@ def carry_events(
     they belong, so that nobody else adds or removes one of theirs meanwhile.
 
     A person is carried with the last of their events, and counted among the living until then."""
+    connection.execute(delete(page_visits).where(page_visits.c.delivery_id.in_(held)))
     gone = connection.execute(delete(events).where(which).returning(*_CARRIED)).all()
     if not gone:
         return 0

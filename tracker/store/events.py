@@ -88,6 +88,7 @@ def _row(event: Event) -> Mapping[str, Any]:
         "client": device.client,
         "device": device.kind,
         "system": device.system,
+        "country": event.country,
     }
     return {f"b_{name}": value for name, value in row.items()}
 
@@ -130,6 +131,7 @@ def _list(connection: Connection, message: bytes | None, limit: int | None) -> l
             "client": row.client,
             "device": row.device,
             "system": row.system,
+            "country": row.country,
             "recipient": row.recipient,
         }
         for row in reversed(rows)

@@ -62,6 +62,11 @@ def give_back(connection: Connection, name: str, *, holder: str, now: datetime) 
     connection.execute(update(jobs).where(_ours(name, holder)).values(holder="", held_until=now))
 
 
+def done_at(connection: Connection, name: str) -> datetime | None:
+    """When it was last done; None for never."""
+    return connection.execute(select(jobs.c.done_at).where(jobs.c.name == name)).scalar_one_or_none()
+
+
 def failures(connection: Connection, name: str) -> int:
     """How often in a row it failed."""
     return connection.execute(select(jobs.c.failures).where(jobs.c.name == name)).scalar_one_or_none() or 0

@@ -273,7 +273,7 @@ def _events(connection: Connection, ids: Sequence[bytes]) -> Iterator[tuple[byte
     rows = connection.execute(query).all()
     leads = urls(connection, {bytes(row.message_id) for row in rows if row.link is not None})
     for row in rows:
-        names = ("kind", "link", "verdict", "client", "device", "system")
+        names = ("kind", "link", "verdict", "client", "device", "system", "country")
         told: Mapping[str, Any] = {name: getattr(row, name) for name in names}
         yield (
             bytes(row.delivery_id),

@@ -259,6 +259,16 @@ requests = Table(  # what people asked of the operator
     Index(None, "state"),
 )
 
+tracking_hosts = Table(  # how our public URLs are, as the last probe found them
+    "tracking_hosts",
+    metadata,
+    _key("url", Text),
+    Column("checked_at", Moment, nullable=False),
+    Column("failing_since", Moment, nullable=True),  # null while it is well
+    Column("problem", Text, nullable=False),
+    Column("certificate_until", Moment, nullable=True),
+)
+
 audit = Table(  # what operators did with what is kept of people; names nobody, so that it outlives erasure
     "audit",
     metadata,
@@ -281,6 +291,18 @@ jobs = Table(  # what is done by itself, by whichever process comes first
     Column("failures", Integer, nullable=False),  # since it was last done
 )
 
+page_visits = (
+    Table(  # looks at preference pages, for some minutes: what follows every link follows theirs too
+        "page_visits",
+        metadata,
+        Column("id", BigId, primary_key=True, autoincrement=True),
+        Column("delivery_id", Id, nullable=False),
+        Column("at", Moment, nullable=False),
+        Index(None, "delivery_id"),
+        Index(None, "at"),
+    )
+)
+
 events = Table(
     "events",
     metadata,
@@ -296,6 +318,7 @@ events = Table(
     Column("client", Text, nullable=False),
     Column("device", Text, nullable=False),
     Column("system", Text, nullable=False),
+    Column("country", Text, nullable=False),  # two letters (ISO 3166); "" where none is known or may be kept
     Index(None, "message_id"),
     Index(None, "delivery_id", "at"),
     Index(None, "at"),

@@ -15,13 +15,13 @@ import jinja2
 from aiohttp import web
 
 from tracker import log
-from tracker.config import parse_listen
+from tracker.config import Config, parse_listen
 from tracker.device import device_of
 from tracker.domain import Domain
 from tracker.errors import CandorError, StoreUnavailable
 from tracker.httplog import retelling
 from tracker.journal import Journal
-from tracker.web import wording
+from tracker.web import applinks, wording
 from tracker.web.answers import SERVER
 from tracker.web.connection import Connections
 from tracker.web.hits import Hits
@@ -111,8 +111,8 @@ class PublicFace:
         await self._journal.close()
 
 
-def build(domain: Domain, hits: Hits) -> web.Application:
-    """The public application."""
+def bare(config: Config) -> web.Application:
+    """The public application without a route: the pages for what goes wrong, and what every answer carries."""
     app = web.Application(middlewares=[_pages], client_max_size=_MOST_FORM)
     aiohttp_jinja2.setup(
         app,
@@ -120,8 +120,16 @@ def build(domain: Domain, hits: Hits) -> web.Application:
         autoescape=jinja2.select_autoescape(default=True),
         undefined=jinja2.StrictUndefined,
     )
-    app[wording.HOUSE] = wording.house(domain.config.preferences)
+    app[wording.HOUSES] = wording.houses(config.preferences, config.tracker)
     app.on_response_prepare.append(_nameless)
+    applinks.add_routes(app)
+    return app
+
+
+def build(domain: Domain, hits: Hits) -> web.Application:
+    """The public application."""
+    app = bare(domain.config)
+    app.middlewares.insert(0, _once)
     preferences = Preferences(domain)
     app.router.add_get("/o/{token}", hits.open)
     app.router.add_get("/c/{token}", hits.click)
@@ -163,7 +171,15 @@ async def _pages(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = _trouble(request, 503)
     if response.content_type == "text/html":
         response.headers.update(_PAGE_HEADERS)
-    response.force_close()  # the next request of this client is plain again, most likely
+    return response
+
+
+@web.middleware
+async def _once(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """A connection that came here (`tracker.web.connection`) ends with the answer: the next is plain again, most
+    likely."""
+    response = await handler(request)
+    response.force_close()
     return response
 
 

@@ -23,7 +23,7 @@ from tracker.journal import Entry, Journal
 from tracker.store.deliveries import Sent
 from tracker.tokens import Kind, Token, read
 from tracker.web.answers import PIXEL, PIXEL_HEADERS, PIXEL_TYPE, redirect_headers, with_suffix
-from tracker.web.keeping import EVENTS, Counted, Facts, Heard, Keeping, event_of, facts_of
+from tracker.web.keeping import EVENTS, Counted, Facts, Heard, Keeping
 from tracker.web.origin import Address, Proxies, Tells, address_of
 from tracker.web.trouble import Trouble
 
@@ -103,6 +103,9 @@ class Hits:
 
     def take(self, token: Token, heard: Heard, answer: Answer) -> None:
         """Takes a hit down. `answer` is called when what it leaves behind is kept, or when it is time."""
+        if token.mode is Mode.UNTRACKED:  # no copy has one: it is our own probe's
+            answer(named=False)
+            return
         loop = asyncio.get_running_loop()
         due = loop.time() + self._domain.config.tracker.answer_within
         hit = Hit(token, heard, answer, self._clock(), due)
@@ -153,10 +156,11 @@ class Hits:
         if decision.mode is Mode.UNTRACKED or sent is None:
             hit.settle()
             return None
-        facts = facts_of(kind, hit.heard)
         if decision.mode is not Mode.IDENTIFIED:
-            return Counted(decision.mode, kind, token.link, hit.at, sent, facts)
-        event = event_of(kind, token.link, hit.at, sent, facts, device=reading.device)
+            verdict = self._keeping.verdict(kind, hit.at, sent, hit.heard)
+            return Counted(decision.mode, kind, token.link, hit.at, sent, verdict)
+        facts = self._keeping.facts(kind, hit.heard)
+        event = self._keeping.event(kind, token.link, hit.at, sent, reading, facts, hit.heard)
         named.append(_Named(hit, event, facts))
         return None
 
@@ -200,7 +204,7 @@ class Hits:
         self._lose([hit for hit in hits if hit.token.mode is not Mode.IDENTIFIED], reason)
         if named:
             await self._put_aside(
-                [(hit, facts_of(EVENTS[hit.token.kind], hit.heard)) for hit in named], reason
+                [(hit, self._keeping.facts(EVENTS[hit.token.kind], hit.heard)) for hit in named], reason
             )
 
     async def _put_aside(self, hits: Sequence[tuple[Hit, Facts]], reason: str) -> None:
@@ -212,6 +216,7 @@ class Hits:
                     delivery=hit.token.subject,
                     link=hit.token.link,
                     at=hit.at,
+                    country=self._keeping.country(hit.heard),
                     facts=facts.text,
                 )
                 for hit, facts in hits

@@ -21,7 +21,7 @@ from tracker.policy import Policy
 from tracker.store import counts, events
 from tracker.store.deliveries import Sent
 from tracker.tokens import Kind
-from tracker.verdict import MACHINES, RULES, TOO_SOON, Hit, classify
+from tracker.verdict import MACHINES, RULES, TOO_SOON, Hit, Lists, classify
 from tracker.web.origin import Address
 
 EVENTS = {Kind.OPEN: EventKind.OPENED, Kind.CLICK: EventKind.CLICKED}
@@ -77,17 +77,14 @@ class Counted(NamedTuple):
     link: int
     at: datetime
     sent: Sent
-    facts: Facts
-
-
-def facts_of(kind: EventKind, heard: Heard) -> Facts:
-    return _agent_facts(kind, heard.user_agent[:_MOST_OF_AGENT])
+    verdict: Verdict
 
 
 @lru_cache(maxsize=_MOST_AGENTS)
-def _agent_facts(kind: EventKind, user_agent: str) -> Facts:
+def _agent_facts(lists: Lists, kind: EventKind, user_agent: str) -> Facts:
     soon, later = (
-        classify(Hit(kind=kind, user_agent=user_agent, since_accepted=since)) for since in (None, TOO_SOON)
+        classify(Hit(kind=kind, user_agent=user_agent, since_accepted=since), lists)
+        for since in (None, TOO_SOON)
     )
     device = device_of(user_agent)
     said = [[one.kind, one.rules, *one.reasons] for one in (soon, later)]
@@ -125,6 +122,38 @@ class Keeping:
             found = self._decisions[key] = _decide(sent, kind, self._policy)
         return found
 
+    def facts(self, kind: EventKind, heard: Heard) -> Facts:
+        """What the request told of itself, but for where it came from."""
+        return _agent_facts(self._domain.verdicts.lists, kind, heard.user_agent[:_MOST_OF_AGENT])
+
+    def verdict(self, kind: EventKind, at: datetime, sent: Sent, heard: Heard) -> Verdict:
+        """On a hit that leaves no event: by itself, and nothing of it is remembered."""
+        since = None if sent.accepted_at is None else (at - sent.accepted_at).total_seconds()
+        address = str(heard.client) if heard.client else ""
+        hit = Hit(kind=kind, user_agent=heard.user_agent, address=address, since_accepted=since)
+        return classify(hit, self._domain.verdicts.lists)
+
+    def event(
+        self,
+        kind: EventKind,
+        link: int,
+        at: datetime,
+        sent: Sent,
+        reading: Reading,
+        facts: Facts,
+        heard: Heard,
+    ) -> Event:
+        """The event of a hit that comes now, in the light of where it came from."""
+        verdict, country = verdict_of(sent, at, facts), ""
+        if heard.client is not None:
+            verdict = self._domain.verdicts.located(verdict, kind, heard.client, sent.delivery_id, at)
+            country = self._domain.countries.of(heard.client) if reading.place else ""
+        return event_of(kind, link, at, sent, reading, facts, verdict=verdict, country=country)
+
+    def country(self, heard: Heard) -> str:
+        """For the journal: whether it may be kept is decided with the rest."""
+        return self._domain.countries.of(heard.client) if heard.client is not None else ""
+
     async def record(self, made: Sequence[Event], *, again: bool = False) -> None:
         """Writes events in one transaction. `again`: what is there already stays as it is. Raises StoreUnavailable,
         StoreError."""
@@ -133,6 +162,8 @@ class Keeping:
             await database.write(events.recording_new(made))
         else:
             await database.together(events.record, made)
+        for one in made:
+            self._domain.verdicts.stored(one.kind, one.delivery, one.at, one.verdict)
 
     async def count_aggregate(self, mailing: bytes, at: datetime) -> None:
         """Counts an aggregate pixel, which names its mailing and nobody. Raises StoreUnavailable, StoreError."""
@@ -149,21 +180,32 @@ class Keeping:
             least = domain.config.anonymity.min_group
             count = counts.counting_anonymous(sent, one.kind, one.link, at, domain.ring, least)
             await domain.database.change(count)
-        elif sent.contact.id is not None and verdict_of(sent, at, one.facts).kind not in MACHINES:
+        elif sent.contact.id is not None and one.verdict.kind not in MACHINES:
             # Hygiene; a prefetch is no sign of life.
             await domain.database.write(counts.noting_hygiene(sent.contact.id, at))
 
 
-def event_of(kind: EventKind, link: int, at: datetime, sent: Sent, facts: Facts, *, device: bool) -> Event:
-    """The event of a hit. `device`: the policy lets it keep what the user agent told."""
+def event_of(
+    kind: EventKind,
+    link: int,
+    at: datetime,
+    sent: Sent,
+    reading: Reading,
+    facts: Facts,
+    *,
+    verdict: Verdict,
+    country: str,
+) -> Event:
+    """The event of a hit, with what the policy lets it keep."""
     return Event(
         kind=kind,
         at=at,
         message=sent.message_id,
         delivery=sent.delivery_id,
         link=link or None,
-        verdict=verdict_of(sent, at, facts),
-        device=facts.device if device else Device(),
+        verdict=verdict,
+        device=facts.device if reading.device else Device(),
+        country=country if reading.place else "",
     )
 
 

@@ -41,12 +41,20 @@ class Preferences:
     async def show(self, request: web.Request) -> web.Response:
         """GET: the present state; changes nothing."""
         sent = await self._sent(request)
+        if request.method == "GET" and self._is_identified(sent):
+            self._domain.verdicts.visited(sent.delivery_id, self._clock())
         return self._page(request, sent, sent.contact)
+
+    def _is_identified(self, sent: Sent) -> bool:
+        """Are this delivery's hits on record by name, then and today?"""
+        return sent.decision.mode is Mode.IDENTIFIED and self._state(sent, sent.contact) is Mode.IDENTIFIED
 
     async def choose(self, request: web.Request) -> web.Response:
         """POST `choice=allow|anonymous|decline`: takes effect before the answer leaves."""
         sent = await self._sent(request)
         form = await _form(request)
+        if self._is_identified(sent):
+            self._domain.verdicts.chose(sent.delivery_id, self._clock())
         if sent.recipient is None or sent.contact.erased:
             return self._page(request, sent, sent.contact)
         if "request" in form:
@@ -108,9 +116,9 @@ class Preferences:
 
     def _page(self, request: web.Request, sent: Sent, contact: Contact, *, note: str = "") -> web.Response:
         state = self._state(sent, contact)
-        words, house = wording.words(request), request.app[wording.HOUSE]
+        words, house = wording.words(request), wording.house_of(request)
         context: dict[str, Any] = {
-            "about": self._about(words, sent),
+            "about": self._about(words, sent, house.sender_name),
             "state": state,
             "erased": contact.erased,
             "choices": CHOICES,
@@ -128,8 +136,7 @@ class Preferences:
         }
         return wording.page("preferences.html", request, context)
 
-    def _about(self, words: Words, sent: Sent) -> Markup:
-        name = self._domain.config.preferences.sender_name
+    def _about(self, words: Words, sent: Sent, name: str) -> Markup:
         sender = " ".join(filter(None, (name, f"({sent.sender})" if name and sent.sender else sent.sender)))
         address = _STRONG.format(masked(sent.recipient))
         if not sender:

@@ -17,7 +17,7 @@ from tracker.domain import Domain
 from tracker.errors import JournalError, StoreError, StoreUnavailable
 from tracker.events import Event
 from tracker.journal import Entry, Journal, Reading, take_over, waiting
-from tracker.web.keeping import Counted, Facts, Keeping, event_of
+from tracker.web.keeping import Counted, Facts, Keeping, event_of, verdict_of
 
 _LOOK = 1.0
 """Seconds between two looks at whether there is something to do."""
@@ -99,14 +99,19 @@ class Replay:
         counted: list[Counted] = []
         for one in block:
             whose = sent.get(one.delivery)
-            decision, policy = self._keeping.decide(one.kind, whose)
+            decision, rules = self._keeping.decide(one.kind, whose)
             if whose is None or decision.mode is Mode.UNTRACKED:
                 continue
             facts = Facts.of_text(one.facts)
+            verdict = verdict_of(whose, one.at, facts)
             if decision.mode is Mode.IDENTIFIED:
-                named.append(event_of(one.kind, one.link, one.at, whose, facts, device=policy.device))
+                named.append(
+                    event_of(
+                        one.kind, one.link, one.at, whose, rules, facts, verdict=verdict, country=one.country
+                    )
+                )
             else:
-                counted.append(Counted(decision.mode, one.kind, one.link, one.at, whose, facts))
+                counted.append(Counted(decision.mode, one.kind, one.link, one.at, whose, verdict))
         if named:
             await self._record(named)
         reading.stored()

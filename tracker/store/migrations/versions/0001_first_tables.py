@@ -161,6 +161,7 @@ def upgrade() -> None:
         sa.Column("client", sa.Text(), nullable=False),
         sa.Column("device", sa.Text(), nullable=False),
         sa.Column("system", sa.Text(), nullable=False),
+        sa.Column("country", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
         sqlite_autoincrement=True,
     )
@@ -251,6 +252,26 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_imports")),
     )
+    op.create_table(
+        "tracking_hosts",
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("checked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("failing_since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("problem", sa.Text(), nullable=False),
+        sa.Column("certificate_until", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("url", name=op.f("pk_tracking_hosts")),
+    )
+    op.create_table(
+        "page_visits",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("delivery_id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_page_visits")),
+    )
+    op.create_index(op.f("ix_page_visits_at"), "page_visits", ["at"], unique=False)
+    op.create_index(op.f("ix_page_visits_delivery_id"), "page_visits", ["delivery_id"], unique=False)
     op.create_table(
         "requests",
         sa.Column(
