@@ -67,7 +67,14 @@ class Measured:
     p99: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
     """Microseconds of the server's CPU for one hit."""
+    hits: int = 0
+    """So many paths were asked for: the next run goes on behind them, so that hardly any is asked for twice."""
     errors: int = 0
+
+    def warmed_up(self) -> None:
+        """What was measured so far does not count."""
+        for one in (self.rates, self.p50, self.p99, self.cpu):
+            one.clear()
 
 
 async def seed(folder: str, people: int) -> dict[str, Path]:
@@ -138,12 +145,13 @@ def drive(port: int, pid: int, paths: Path, seconds: int, into: Measured) -> Non
     before = cpu(pid)
     told = subprocess.run(
         [*command, f"http://127.0.0.1:{port}"],
-        env={**os.environ, "BENCH_PATHS": str(paths)},
+        env={**os.environ, "BENCH_PATHS": str(paths), "BENCH_START": str(into.hits)},
         capture_output=True,
         text=True,
         check=True,
     ).stdout
     hits = int(re.search(r"(\d+) requests in", told)[1])  # type: ignore[index]
+    into.hits += hits
     into.cpu.append((cpu(pid) - before) / hits * 1e6)
     into.rates.append(float(re.search(r"Requests/sec:\s+([\d.]+)", told)[1]))  # type: ignore[index]
     into.p50.append(_milliseconds(told, "50%"))
@@ -236,12 +244,16 @@ def bench(folder: Path, chosen: argparse.Namespace) -> None:
         measured = {name: Measured() for name in runs}
         for turn in range(chosen.rounds + 1):
             for name, run in runs.items():  # the first turn warms up
-                drive(*run, chosen.seconds if turn else 1, measured[name] if turn else Measured())
+                drive(*run, chosen.seconds if turn else 1, measured[name])
+                if not turn:
+                    measured[name].warmed_up()
         log_before = log.read_text()
         away = measured["store away"] = Measured()
         with locked(folder / "hits.db"):
             for turn in range(chosen.rounds + 1):
-                drive(*runs["durable"], chosen.seconds if turn else 7, away if turn else Measured())
+                drive(*runs["durable"], chosen.seconds if turn else 7, away)
+                if not turn:
+                    away.warmed_up()
                 drive(*runs["bare aiohttp"], chosen.seconds, measured["bare aiohttp"])
     show(measured)
     print(late(log_before, log.read_text()))

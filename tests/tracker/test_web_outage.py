@@ -51,7 +51,7 @@ async def impatient(store_url: str, folder: Path) -> AsyncIterator[tuple[Domain,
     """A face whose store has little time."""
     quick = {
         "tracker": tracker_table(folder, answer_within="50ms"),
-        "store": StoreTable(url=store_url, ask_within="300ms", write_within="300ms"),
+        "store": StoreTable(url=store_url, ask_within="600ms", write_within="600ms"),
     }
     async with opened(configuration(store_url, folder, **quick)) as domain, serving(domain) as (client, face):
         yield domain, client, face
@@ -245,7 +245,8 @@ async def test_of_mail_that_names_nobody_nothing_waits_anywhere(
         domain.database.writes.trip("a test")
         answers = await answers_while_away(client, copy, 3)
         await until_nothing_runs(face)
-        assert (face.hits.journaled, face.hits.lost) == (0, 6)
+        # No copy of untracked mail has a token: that is our own probe, and no hit.
+        assert (face.hits.journaled, face.hits.lost) == (0, 0 if decision is UNTRACKED else 6)
         assert not (tmp_path / "journal").exists()
         assert {answer.location for answer in answers[1::2]} == {URLS[0].encode()}
 

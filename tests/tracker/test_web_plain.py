@@ -157,6 +157,7 @@ async def test_the_framework_answers_the_same_octets(
             ),
         ),
         max_size=5,
+        unique_by=lambda field: field[0],  # twice what may stand once is refused there
     ),
     spare=st.sampled_from(["", "\r\n", "\n", " ", "\x00"]),
 )

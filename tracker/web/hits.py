@@ -113,11 +113,10 @@ class Hits:
         if self._alarm is None:
             self._alarm = loop.call_at(due, self._release)
         self._arrived.append(hit)
-        if len(self._running) < _AT_ONCE:
-            if self._begin_soon is None:
-                self._begin_soon = loop.call_soon(self._begin)
-        elif len(self._arrived) > _MOST_WAITING:
+        if len(self._arrived) > _MOST_WAITING:
             self._relieve()
+        elif self._begin_soon is None and len(self._running) < _AT_ONCE:
+            self._begin_soon = loop.call_soon(self._begin)
 
     # --- the flow ---
 
