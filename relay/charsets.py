@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from encodings import normalize_encoding
 from encodings.aliases import aliases
+from functools import lru_cache
+from typing import NamedTuple
 
 from relay.reasons import Reason
 
@@ -56,8 +57,7 @@ _DESIGNATION = "\x1b$)C"
 """Of ISO-2022-KR: says what the shifts mean, and shifts nothing itself (RFC 1557)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Text:
+class Text(NamedTuple):
     """Decoded octets as text to scan. `scan` and `shown` are equally long; only `scan` is masked."""
 
     scan: str
@@ -123,6 +123,7 @@ def view(octets: bytes, label: str) -> Text | Reason:
     return Text(scan=text, shown=text, charset=name)
 
 
+@lru_cache(maxsize=256)
 def canonical(label: str) -> str:
     """Python's name of a labelled charset: `ascii` without a label, `""` for one nobody knows."""
     if not label:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import islice
 from operator import itemgetter
 from typing import NamedTuple
+
+from bs4 import Tag
 
 from relay import html, plain
 from relay.charsets import Text
@@ -80,6 +82,9 @@ class Findings:
     list_unsubscribe: Collection[str]
     links: list[Link] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)
+    order: list[int] = field(default_factory=list)
+    """What was said of each link, as they stand in the message: a number of `links`, or -1 and below for the first of
+    `kept` and those behind it."""
     has_pixel_place: bool = False
     has_preferences: bool = False
 
@@ -90,21 +95,22 @@ class Findings:
             return None
         link = _new(Link, (len(self.links) + 1, url, text[:MAX_LINK_TEXT]))
         self.links.append(link)
+        self.order.append(link.number)
         return link
 
     def keep(self, url: str, text: str, reason: Reason) -> None:
         self.kept.append(_new(Kept, (url[:1000], reason, text[:MAX_LINK_TEXT])))
+        self.order.append(-len(self.kept))
 
 
 _PLACEHOLDER = re.compile(
     r"\{\{[ \t]*((?i:open_pixel|tracking_preferences_url))[ \t]*\}\}"
     r"|%7[bB]%7[bB]((?i:tracking_preferences_url))%7[dD]%7[dD]"
 )
-# The engine looks for plain text at an expression's beginning faster than `in` looks for it, and much faster than
-# anything in lower case: these say quickly that there is nothing.
-_BRACES = re.compile(r"\{\{")
-_QUOTED_BRACES = re.compile(r"%7(?:B%7B|b%7b)")
-_MAYBE_MARK = re.compile(r"-[nN][oO]-[tT]")
+# The engine looks for one character at an expression's beginning much faster than for several, or for anything in lower
+# case: these say quickly that there is nothing.
+_MAYBE_PLACEHOLDER = re.compile(r"_(?=[pP](?:[iI][xX]|[rR][eE][fF]))")
+_MAYBE_MARK = re.compile(r"-(?=[nN][oO]-[tT])")
 _SOURCE = re.compile(r"=(?<=[sS][rR][cC]=)(?=[\"']?[hH][tT][tT][pP][sS]?://([^/\"'\s>:]+))")
 
 
@@ -181,7 +187,7 @@ def _plain_links(text: Text, findings: Findings, *, flowed: bool, delsp: bool) -
 
 def _placeholders(text: Text, findings: Findings) -> list[tuple[tuple[int, int], str]]:
     scan = text.scan
-    if not ("{" in scan and _BRACES.search(scan)) and not ("%" in scan and _QUOTED_BRACES.search(scan)):
+    if _MAYBE_PLACEHOLDER.search(scan) is None:
         return []
     matches = list(islice(_PLACEHOLDER.finditer(scan), MAX_PLACEHOLDERS + 1))
     if len(matches) > MAX_PLACEHOLDERS:
@@ -203,8 +209,12 @@ class _Judged(NamedTuple):
 
 
 def _link_edits(text: Text, document: html.Document, findings: Findings) -> list[Edit]:
-    marked = document.may_say(OPT_OUT_WORD)
-    judged = _pair_twins([_judge(anchor, findings, marked) for anchor in document.anchors])
+    tags: Sequence[Tag | None] = [None] * len(document.anchors)
+    if document.may_say(OPT_OUT_WORD):
+        tags = document.tags()
+    judged = _pair_twins(
+        [_judge(anchor, tag, findings) for anchor, tag in zip(document.anchors, tags, strict=True)]
+    )
     edits: list[Edit] = []
     numbers: dict[int, int] = {}
     scan = text.scan
@@ -229,11 +239,11 @@ def _link_edits(text: Text, document: html.Document, findings: Findings) -> list
     return edits
 
 
-def _judge(anchor: Anchor, findings: Findings, marked: bool) -> _Judged:
-    """`marked` says that the tag may carry an opt-out mark."""
+def _judge(anchor: Anchor, tag: Tag | None, findings: Findings) -> _Judged:
+    """`tag` is needed where it may carry an opt-out mark."""
     text = " ".join(anchor.text.split())
-    if marked:
-        url, reason = findings.book.judge_tag(anchor.tag, text, findings.list_unsubscribe)
+    if tag is not None:
+        url, reason = findings.book.judge_tag(tag, text, findings.list_unsubscribe)
     else:
         url, reason = findings.book.judge(destination(anchor.href), text, findings.list_unsubscribe)
     if reason is not None:

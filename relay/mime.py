@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
+from relay.contenttype import ContentType, content_type
 from relay.reasons import Reason
 
 MAX_DEPTH = 20
@@ -27,15 +27,6 @@ _LINES = re.compile(
     rb"(?:([!-9;-~]++)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)|[^\n]++|(?=\n))(?:\n|\Z)",
 )
 _FOLD = re.compile(r"\r?\n(?=[ \t])")
-_TYPE = re.compile(
-    r"[ \t]*([A-Za-z0-9!#$&^_.+-]+)/([A-Za-z0-9!#$&^_.+*-]+)[ \t]*(?:\([^()]*\)[ \t]*)?(?:;|\Z)"
-)
-# One parameter, or what is none up to the next semicolon: no octet is looked at more than twice.
-_PARAMETER = re.compile(
-    r"[; \t\r\n]*+(?:([^ \t\r\n=;\"]++)[ \t\r\n]*+=[ \t\r\n]*+(?:\"((?:[^\"\\]|\\.)*+)\"|([^; \t\r\n\"]*+))"
-    r"(?=[ \t\r\n]*+(?:;|\Z))|([^;]++))",
-    re.DOTALL,
-)
 _TOKEN = re.compile(r"[ \t]*([!#-'*+./0-9A-Z^_`a-z{|}~-]*)[ \t]*(?:\([^()]*\)[ \t]*)?(?:;|\Z)")
 _new = tuple.__new__  # half the time of a NamedTuple's constructor
 
@@ -50,8 +41,12 @@ class Field(NamedTuple):
     end: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Header:
+_FREQUENT = """Return-Path Received From To Reply-To Sender Subject Date Message-ID MIME-Version Content-Type Content-ID
+    Content-Transfer-Encoding Content-Disposition List-Unsubscribe List-Unsubscribe-Post List-Id DKIM-Signature Cc"""
+_LOWER = {name.encode(): name.lower() for name in _FREQUENT.split()}
+
+
+class Header(NamedTuple):
     """A header block found in `data`. `body` is None where no empty line ends the block."""
 
     data: bytes
@@ -83,30 +78,30 @@ def read_header(data: bytes, start: int = 0, end: int | None = None) -> Header:
     if body is None and start:
         # a part without an empty line may be megabytes of content: it is not read as fields
         return Header(data=data, fields=(), body=None, malformed=True)
-    overlong = Header(data=data, fields=(), body=body, malformed=True, overlong=True)
-    if block_end - start > MAX_HEADER:
-        return overlong
     fields: list[Field] = []
     malformed = False
     room = MAX_PART_FIELDS if start else MAX_FIELDS
-    for match in _LINES.finditer(data, start, block_end):
-        if match.start() == block_end:
-            break
-        room -= 1
-        if room < 0:
-            return overlong
-        name = match[1]
-        if name is not None:
-            # obsolete blanks before the colon (RFC 5322 4.5): some programs end the header block here
-            malformed = malformed or data[match.end(1)] != 0x3A
-            place = match.start(), match.start(2), match.end()
-            fields.append(_new(Field, (name.decode("ascii").lower(), *place)))
-        elif match.start() != start or not match[0].startswith(b"From "):
-            # mbox files open with a "From " line; anything else that is no field is not understood
-            malformed = True
-    bare_cr = data.count(b"\r", start, block_end) - data.count(b"\r\n", start, block_end)
-    malformed = malformed or bare_cr > 0
-    return Header(data=data, fields=tuple(fields), body=body, malformed=malformed)
+    if block_end - start <= MAX_HEADER:
+        for match in _LINES.finditer(data, start, block_end):
+            begun, ended = match.span()
+            if begun == block_end:
+                break
+            room -= 1
+            if room < 0:
+                break
+            name = match[1]
+            if name is not None:
+                value = match.start(2)
+                # obsolete blanks before the colon (RFC 5322 4.5): some programs end the header block here
+                malformed = malformed or value - begun - len(name) != 1
+                fields.append(_new(Field, (_LOWER.get(name) or name.decode().lower(), begun, value, ended)))
+            elif begun != start or not match[0].startswith(b"From "):
+                # mbox files open with a "From " line; anything else that is no field is not understood
+                malformed = True
+    if room < 0 or block_end - start > MAX_HEADER:
+        return Header(data, (), body, malformed=True, overlong=True)
+    has_bare_cr = data.count(b"\r", start, block_end) != data.count(b"\r\n", start, block_end)
+    return _new(Header, (data, tuple(fields), body, malformed or has_bare_cr, False))
 
 
 def header_end(data: bytes, start: int, stop: int) -> tuple[int, int | None]:
@@ -124,8 +119,7 @@ def header_end(data: bytes, start: int, stop: int) -> tuple[int, int | None]:
     return stop, None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Part(NamedTuple):
     """A leaf of the tree of parts, or a container that is not looked into. `data[body:end]` is its content
     as transferred; the line end before a delimiter is the delimiter's and not included (RFC 2046 5.1.1)."""
 
@@ -139,17 +133,12 @@ class Part:
     """As labelled, `""` where it is not."""
     encoding: str
     """Content-Transfer-Encoding in lower case; `7bit` where none is given."""
-    boundaries: tuple[bytes, ...] = ()
+    boundaries: tuple[bytes, ...]
     """Those of the multiparts around it, outermost first."""
-    flowed: bool = False
-    delsp: bool = False
+    flowed: bool
+    delsp: bool
     reason: Reason | None
     """Why this is not a body to be shown; None for a body, whatever its type."""
-
-
-class _Type(NamedTuple):
-    kind: str
-    parameters: dict[str, str]
 
 
 class _Node(NamedTuple):
@@ -206,10 +195,10 @@ def parts(data: bytes, header: Header) -> Iterator[Part]:
 def _visit(data: bytes, node: _Node) -> Part | list[_Node]:
     body = node.header.body
     if body is None:
-        return _leaf(node, node.start, _Type("", {}), Reason.NO_BLANK_LINE)
+        return _leaf(node, node.start, ContentType("", {}), Reason.NO_BLANK_LINE)
     kind = _content_type(node.header)
     if kind is None:
-        return _leaf(node, body, _Type("", {}), Reason.MALFORMED_TYPE)
+        return _leaf(node, body, ContentType("", {}), Reason.MALFORMED_TYPE)
     if node.reason is not None:
         return _leaf(node, body, kind, node.reason)
     if kind.kind in _CLOSED:
@@ -223,7 +212,7 @@ def _visit(data: bytes, node: _Node) -> Part | list[_Node]:
     return _children(data, node, body, kind)
 
 
-def _children(data: bytes, node: _Node, body: int, kind: _Type) -> Part | list[_Node]:
+def _children(data: bytes, node: _Node, body: int, kind: ContentType) -> Part | list[_Node]:
     boundary = kind.parameters.get("boundary", "")
     # RFC 2045 6.4 leaves a multipart no encoding but the identities
     if not boundary or _encoding(node.header) not in ("7bit", "8bit", "binary"):
@@ -303,30 +292,9 @@ def _before_line_end(data: bytes, at: int) -> int:
     return at - 2 if data[at - 2 : at] == b"\r\n" else at - 1
 
 
-def _content_type(header: Header) -> _Type | None:
+def _content_type(header: Header) -> ContentType | None:
     """None where it cannot be read or is given twice."""
-    if header.malformed:
-        return None
-    values = header.values("content-type")
-    if not values:
-        return _Type("text/plain", {})
-    match = _TYPE.match(values[0])
-    if len(values) > 1 or match is None:
-        return None
-    parameters: dict[str, str] = {}
-    for item in _PARAMETER.finditer(values[0], match.end()):
-        if item[4] is not None:
-            if "=" in item[4] or '"' in item[4]:
-                # a parameter nearly: programs read different values
-                return None
-            continue
-        name = item[1].lower()
-        value = re.sub(r"\\(.)", r"\1", item[2]) if item[2] is not None else item[3]
-        if name.startswith(("boundary*", "charset*", "start*")) or parameters.get(name, value) != value:
-            # RFC 2231 pieces, and contradictions: programs read them differently
-            return None
-        parameters[name] = value
-    return _Type(f"{match[1]}/{match[2]}".lower(), parameters)
+    return None if header.malformed else content_type(header.values("content-type"))
 
 
 def _encoding(header: Header) -> str:
@@ -338,7 +306,7 @@ def _encoding(header: Header) -> str:
     return match[1].lower() if match is not None and len(values) == 1 else ""
 
 
-def _leaf_reason(node: _Node, kind: _Type) -> Reason | None:
+def _leaf_reason(node: _Node, kind: ContentType) -> Reason | None:
     """Attachments are not bodies, nor are named files between other parts."""
     dispositions = node.header.values("content-disposition")
     if not dispositions:
@@ -350,19 +318,21 @@ def _leaf_reason(node: _Node, kind: _Type) -> Reason | None:
     return Reason.ATTACHMENT if node.mixed and named else None
 
 
-def _leaf(node: _Node, body: int, kind: _Type, reason: Reason | None) -> Part:
-    parameters = kind.parameters
+def _leaf(node: _Node, body: int, kind: ContentType, reason: Reason | None) -> Part:
+    named = kind.parameters.get
+    flowed, delsp = named("format", "").lower() == "flowed", named("delsp", "").lower() == "yes"
+    charset, encoding = named("charset", "").strip(), _encoding(node.header)
     return Part(
-        number=node.number or "1",
-        body=body,
-        end=node.end,
-        content_type=kind.kind,
-        charset=parameters.get("charset", "").strip(),
-        encoding=_encoding(node.header),
-        boundaries=node.boundaries,
-        flowed=parameters.get("format", "").lower() == "flowed",
-        delsp=parameters.get("delsp", "").lower() == "yes",
-        reason=reason,
+        node.number or "1",
+        body,
+        node.end,
+        kind.kind,
+        charset,
+        encoding,
+        node.boundaries,
+        flowed,
+        delsp,
+        reason,
     )
 
 
@@ -384,7 +354,7 @@ def section(data: bytes, start: int = 0, end: int | None = None) -> Section:
     """The message in `data`, or the part between the two places."""
     stop = len(data) if end is None else end
     header = read_header(data, start, stop)
-    kind = _content_type(header) or _Type("", {})
+    kind = _content_type(header) or ContentType("", {})
     body = stop if header.body is None else header.body
     return Section(data, header, kind.kind, kind.parameters, _encoding(header), body, stop)
 

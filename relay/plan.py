@@ -5,7 +5,7 @@ Knows neither how it was found nor recipients nor tokens: it is given URLs. Pure
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
 from typing import NamedTuple
@@ -36,6 +36,7 @@ class Body(NamedTuple):
     """Of each edit's link; 0 where it is none."""
     others: tuple[tuple[int, Effect], ...]
     """The indexes of the edits that are no links."""
+    may_begin_with_pixel: bool
 
 
 class Looked(NamedTuple):
@@ -82,6 +83,8 @@ class Plan:
     """Why the message as a whole is not tracked."""
     links: tuple[Link, ...] = ()
     kept: tuple[Kept, ...] = ()
+    order: tuple[int, ...] = ()
+    """Both as they stand in the message: a link by its number, what stays by -1 for the first of `kept`, and so on."""
     has_pixel_place: bool = False
     has_preferences_placeholder: bool = False
     parts: tuple[Looked, ...] = ()
@@ -105,7 +108,7 @@ class Plan:
         """The untracked copy: control headers, marks and `notrack` prefixes gone, placeholders resolved.
         Where nothing has to go it is `data` itself, the same object. Without a preferences URL its
         placeholder stays."""
-        return self._assemble({}, None, preferences_url).data
+        return self._assemble(self._unwrapped(), None, preferences_url).data
 
     def render(
         self,
@@ -127,13 +130,20 @@ class Plan:
     ) -> Rendered:
         """The same with what stayed. Raises ValueError for a tracking URL with characters that would need
         encoding."""
-        urls = {} if link_url is None else {link.number: link_url(link).encode() for link in self.links}
-        _refuse_odd([*urls.values(), (pixel_url or "/").encode()])
-        return self._assemble(urls, pixel_url, preferences_url)
+        urls = [] if link_url is None else [link_url(link).encode() for link in self.links]
+        _refuse_odd([*urls, (pixel_url or "/").encode()])
+        by_number = self._unwrapped() if link_url is None else [None, *urls]
+        return self._assemble(by_number, pixel_url, preferences_url)
+
+    def _unwrapped(self) -> Sequence[bytes | None]:
+        """For `_assemble`: what has number 0 is no link, and those begin at 1."""
+        return [None] * (len(self.links) + 1)
 
     def pixel_place(self, link_url: Callable[[Link], str] | None) -> PixelPlace | None:
         """Where the pixel of a copy with these links stands; None where there is no place for one."""
-        urls = {} if link_url is None else {link.number: link_url(link).encode() for link in self.links}
+        urls = self._unwrapped()
+        if link_url is not None:
+            urls = [None, *[link_url(link).encode() for link in self.links]]
         for body in self.bodies:
             effects = {edit.effect for edit in body.edits} & PIXELS
             if effects:
@@ -144,7 +154,7 @@ class Plan:
         return None
 
     def _assemble(
-        self, urls: Mapping[int, bytes], pixel_url: str | None, preferences_url: str | None
+        self, urls: Sequence[bytes | None], pixel_url: str | None, preferences_url: str | None
     ) -> Rendered:
         out: list[Chunk] = []
         unwrapped: set[int] = set()
@@ -155,20 +165,24 @@ class Plan:
             at = end
         for body in self.bodies:
             values = _values(body, urls, pixel_url, preferences_url)
-            if all(value is None for value in values):
+            if values.count(None) == len(values):
                 continue
             out.append(view_of_data[at : body.start])
             left = body.content.write(body.slots, values, out)
-            unwrapped.update(
-                body.edits[i].number for i in left if body.edits[i].effect is not Effect.PREFERENCES
-            )
+            if left:
+                edits = [body.edits[index] for index in left]
+                unwrapped.update([edit.number for edit in edits if edit.effect is not Effect.PREFERENCES])
             at = body.end
         if at == 0:
-            return Rendered(self.data, (), has_pixel=False)
+            return _new(Rendered, (self.data, (), False))
         out.append(view_of_data[at:])
         # only the pixel has no number
         has_pixel = self.has_pixel_place and pixel_url is not None and 0 not in unwrapped
-        return Rendered(b"".join(out), tuple(sorted(unwrapped - {0})), has_pixel)
+        numbers = tuple(sorted(unwrapped - {0})) if unwrapped else ()
+        return _new(Rendered, (b"".join(out), numbers, has_pixel))
+
+
+_new = tuple.__new__  # half the time of a NamedTuple's constructor
 
 
 def _refuse_odd(urls: Sequence[bytes]) -> None:
@@ -184,38 +198,40 @@ _IN_BASE = frozenset({Effect.REMOVE, Effect.PREFERENCES, Effect.PIXEL})
 
 
 def _values(
-    body: Body, urls: Mapping[int, bytes], pixel_url: str | None, preferences_url: str | None
-) -> Sequence[bytes | None]:
+    body: Body, urls: Sequence[bytes | None], pixel_url: str | None, preferences_url: str | None
+) -> list[bytes | None]:
     """What goes into each slot of a body; None where it stays."""
-    values = [urls.get(number) for number in body.numbers]
+    values = [urls[number] for number in body.numbers]
     if body.codec != "ascii":
         values = [None if url is None else url.decode().encode(body.codec) for url in values]
-    pixel, preferences = None, preferences_url
+    pixel = place = None
     if pixel_url is not None:
         pixel = f'<img src="{pixel_url}" width="1" height="1" alt="" style="display:block;border:0">'
-    if preferences is not None and body.is_html:
-        preferences = escape(preferences)
-    place = _pixel_effect(body, urls) if pixel is not None else None
+        place = _pixel_effect(body, urls)
     for index, effect in body.others:
         text: str | None = None
-        if effect is Effect.REMOVE:
+        if effect is place:
+            text = pixel
+        elif effect is Effect.REMOVE:
             text = ""
         elif effect is Effect.PREFERENCES:
-            text = preferences
+            text = (
+                escape(preferences_url) if preferences_url is not None and body.is_html else preferences_url
+            )
         elif effect is Effect.PIXEL:
             text = pixel or ""
-        elif effect is place:
-            text = pixel
         values[index] = None if text is None else text.encode(body.codec)
     return values
 
 
-def _pixel_effect(body: Body, urls: Mapping[int, bytes]) -> Effect:
+def _pixel_effect(body: Body, urls: Sequence[bytes | None]) -> Effect:
     """At the start where the body's end would be clipped, if there is a start."""
-    if all(effect is not Effect.PIXEL_AT_START for _, effect in body.others):
+    if not body.may_begin_with_pixel:
         return Effect.PIXEL_AT_END
-    size = body.content.size
-    for number, slot in zip(body.numbers, body.slots, strict=True):
-        if number in urls:
-            size += len(urls[number]) - (slot.end - slot.start)
+    new = [urls[number] for number in body.numbers]
+    size = body.content.size + sum([len(url) for url in new if url is not None])
+    if size <= CLIPPED:
+        return Effect.PIXEL_AT_END
+    for url, slot in zip(new, body.slots, strict=True):
+        size -= slot.end - slot.start if url is not None else 0
     return Effect.PIXEL_AT_START if size > CLIPPED else Effect.PIXEL_AT_END

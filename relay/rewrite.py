@@ -6,7 +6,6 @@ with a reason; no input makes `compile_message` raise. Knows neither recipients 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 from relay.charsets import Text, view
@@ -34,7 +33,7 @@ __all__ = [
 MAX_BODY = 10 * 1024 * 1024
 """Octets of a body that is looked at, as transferred."""
 
-_PGP = re.compile(rb"-----BEGIN PGP ")
+_PGP = b"-----BEGIN PGP "
 
 
 def compile_message(
@@ -91,6 +90,7 @@ def _compile(data: bytes, header: Header, controls: Controls, book: Rulebook) ->
         untouched=None if findings.links or findings.has_pixel_place else _why_untouched(seen),
         links=tuple(findings.links),
         kept=tuple(findings.kept),
+        order=tuple(findings.order),
         has_pixel_place=findings.has_pixel_place,
         has_preferences_placeholder=findings.has_preferences,
         parts=tuple(looked),
@@ -154,7 +154,7 @@ def _compile_part(data: bytes, part: Part, findings: Findings) -> Body | Reason 
         return None
     if not is_html and not _may_have_edits(octets, findings):
         return None
-    if _PGP.search(octets):
+    if _PGP in octets:
         return Reason.PGP
     text = view(octets, part.charset)
     del octets  # of a large body this is megabytes
@@ -181,7 +181,9 @@ def _body(
     numbers = tuple([number for _, _, _, number in edits])
     others = tuple([(index, effect) for index, (_, _, effect, _) in enumerate(edits) if effect is not _LINK])
     codec = text.charset if text.wide else "ascii"
-    return Body(start, end, content, codec, tuple(edits), _slots(text, edits), is_html, numbers, others)
+    may_begin = any(effect is Effect.PIXEL_AT_START for _, effect in others)
+    slots = _slots(text, edits)
+    return Body(start, end, content, codec, tuple(edits), slots, is_html, numbers, others, may_begin)
 
 
 _ENCLOSED = frozenset({Effect.LINK, Effect.PIXEL_AT_END})
@@ -229,7 +231,7 @@ def _slots(text: Text, edits: Sequence[Edit]) -> tuple[Slot, ...]:
         edits = [edit._replace(start=next(offsets), end=next(offsets)) for edit in edits]
     return tuple(
         [
-            _new(Slot, (start, end, True, None, False, False))
+            _new(Slot, (start, end, True, None, False, False, not text.wide))
             if effect is _LINK
             else Slot(start, end, *_MANNER[effect])
             for start, end, effect, _ in edits

@@ -8,7 +8,7 @@ safe. Knows nothing of bytes, encodings or consent. Pure.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import lru_cache
@@ -16,6 +16,7 @@ from functools import lru_cache
 from bs4 import Tag
 
 from relay.html import MARK
+from relay.patterns import by_first_letter, sieve
 from relay.reasons import Reason
 
 SKIP_HOSTS = (
@@ -173,6 +174,7 @@ class Rulebook:
         self._judge_host = judge_host
         self._find_skipped = _finder(rules.skip_patterns)
         self._find_unsubscribe = _finder(rules.unsubscribe_patterns)
+        self._may_be_found = sieve((*rules.skip_patterns, *rules.unsubscribe_patterns))
 
     def judge_tag(self, tag: Tag, text: str, list_unsubscribe: Collection[str]) -> tuple[str, Reason | None]:
         """(destination, None) for a link to be wrapped, else (what the link says, why it stays).
@@ -219,12 +221,14 @@ class Rulebook:
         if url in list_unsubscribe:
             return Reason.LIST_UNSUBSCRIBE
         lowered = url.lower()
-        if self._find_unsubscribe(f"{lowered}\n{text.lower()}"):
+        both = f"{lowered}\n{text.lower()}"
+        may_be_found = self._may_be_found(both)
+        if may_be_found and self._find_unsubscribe(both):
             return Reason.UNSUBSCRIBE
         reason = self._judge_host(host)
         if reason is not None:
             return reason
-        if self._find_skipped(lowered):
+        if may_be_found and self._find_skipped(lowered):
             return Reason.SKIPPED_PATTERN
         if self._leave_visible and looks_like_url(text):
             return Reason.VISIBLE_URL
@@ -337,39 +341,3 @@ def _finder(patterns: tuple[str, ...]) -> Callable[[str], object]:
     # without the flag a regular expression is searched much faster, and lower case needs no flag
     flags = 0 if all(pattern == pattern.lower() for pattern in patterns) else re.IGNORECASE
     return re.compile(by_first_letter(patterns), flags).search
-
-
-def by_first_letter(patterns: Iterable[str]) -> str:
-    """One regular expression that is found where any of the patterns is.
-
-    The expression engine tries the alternatives of a list one by one at each character; with those that begin
-    alike behind their common first letter it tries a third of them. Where the patterns' order could matter, or
-    where their syntax is not plain, they are joined as they are."""
-    joined = "|".join(patterns)
-    if _ORDER_MATTERS.search(joined):
-        return joined
-    groups: dict[str, list[str]] = {}
-    for alternative in _alternatives(joined):
-        first = _FIRST_LETTER.match(alternative)
-        letter, rest = (first[0], alternative[first.end() :]) if first else ("", alternative)
-        groups.setdefault(letter, []).append(rest)
-    others = groups.pop("", [])
-    return "|".join([f"{letter}(?:{'|'.join(rests)})" for letter, rests in groups.items()] + others)
-
-
-_ORDER_MATTERS = re.compile(r"\\[0-9]|\(\?[^:=!<]|\(\?<[^=!]|\[\]|\[\^\]|\(\?#")
-"""Groups referred to by number or name, flags, and a bracket that begins with its own end."""
-_FIRST_LETTER = re.compile(r"(?:[a-z0-9]|\\[?&.-])(?![*+?{])")
-_PIECE = re.compile(r"\\[\s\S]|\[(?:[^\]\\]|\\[\s\S])*+\]|[\s\S]")
-
-
-def _alternatives(pattern: str) -> list[str]:
-    """What stands between the bars of a regular expression that are in no group."""
-    found, depth = [""], 0
-    for piece in _PIECE.findall(pattern):
-        depth += (piece == "(") - (piece == ")")
-        if piece == "|" and depth == 0:
-            found.append("")
-        else:
-            found[-1] += piece
-    return found

@@ -27,6 +27,7 @@ _SIGNATURES = {
 }
 _CONTEXT = 30
 _LONGEST = 1000
+_KEPT = 1000
 
 
 def inspected(file: MailFile, preview: Preview, address: str | None) -> dict[str, Any]:
@@ -58,7 +59,7 @@ def inspected(file: MailFile, preview: Preview, address: str | None) -> dict[str
             "of_lines": len(_lines(preview.data)),
         },
         "pixel": _pixel(preview),
-        "links": [*_links(preview), *_kept(preview, Scope.LINK)],
+        "links": _in_order(preview),
         "parts": [
             {
                 "number": part.number,
@@ -71,9 +72,17 @@ def inspected(file: MailFile, preview: Preview, address: str | None) -> dict[str
             for part in plan.parts
         ],
         "placeholders": [_placeholder(change) for change in preview.verification.changes if _is_own(change)],
-        "placeholders_left": _kept(preview, Scope.PLACEHOLDER),
+        "placeholders_left": [*_kept(preview, Scope.PLACEHOLDER).values()],
         "problems": [str(problem) for problem in preview.verification.problems],
     }
+
+
+def _in_order(preview: Preview) -> list[dict[str, Any]]:
+    """Every link as they stand in the message, those that are wrapped and those that stay."""
+    told = {one["number"]: one for one in _links(preview)}
+    told |= {-1 - index: one for index, one in _kept(preview, Scope.LINK).items()}
+    found = [told[place] for place in preview.plan.order if place in told]
+    return [{"position": position, **one} for position, one in enumerate(found, 1)]
 
 
 def _links(preview: Preview) -> list[dict[str, Any]]:
@@ -106,13 +115,14 @@ def _unwrapped(preview: Preview) -> tuple[str, str]:
     return preview.decision.reason, "This copy carries no wrapped links: that was decided for its recipient."
 
 
-def _kept(preview: Preview, scope: Scope) -> list[dict[str, Any]]:
+def _kept(preview: Preview, scope: Scope) -> dict[int, dict[str, Any]]:
+    """By their place in what the plan keeps."""
     numbers = {index: part.number for part in preview.plan.parts for index in part.kept}
-    return [
-        {
+    return {
+        index: {
             "number": None,
             "part": numbers.get(index, ""),
-            "url": one.what,
+            "url": _readable(one.what),
             "text": one.text,
             "wrapped": False,
             "reason": one.reason,
@@ -120,7 +130,19 @@ def _kept(preview: Preview, scope: Scope) -> list[dict[str, Any]]:
         }
         for index, one in enumerate(preview.plan.kept)
         if TABLE[one.reason].scope is scope and not is_filled_in(one)
-    ]
+    }
+
+
+def _readable(url: str) -> str:
+    """A URL's octets as the UTF-8 that they are in all mail of today; what is none stays as it is."""
+    try:
+        return url.encode("latin-1").decode()
+    except UnicodeEncodeError:
+        return url  # of a part in UTF-16 or UTF-32: characters already
+    except UnicodeDecodeError as error:
+        # a plan keeps so many octets of a URL, and that may be within a character
+        is_cut = len(url) >= _KEPT and error.end == len(url) and error.reason == "unexpected end of data"
+        return error.object[: error.start].decode() if is_cut else url
 
 
 def _pixel(preview: Preview) -> dict[str, Any]:
@@ -199,10 +221,15 @@ def show_inspected(found: dict[str, Any]) -> None:
         show_table(("part", "type", "encoding", "bytes", "what became of it"), rows)
     if found["links"]:
         rows = [
-            (one["number"] or "–", one["part"], one["url"], one["text"], _why(one, "wrapped"))
+            (
+                one["position"],
+                one["number"] or "–",
+                *(one[key] for key in ("part", "url", "text")),
+                _why(one, "wrapped"),
+            )
             for one in found["links"]
         ]
-        show_table(("link", "part", "leads to", "text", "what became of it"), rows)
+        show_table(("no.", "link", "part", "leads to", "text", "what became of it"), rows)
     ours = [
         (one["part"], one["line"], one["what"], one["becomes"] or "(nothing)")
         for one in found["placeholders"]

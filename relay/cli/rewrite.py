@@ -180,10 +180,16 @@ def _verify(
             "--verify goes with neither --output nor --as: it writes no message and asks no store"
         )
     tally = prove(files, _previewer(load(config_file)))
+    empty = not tally.messages and not tally.problems
     if as_json:
         show_json(tally.as_json())
-    else:
+    elif not empty:
         show_tally(tally)
+    if empty:
+        skipped = f"; {tally.skipped} files are no mail and were skipped" if tally.skipped else ""
+        raise InvalidValue(
+            f"there was nothing to verify: no message in {', '.join(map(str, files))}{skipped}"
+        )
     if tally.problems:
         raise SystemExit(1)
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 
-from relay.html.tokens import Kind, attributes, tokens
+from relay.html.attributes import attributes
+from relay.html.tokens import Kind, tokens
 
 _BEHIND = 100
 """Characters behind a token that are read with it: raw text needs its end tag."""

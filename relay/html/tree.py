@@ -1,8 +1,7 @@
-"""The links of an HTML text as BeautifulSoup tags, fed by our own tokenizer.
+"""The links of an HTML text, where marks stand and where its body ends, as exact ranges.
 
-BeautifulSoup's own parsers stay unused: they give no ranges and can be stalled by hostile markup. The tree
-holds what rules are written about, the links and their attributes; a mark on an element around a link is
-handed down to it, and everything else of the document is left out. Knows no rules. Pure.
+One pass over our own tokens. The links become BeautifulSoup tags, for rules are written about those, when somebody
+asks for them (relay.html.soup). Knows no rules. Pure.
 """
 
 from __future__ import annotations
@@ -10,21 +9,18 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
 from html import unescape
 from itertools import islice
 from operator import attrgetter
 from sys import maxsize
 from typing import NamedTuple
 
-from bs4 import BeautifulSoup, Tag
-from bs4.builder import TreeBuilder
+from bs4 import Tag
 
-from relay.html.tokens import Attribute, Kind, Token, attributes, decode_attribute, href, tokens, values
+from relay.html.attributes import Attribute, attributes, decode_attribute, href
+from relay.html.soup import MARK, tags_of
+from relay.html.tokens import LINKS, Kind, Token, tokens
 
-MARK = "data-candor-no-track"
-"""Our own mark: on a link or on an element around links."""
 MAX_TEXT = 2000
 """So many characters of a link's content are read as its text."""
 
@@ -38,9 +34,13 @@ DISAGREED = frozenset({"svg", "math", "frameset", "select", "template", "noscrip
 class Anchor(NamedTuple):
     """A link: its tag, and the range of its first `href`'s value."""
 
-    tag: LinkTag
+    name: str
+    """`a`, `area`, or for Outlook any in the namespace `v`."""
     start: int
     """Where its tag begins."""
+    attributes: int
+    end: int
+    """`text[attributes:end]` are its attributes; behind them stands `>`."""
     href_start: int
     href_end: int
     quoted: bool
@@ -48,14 +48,15 @@ class Anchor(NamedTuple):
     """It stands in a conditional comment, which only Outlook reads."""
     doubtful: bool
     """Programs disagree whether it is there."""
+    marked: bool
+    """It stands in an element that carries our mark."""
     href: str
-    """The same as `tag["href"]`: its value, references decoded."""
+    """The value, references decoded."""
     text: str
     """Its visible text, markup taken out and references decoded."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
+class Document(NamedTuple):
     """What was found in one HTML text. All ranges are positions in the text that was read."""
 
     anchors: tuple[Anchor, ...]
@@ -76,6 +77,12 @@ class Document:
 
     attributes: str
     """Those of all links in lower case, without the values of `href`."""
+    source: str
+    """The text that was read."""
+
+    def tags(self) -> list[Tag]:
+        """The links as tags of a BeautifulSoup document, in the order of `anchors`."""
+        return tags_of(self.source, self.anchors)
 
     def may_say(self, word: str) -> bool:
         """False only where no link's attributes have the word, given in lower case, in a name or a value."""
@@ -98,8 +105,7 @@ def read(text: str, show: Callable[[int, int], str], *, limit: int = 1000, close
     read them; at most `limit` links are looked at. `closely` looks at every tag: asked for where marks or
     placeholders stand in the text."""
     reader = _Reader(text, show, limit, closely)
-    BeautifulSoup(_MARKUP, builder=_Builder(reader))
-    reader.anchors.sort(key=_START_OF)
+    reader.read()
     return Document(
         anchors=tuple(reader.anchors),
         more_anchors=reader.more_anchors,
@@ -109,16 +115,13 @@ def read(text: str, show: Callable[[int, int], str], *, limit: int = 1000, close
         body_end=reader.body_end(),
         hidden=tuple(reader.hidden),
         attributes="\n".join(reader.written).lower(),
+        source=text,
     )
 
 
 _START_OF = attrgetter("start")
 _new = tuple.__new__  # half the time of a NamedTuple's constructor
 _START, _END = Kind.START, Kind.END
-_LINKS = frozenset({"a", "area"})
-
-_MARKUP = "<>"
-"""The builder reads its own text: BeautifulSoup only has to be given something to be parsed."""
 
 _CONDITION = re.compile(r"\[if\b([^\]]*+)\]>", re.IGNORECASE)
 _CONDITION_END = re.compile(r"<!\[endif\]--!?>\Z", re.IGNORECASE)
@@ -131,43 +134,8 @@ _VOID_NAMES = "area base br col embed hr img input link meta param source track 
 _VOID = frozenset(_VOID_NAMES.split())
 
 
-class _Builder(TreeBuilder):
-    """BeautifulSoup's way in for parsers that it does not know."""
-
-    NAME = "candor"
-    TRACKS_LINE_NUMBERS = True
-
-    def __init__(self, reader: _Reader) -> None:
-        super().__init__()
-        self._reader = reader
-
-    def feed(self, markup: object) -> None:
-        if self.soup is not None:  # BeautifulSoup introduces itself before it asks
-            self._reader.feed(self.soup)
-
-
-class LinkTag(Tag):
-    """A link in a document without text and without tags inside each other. What BeautifulSoup sets in every tag
-    alike is set here once, and attributes are read when they are asked for: that makes a tag in a tenth of the
-    time."""
-
-    written: str
-    """The attributes as they stand in the text."""
-    marked = False
-    """It stands in an element that carries our mark."""
-
-    @cached_property
-    def attrs(self) -> dict[str, str]:  # type: ignore[override]
-        """The attributes by their names; a mark on an element around the link is handed down to it."""
-        found = values(self.written, 0, len(self.written))
-        if self.marked:
-            found.setdefault(MARK, "")
-        return found
-
-
-for _name, _value in vars(Tag(None, TreeBuilder(), "a", None, None, {})).items():
-    if _name != "attrs":
-        setattr(LinkTag, _name, _value)
+def _blank_or_nothing(tag: re.Match[str]) -> str:
+    return " " if _LINE_BREAK.match(tag[0]) else ""
 
 
 class _Reader:
@@ -176,8 +144,6 @@ class _Reader:
     def __init__(self, text: str, show: Callable[[int, int], str], limit: int, closely: bool) -> None:
         self._text, self._show, self._limit, self._closely = text, show, limit, closely
         self.written: list[str] = []
-        self._soup: BeautifulSoup
-        self._previous: Tag | None = None
         self.anchors: list[Anchor] = []
         self.more_anchors = False
         self.more_tags = False
@@ -189,27 +155,31 @@ class _Reader:
         self._never_closed = False
         self._disagreed = False
         self._conditional: list[tuple[int, int, bool]] = []
-        self._link: tuple[Token, LinkTag, tuple[int, int, bool], bool, bool] | None = None
-        """The open link; it becomes an anchor when its text is complete."""
+        self._link: tuple[Token, tuple[int, int, bool], bool, bool, bool] | None = None
+        """The open link, its `href`, outlook, doubtful, marked; it is an anchor when its text is complete."""
         self._marked: list[str] = []
         """The open elements from one that carries our mark on; `_open` counts them by name."""
         self._open: dict[str, int] = {}
 
-    def feed(self, soup: BeautifulSoup) -> None:
-        self._soup = soup
-        take, left = self._take, self._tokens_left
+    def read(self) -> None:
+        take, left, simply = self._take, self._tokens_left, not self._closely
         for token in tokens(self._text, every=self._closely):
             if left == 0:
                 self._stop_at(token)
                 break
             left -= 1
-            take(token)
+            if token.kind is _END and token.name == "a" and simply:
+                self._close_link(token.start)
+            else:
+                take(token)
         self._tokens_left = left
         self._close_link(len(self._text))
         for start, end, doubtful in self._conditional:
             self._marked.clear()
             self._open.clear()
             self._read_conditional(start, end, doubtful)
+        if self._conditional:
+            self.anchors.sort(key=_START_OF)
 
     def _stop_at(self, token: Token) -> None:
         """Nothing is known of what stands from here on: whether it is shown, and whether the body ends there."""
@@ -225,11 +195,11 @@ class _Reader:
         return len(self._text.rstrip(" \t\r\n\f"))
 
     def _take(self, token: Token) -> None:
-        kind, name, start, _, end = token
+        kind, name, start, _, end, _ = token
         if kind is _START:
             if self._closely and not self._disagreed:
                 self.hidden.append((start, end))
-            if name in _LINKS:
+            if name in LINKS:
                 if self._link is not None:
                     self._close_link(start)
                 if self._marked:
@@ -295,7 +265,7 @@ class _Reader:
         if found and found[-1].kind is Kind.OPEN:
             return
         for token in found:
-            link = token.name in _LINKS or token.name.startswith("v:")
+            link = token.name in LINKS or token.name.startswith("v:")
             if token.kind is Kind.START:
                 if link:
                     self._close_link(token.start)
@@ -311,35 +281,19 @@ class _Reader:
         if len(self.anchors) >= self._limit:
             self.more_anchors = self.more_anchors or self._may_have_href(token)
             return
-        _, name, start, attributes_start, end = token
-        place = href(self._text, attributes_start, end - 1)
+        _, name, _, behind_name, end, place = token
+        text = self._text
+        if name not in LINKS:
+            place = href(text, behind_name, end - 1)
         if place is None:
             return
-        text = self._text
-        self.written += (text[attributes_start : place[0]], text[place[1] : end - 1])
-        tag = LinkTag.__new__(LinkTag)
-        tag.name, tag.contents, tag.sourcepos = name, [], start
-        tag.written = text[attributes_start : end - 1]
-        if self._marked:
-            tag.marked = True
+        self.written += (text[behind_name : place[0]], text[place[1] : end - 1])
+        marked = bool(self._marked)
+        if marked:
             self.written.append(MARK)
-        self._put_tag(tag)
-        self._link = (token, tag, place, outlook, doubtful)
+        self._link = (token, place, outlook, doubtful, marked)
         if name == "area":
             self._close_link(end)
-
-    def _put_tag(self, tag: LinkTag) -> None:
-        """Make it the document's next tag."""
-        tag.parent = soup = self._soup
-        previous = self._previous
-        if previous is None:
-            tag.previous_element = soup
-            soup.next_element = tag
-        else:
-            tag.previous_sibling = tag.previous_element = previous
-            previous.next_sibling = previous.next_element = tag
-        soup.contents.append(tag)
-        self._previous = tag
 
     def _may_have_href(self, token: Token) -> bool:
         return "href" in self._text[token.attributes : token.end].lower()
@@ -347,16 +301,17 @@ class _Reader:
     def _close_link(self, at: int) -> None:
         if self._link is None:
             return
-        (_, _, start, _, end), tag, (href_start, href_end, quoted), outlook, doubtful = self._link
+        (_, name, start, behind_name, end, _), place, outlook, doubtful, marked = self._link
         self._link = None
         shown = self._show(end, at if at - end < MAX_TEXT else end + MAX_TEXT)
         if "<" in shown:
-            shown = _TAG.sub(lambda tag: " " if _LINE_BREAK.match(tag[0]) else "", shown)
-        text = unescape(shown) if "&" in shown else shown
+            shown = _TAG.sub(_blank_or_nothing if "<b" in shown or "<B" in shown else "", shown)
+        if "&" in shown:
+            shown = unescape(shown)
+        href_start, href_end, quoted = place
         url = decode_attribute(self._text[href_start:href_end])
-        self.anchors.append(
-            _new(Anchor, (tag, start, href_start, href_end, quoted, outlook, doubtful, url, text))
-        )
+        where = (name, start, behind_name, end - 1, href_start, href_end, quoted, outlook, doubtful, marked)
+        self.anchors.append(_new(Anchor, (*where, url, shown)))
 
     def _follow_mark(self, token: Token) -> None:
         marked = False

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import binascii
 import re
-from bisect import bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from relay.transfer.slots import QUOTED_LINE, Chunk, Slot
+from relay.transfer.slots import QUOTED_LINE, Chunk, Layout, Layouts, Slot
 
 SOFT_BREAK = b"=\r\n"
 _MISUSED = re.compile(rb"=(?!\r\n|[0-9A-Fa-f][0-9A-Fa-f]|\Z)")
@@ -18,12 +17,16 @@ _MISUSED = re.compile(rb"=(?!\r\n|[0-9A-Fa-f][0-9A-Fa-f]|\Z)")
 class Quoted:
     """Quoted-printable (RFC 2045 6.7): only soft breaks around what is new, no escape is cut."""
 
-    __slots__ = ("_data", "_end", "_places", "_start", "decoded", "size")
+    __slots__ = ("_data", "_end", "_layouts", "_odd", "_places", "_slots", "_start", "decoded", "size")
 
     def __init__(self, data: bytes, start: int, end: int, decoded: bytes) -> None:
         self._data, self._start, self._end = data, start, end
         self.decoded, self.size = decoded, len(decoded)
+        self._slots: Sequence[Slot] | None = None
+        self._odd: list[int] = []
+        """Indexes of the slots whose values may need quoting."""
         self._places: tuple[Sequence[Slot], list[_Place]] | None = None
+        self._layouts: Layouts[_Shapes, Layout] = Layouts(self.size)
 
     @classmethod
     def open(cls, data: bytes, start: int, end: int) -> Quoted | None:
@@ -32,24 +35,40 @@ class Quoted:
         return None if _MISUSED.search(body) else cls(data, start, end, binascii.a2b_qp(body))
 
     def write(self, slots: Sequence[Slot], values: Sequence[bytes | None], out: list[Chunk]) -> list[int]:
+        if self._slots is not slots:
+            self._slots, self._odd = slots, [index for index, slot in enumerate(slots) if not slot.plain]
+        quoted = [*values]
+        shapes: list[int | bytes | None] = [None if value is None else len(value) for value in values]
+        for index in self._odd:
+            value = quoted[index]
+            if value is not None:
+                quoted[index] = value = quote(value)
+                shapes[index] = value.translate(_ESCAPES)
+        layout = self._layouts.get(slots, tuple(shapes), self._lay_out)
+        out += layout.filled(b"".join([value for value in quoted if value is not None]))
+        return []
+
+    def _lay_out(self, slots: Sequence[Slot], shapes: _Shapes) -> Layout:
         if self._places is None or self._places[0] is not slots:
             self._places = slots, self._find_places(slots)
-        new = [value for value in values if value is not None]
-        places = [place for place, value in zip(self._places[1], values, strict=True) if value is not None]
-        view = memoryview(self._data)
-        at, column = self._start, 0
+        new = [b"x" * shape if isinstance(shape, int) else shape for shape in shapes if shape is not None]
+        places = [place for place, shape in zip(self._places[1], shapes, strict=True) if shape is not None]
+        view, layout = memoryview(self._data), Layout()
+        parts = layout.parts
+        at, column, done = self._start, 0, 0
         for index, place in enumerate(places):
             if place.start < at:
                 place = place._replace(start=at, lead=b"")
             column = place.start - place.line if place.line > at else column + place.start - at
-            out.append(view[at : place.start])
+            parts.append(view[at : place.start])
             following = places[index + 1].start if index + 1 < len(places) else self._end
             # before another change on this line a soft break must still fit
             rest = (following + 1 if following <= place.line_end else place.line_end) - place.end
-            column = _write_quoted(place.lead + quote(new[index]), column, rest, place.limit, out)
+            column = _write(place.lead, new[index], done, column, rest, place.limit, parts)
+            done += len(new[index])
             at = place.end
-        out.append(view[at : self._end])
-        return []
+        parts.append(view[at : self._end])
+        return layout
 
     def _find_places(self, slots: Sequence[Slot]) -> list[_Place]:
         """Once for all renderings: slots ascend, so that one walk finds them all."""
@@ -57,7 +76,7 @@ class Quoted:
         places: list[_Place] = []
         # what is new goes before a soft break that is the last thing
         soft = data.endswith(b"=", self._start, self._end)
-        walk = _Walk(data, self._start, self._end - soft)
+        walk = _Walk(data, self._start, self.size, self._end - soft)
         line, line_end = self._start, -1
         for slot in slots:
             start, end = walk.to(slot.start), walk.to(slot.end)
@@ -85,43 +104,26 @@ class Quoted:
         return self._end if end < 0 else end
 
 
-def _decoded_length(data: bytes, start: int, end: int) -> int:
-    """An escape is three octets for one, a soft break three octets for none."""
-    return end - start - 2 * data.count(b"=", start, end) - data.count(SOFT_BREAK, start, end)
-
-
 class _Walk:
-    """Encoded positions of ascending decoded offsets, each line looked at once."""
+    """Encoded positions of ascending decoded offsets, each octet looked at once."""
 
-    STEP = 1000
-
-    def __init__(self, data: bytes, start: int, end: int) -> None:
-        self._data, self._end = data, end
-        self._at, self._offset = start, 0
-        self._encoded, self._decoded = [start], [0]
-        while self._encoded[-1] < end:
-            line_end = data.find(b"\r\n", self._encoded[-1] + self.STEP, end)
-            stop = end if line_end < 0 else line_end + 2
-            self._decoded.append(self._decoded[-1] + _decoded_length(data, self._encoded[-1], stop))
-            self._encoded.append(stop)
+    def __init__(self, data: bytes, start: int, size: int, end: int) -> None:
+        """`size` octets stand between the two places."""
+        self._data, self._at, self._offset = data, start, 0
+        self._size, self._end = size, end
 
     def to(self, offset: int) -> int:
-        """Behind the encoded form of the octet before `offset`."""
-        index = bisect_right(self._decoded, offset) - 1
-        if self._decoded[index] > self._offset:
-            self._at, self._offset = self._encoded[index], self._decoded[index]
-        octets, at = offset - self._offset, self._at
-        while octets > 0:
-            escape = self._data.find(b"=", at, self._end)
-            if escape < 0 or escape - at >= octets:
-                at += octets
-                break
-            octets -= escape - at
-            at = escape + 3
-            if self._data[escape + 1] != 0x0D:
-                octets -= 1
-        self._at, self._offset = at, offset
-        return at
+        """Behind the encoded form of the octet before `offset`; of the last one, behind the soft breaks that follow."""
+        data, at = self._data, self._at
+        end = at + offset - self._offset
+        while at < end:
+            # an escape is three octets for one, a soft break three for none
+            begun, at = at, end
+            escapes = data.count(b"=", begun, at)
+            if escapes:
+                end += 2 * escapes + data.count(b"=\r", begun, at + 1)
+        self._at, self._offset = self._end if offset == self._size else at, offset
+        return self._at
 
 
 class _Place(NamedTuple):
@@ -146,24 +148,36 @@ def quote(octets: bytes) -> bytes:
     return _TO_QUOTE.sub(lambda match: b"=%02X" % match[0][0], octets)
 
 
-def _write_quoted(new: bytes, column: int, rest: int, limit: int, out: list[Chunk]) -> int:
-    """Put `new` at `column`, before `rest` octets of the same line. Gives the column behind it."""
+_Shapes = tuple[int | bytes | None, ...]
+"""All that the lines of the values depend on: the length, or where there may be escapes, the value with `x` for
+everything between them; None for no value."""
+_ESCAPES = bytes(octet if octet == 0x3D else 0x78 for octet in range(256))
+
+
+def _write(
+    lead: bytes, new: bytes, offset: int, column: int, rest: int, limit: int, parts: list[Chunk | slice]
+) -> int:
+    """Put `lead` and the gap for `new`, whose octets begin at `offset` of those for all gaps, at `column`, before
+    `rest` octets of the same line. Gives the column behind it."""
+    new = lead + new
+    offset -= len(lead)
     if column + len(new) + rest <= limit:
-        out.append(new)
+        parts += (lead, slice(offset + len(lead), offset + len(new)))
         return column + len(new)
     if column:
-        out.append(SOFT_BREAK)
-    at, room = 0, QUOTED_LINE - 1
+        parts.append(SOFT_BREAK)
+    parts.append(lead)
+    at, start, room = 0, len(lead), QUOTED_LINE - 1
     while len(new) - at > room:
-        end = at + room
-        escape = new.rfind(b"=", end - 2, end)
+        at += room
+        escape = new.rfind(b"=", at - 2, at)
         if escape >= 0:
-            end = escape
-        out += (new[at:end], SOFT_BREAK)
-        at = end
-    out.append(new[at:])
+            at = escape
+        parts += (slice(offset + start, offset + at), SOFT_BREAK)
+        start = at
+    parts.append(slice(offset + start, offset + len(new)))
     column = len(new) - at
     if column + rest > QUOTED_LINE and column:
-        out.append(SOFT_BREAK)
+        parts.append(SOFT_BREAK)
         return 0
     return column

@@ -14,6 +14,8 @@ class _Frame(NamedTuple):
     slots: Sequence[Slot]
     pieces: list[Chunk]
     """What stands before, in and between the slots, in turns; each slot has an odd index."""
+    own: list[Chunk]
+    """The slots' own octets."""
     sizes: list[int]
     """Of each slot's own octets."""
     lines: list[int]
@@ -38,24 +40,20 @@ class Raw:
         return self._data[self._start : self._end]
 
     def write(self, slots: Sequence[Slot], values: Sequence[bytes | None], out: list[Chunk]) -> list[int]:
-        frame = self._frame_of(slots)
-        filled = frame.pieces.copy()
-        filled[1::2] = [
-            own if value is None else value for own, value in zip(filled[1::2], values, strict=True)
-        ]
-        room = frame.room.copy()
-        for line, octets, own_octets in zip(frame.lines, map(len, filled[1::2]), frame.sizes, strict=True):
-            room[line] -= octets if octets > own_octets else own_octets
-        if min(room, default=0) < 0:
-            return self._write_closely(slots, values, out)
-        out += filled
-        return []
-
-    def _frame_of(self, slots: Sequence[Slot]) -> _Frame:
         frame = self._frame
         if frame is None or frame.slots is not slots:
             frame = self._frame = self._make_frame(slots)
-        return frame
+        filled = frame.pieces.copy()
+        new = [own if value is None else value for own, value in zip(frame.own, values, strict=True)]
+        room = frame.room.copy()
+        for line, value, size in zip(frame.lines, new, frame.sizes, strict=True):
+            octets = len(value)
+            room[line] -= octets if octets > size else size
+        if min(room) < 0:
+            return self._write_closely(frame, values, out)
+        filled[1::2] = new
+        out += filled
+        return []
 
     def _make_frame(self, slots: Sequence[Slot]) -> _Frame:
         data, base = self._data, self._start
@@ -79,20 +77,18 @@ class Raw:
             lines.append(len(room) - 1)
             at = end
         pieces.append(view[at : self._end])
-        return _Frame(slots, pieces, sizes, lines, room)
+        return _Frame(slots, pieces, pieces[1::2], sizes, lines, room)
 
-    def _write_closely(
-        self, slots: Sequence[Slot], values: Sequence[bytes | None], out: list[Chunk]
-    ) -> list[int]:
+    def _write_closely(self, frame: _Frame, values: Sequence[bytes | None], out: list[Chunk]) -> list[int]:
         """Slot by slot, where some line has no room for all that is put in."""
-        data, base, frame = self._data, self._start, self._frame_of(slots)
+        data, base = self._data, self._start
         view = memoryview(data)
         left, kept_free = _settle_first(frame, values)
         values = [None if index in left else value for index, value in enumerate(values)]
         at = line_start = base
         line_end = -1
         grown = 0
-        for index, (slot, value) in enumerate(zip(slots, values, strict=True)):
+        for index, (slot, value) in enumerate(zip(frame.slots, values, strict=True)):
             if value is None:
                 continue
             start, end = base + slot.start, base + slot.end

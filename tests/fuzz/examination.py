@@ -63,6 +63,7 @@ def examine(data: bytes, rules: Rules) -> tuple[Finding | None, Cost]:
                 link_url=lambda link: link_url(link.url), pixel_url=PIXEL_URL, preferences_url=PREFERENCES
             )
         cost = Cost(len(data), time.process_time() - begun)
+        again = _rendered_again(plan, copy)
     except Hang:
         return Finding("hang", f"more than {HANG} s"), Cost(len(data), time.process_time() - begun)
     except Exception as error:
@@ -70,7 +71,21 @@ def examine(data: bytes, rules: Rules) -> tuple[Finding | None, Cost]:
     if plan.untouched is Reason.INTERNAL_ERROR:
         error = _cause(data, rules)
         return Finding(f"internal error {_where(error)}", repr(error)), cost
+    if not again:
+        return Finding("what was laid out for one copy is wrong for others", ""), cost
     return _judge(data, plan, base, copy, rules), cost
+
+
+def _rendered_again(plan: Plan, copy: rewrite.Rendered) -> bool:
+    """Further copies of one shape come of what the first ones left: they are filled as those were made."""
+
+    def render(more: str) -> rewrite.Rendered:
+        return plan.rendered(
+            link_url=lambda link: link_url(link.url) + more, pixel_url=PIXEL_URL, preferences_url=PREFERENCES
+        )
+
+    longer = render("xyz")
+    return render("") == copy and render("xyz") == longer and render("") == copy and render("xyz") == longer
 
 
 def _judge(data: bytes, plan: Plan, base: bytes, copy: rewrite.Rendered, rules: Rules) -> Finding | None:

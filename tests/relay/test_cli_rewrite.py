@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from binascii import b2a_base64
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -401,6 +402,64 @@ def test_a_folder_is_proved_and_summed_up(mail: Path, tmp_path: Path) -> None:
     text = call("rewrite", "--verify", tmp_path).out
     for words in ("wrapped", "25.0%", "2 files are no mail", "2 files had bare LF", "no difference"):
         assert words in text
+
+
+@pytest.mark.parametrize("option", [(), ("--json",)])
+def test_where_there_is_nothing_to_verify_nothing_is_proved(option: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_bytes(b"no mail at all")
+    result = call("rewrite", "--verify", tmp_path, *option)
+    assert result.code != 0
+    assert "nothing to verify" in result.err
+    assert "1 files are no mail" in result.err
+    assert "no difference" not in result.out
+
+
+def test_links_are_told_in_the_order_of_the_message(tmp_path: Path) -> None:
+    file = tmp_path / "mail.eml"
+    html = "".join(
+        f"<a href='{url}'>t</a>\r\n" for url in ("mailto:a@b", "http://x/1", "#2", "http://x/3", "tel:4")
+    )
+    file.write_bytes(
+        multipart(part(html), part("<a href='#5'>t</a><a href='http://x/6'>t</a>"), subtype="mixed")
+    )
+    found = call("rewrite", "show", file, "--json").json["links"]
+    assert [(one["position"], one["number"], one["part"], one["url"][-1]) for one in found] == [
+        (1, None, "1", "b"),
+        (2, 1, "1", "1"),
+        (3, None, "1", "2"),
+        (4, 2, "1", "3"),
+        (5, None, "1", "4"),
+        (6, None, "2", "5"),
+        (7, 3, "2", "6"),
+    ]
+    shown = call("rewrite", "show", file).out
+    assert (
+        shown.index("mailto:a@b") < shown.index("http://x/1") < shown.index("#2") < shown.index("http://x/6")
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "charset", "shown"),
+    [
+        ("https://bücher.example/größe".encode(), "utf-8", "https://bücher.example/größe"),
+        ("https://x.example/größe".encode("latin-1"), "iso-8859-1", "https://x.example/größe"),
+        (b"https://x.example/" + "ü".encode() * 600, "utf-8", "https://x.example/" + "ü" * 491),
+        (b"https://x.example/a" + "ü".encode() * 600, "utf-8", "https://x.example/a" + "ü" * 490),
+        ("https://x.example/größe".encode("utf-16-le"), "utf-16le", "https://x.example/größe"),
+    ],
+)
+def test_a_link_s_octets_are_told_as_the_characters_they_are(
+    url: bytes, charset: str, shown: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "mail.eml"
+    tag, end = "<a href='", "'>t</a>"
+    if charset == "utf-16le":
+        content = tag.encode(charset) + url + end.encode(charset)
+    else:
+        content = tag.encode() + url + end.encode()
+    head = f"Content-Type: text/html; charset={charset}\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    file.write_bytes(head.encode() + b2a_base64(content).replace(b"\n", b"\r\n"))
+    assert [one["url"] for one in call("rewrite", "show", file, "--json").json["links"]] == [shown]
 
 
 def test_a_file_that_cannot_be_read_is_named_and_the_others_are_proved(mail: Path) -> None:

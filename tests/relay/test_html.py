@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser
 
 from relay.html import Document, decode_attribute, read
-from relay.html.tokens import Kind, attributes, tokens
+from relay.html.attributes import attributes
+from relay.html.tokens import Kind, Token, tokens
 
 
 def parse(text: str, *, closely: bool = False, limit: int = 1000) -> Document:
@@ -320,14 +321,15 @@ def test_marks_are_read_and_can_be_taken_out(html: str, without: str, marked: li
         left += html[at:start]
         at = end
     assert left + html[at:] == without
-    found = [html[a.href_start] for a in document.anchors if "data-candor-no-track" in a.tag.attrs]
+    tags = zip(document.anchors, document.tags(), strict=True)
+    found = [html[anchor.href_start] for anchor, tag in tags if "data-candor-no-track" in tag.attrs]
     assert found == marked
     assert oracle(without) == oracle(html)
 
 
 def test_links_are_tags_of_a_document_that_beautifulsoup_can_walk() -> None:
     html = "<a href='1' class='x y' title='&amp;'>t</a><area href=2><A HREF=3>"
-    tags = [anchor.tag for anchor in parse(html).anchors]
+    tags = parse(html).tags()
     document = tags[0].parent
     assert document is not None
     assert document.find_all(["a", "area"], href=True) == tags
@@ -432,6 +434,16 @@ def test_no_more_links_than_asked_for_are_looked_at() -> None:
 
 HOSTILE = [
     *(
+        '<p a="<style>">',
+        "<p a='<!--'>",
+        '<style></style><p a="',
+        "don't <a href=x>",
+        "<p a=' ><a href=x>",
+        "<3 <a href=x>",
+        "<script></script ",
+        '= "<a href=x>',
+    ),
+    *(
         "<a ",
         "<!--",
         '<a href="',
@@ -476,7 +488,34 @@ HOSTILE = [
 def test_hostile_repetition_is_read_in_linear_time(piece: str, closely: bool) -> None:
     # A quadratic reader would take minutes for each of these; there is no clock here.
     text = piece * (200_000 // len(piece))
-    parse(text, closely=closely)
+    document = parse(text, closely=closely)
+    assert len(document.anchors) <= 1000
+    assert document.body_end is None or document.body_end <= len(text)
+
+
+WANTED = frozenset(
+    {"a", "area", "body", "svg", "math", "plaintext", "frameset", "select", "template", "noscript"}
+)
+ENDS = frozenset({"a", "body"})
+
+
+def is_wanted(text: str, token: Token) -> bool:
+    if token.kind is Kind.COMMENT:
+        return text[token.attributes : token.attributes + 3].lower() == "[if"
+    if token.kind in (Kind.START, Kind.END):
+        return token.name in (WANTED if token.kind is Kind.START else ENDS)
+    return True
+
+
+@given(hostile_html())
+@settings(max_examples=2000, deadline=None)
+@example('<p a=b"c d="> <a href=#1>">')
+@example("<p title='> ' <a href=#1>>don't <a href=#2></a>")
+@example('<p a= "<a href=#1>"><style><a href=#2>')
+@example('<p a="<style>"><a href=#1><!--[if mso]>')
+def test_the_few_tokens_that_are_searched_for_are_those_of_all_that_are_wanted(html: str) -> None:
+    every = [token for token in tokens(html, every=True) if is_wanted(html, token)]
+    assert list(tokens(html)) == every
 
 
 @pytest.mark.parametrize("text", ["<", "<a", "</", "", "<!", "<!-", "<!--", "<style", "<style>", "&"])

@@ -17,7 +17,7 @@ from support.proof import (
 from support.verifier import PIXEL_URL, link_url, verify
 
 from relay.reasons import Reason
-from relay.rewrite import compile_message
+from relay.rewrite import Plan, compile_message
 
 
 def test_a_line_of_raw_octets_never_passes_998() -> None:
@@ -102,3 +102,19 @@ def test_every_charset_goes_with_every_encoding(charset: str, encoding: str) -> 
     wanted = html.replace(" data-candor-no-track", "").replace("{{open_pixel}}", "")
     wanted = wanted.replace("{{tracking_preferences_url}}", PREFERENCES)
     assert octets(base(plan), encoding) == wanted.encode(charset)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_further_copies_are_what_a_plan_of_their_own_would_make(encoding: str) -> None:
+    html = "<body>" + "".join(f"<p>Grüße={n} <a href='http://x.example/{n}'>t</a></p>\r\n" for n in range(30))
+    data = message(html, encoding=encoding)
+    plan = compile_message(data)
+
+    def copy(plan: Plan, size: int) -> bytes:
+        return plan.render(
+            link_url=lambda link: f"https://t.example/c/{'x' * (size + link.number % 3)}{link.number}",
+            pixel_url=f"https://t.example/o/{'y' * size}.gif",
+        )
+
+    for size in (1, 2, 60, 1, 2, 60, 200, 201, 202, 1, 2):
+        assert copy(plan, size) == copy(compile_message(data), size)

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay import rulebook
+from relay.patterns import by_first_letter, sieve
 from relay.reasons import Reason
-from relay.rulebook import SKIP_PATTERNS, UNSUBSCRIBE_PATTERNS, WRAPPED_HOSTS, Rules, by_first_letter
+from relay.rulebook import SKIP_PATTERNS, UNSUBSCRIBE_PATTERNS, WRAPPED_HOSTS, Rules
 
 ALTERNATIVES = [
     *(
@@ -57,6 +58,7 @@ def test_patterns_by_first_letter_find_what_the_patterns_find(patterns: list[str
     except re.error:  # one name given twice
         return
     assert bool(re.search(by_first_letter(patterns), text)) == bool(plain.search(text))
+    assert sieve(patterns)(text) or not plain.search(text)
 
 
 @pytest.mark.parametrize("patterns", [SKIP_PATTERNS, UNSUBSCRIBE_PATTERNS])
@@ -69,6 +71,38 @@ def test_the_tables_find_what_each_of_their_patterns_finds(
     text = before + data.draw(st.from_regex(pattern)) + behind
     found = re.search(by_first_letter(patterns), text) is not None
     assert found == any(re.search(one, text) for one in patterns)
+    assert sieve(patterns)(text) or not found
+
+
+@pytest.mark.parametrize(
+    ("pattern", "sifted"),
+    [
+        ("un-?subscri", "subscri"),
+        ("opt-?out|e-?mail", "mail opt"),
+        (r"log[-_]?in(?![a-z])", "log"),
+        ("set(?:ting)?s+x", "set"),
+        (r"\?(?:token|a(?:uth|bc))=", "token uth bc"),
+        ("(?:a|b)?cd", "cd"),
+        ("abc(?:d|e)*f", "abc"),
+        ("abc|abcd", "abc"),
+        ("(?<!a)bcd", "bcd"),
+    ],
+)
+def test_a_sieve_looks_for_what_stands_in_every_match(pattern: str, sifted: str) -> None:
+    for word in sifted.split():
+        assert sieve([pattern])(f"..{word}..")
+        assert not sieve([pattern])(f"..{word[:-1]}.{word[-1]}")
+
+
+@pytest.mark.parametrize("pattern", ["[ab]", "a?", r"\d+", "ab{2}", "(?i:ab)", "Ab", "(a)|", "ab|c*"])
+def test_a_sieve_lets_through_what_it_cannot_read(pattern: str) -> None:
+    assert sieve([pattern])("zzz")
+
+
+def test_a_sieve_lets_other_scripts_through_where_a_pattern_has_them() -> None:
+    assert sieve(["退订", "abmeld"])("é")
+    assert not sieve(["退订", "abmeld"])("e")
+    assert not sieve([])("abc")
 
 
 def test_alternatives_that_begin_alike_are_tried_together() -> None:
