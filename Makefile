@@ -52,6 +52,7 @@ bench-tracker: venv  ## measure durable hits a second beside a bare aiohttp hand
 
 bench: bench-rewrite bench-relay bench-tracker ## measure what a message costs, as ratios within one run
 	$(BIN)/python tests/bench/signing.py
+	$(BIN)/python tests/bench/storing.py
 	$(BIN)/python tests/bench/importing.py
 
 clean:           ## remove what was made here

@@ -110,6 +110,11 @@ class Load:
             waited=self._waited(number),
         )
 
+    async def pass_on(self, number: int) -> None:
+        """Both, so that in each transaction some come and some go."""
+        await self.accept(number)
+        await self.finish(number)
+
     async def hit(self, number: int) -> None:
         [one] = self._addressed[number]
         event = Event(
@@ -146,7 +151,7 @@ async def _run(
     domain = await _open(url, keys)
     found = []
     try:
-        for names in (("ask", "record", "settle", "look_up", "hit"), ("accept", "finish")):
+        for names in (("ask", "record", "settle", "look_up", "hit"), ("accept", "finish"), ("pass_on",)):
             load = Load(domain, options.messages)
             for name in names:
                 if together is not None:

@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 T = TypeVar("T")
@@ -31,8 +31,12 @@ _BUSY = 5
 class _Errand(Generic[T]):
     """A piece of work for a thread, and who waits for it."""
 
-    def __init__(self, work: Callable[[Connection], T], future: asyncio.Future[T]) -> None:
+    def __init__(
+        self, work: Callable[[Connection], T], future: asyncio.Future[T], over: Callable[[_Errand[T]], None]
+    ) -> None:
+        """`over` is called in the loop when the thread has done with it."""
         self._work = work
+        self._over = over
         self._loop = future.get_loop()
         self._future = future
         self._guard = threading.Lock()
@@ -41,11 +45,8 @@ class _Errand(Generic[T]):
 
     def run(self, connect: Callable[[], Connection]) -> None:
         """In the thread."""
-        if self._given_up:
-            return
         try:
-            connection = connect()
-            self._begin(connection)
+            connection = self._begin(connect)
             result = self._work(connection)
         except BaseException as error:  # noqa: BLE001 - whatever it is, it goes to who asked
             self._end()
@@ -61,9 +62,13 @@ class _Errand(Generic[T]):
             if self._driver is not None:
                 self._driver.interrupt()
 
-    def _begin(self, connection: Connection) -> None:
+    def _begin(self, connect: Callable[[], Connection]) -> Connection:
+        connection = connect()
         with self._guard:
+            if self._given_up:
+                raise asyncio.CancelledError
             self._driver = connection.connection.driver_connection
+        return connection
 
     def _end(self) -> None:
         """From here on an interruption would hit another's work."""
@@ -75,10 +80,12 @@ class _Errand(Generic[T]):
             self._loop.call_soon_threadsafe(what, value)
 
     def _succeed(self, result: T) -> None:
+        self._over(self)
         if not self._future.done():
             self._future.set_result(result)
 
     def _fail(self, error: BaseException) -> None:
+        self._over(self)
         if not self._future.done():
             # A future takes no StopIteration.
             self._future.set_exception(RuntimeError() if isinstance(error, StopIteration) else error)
@@ -98,7 +105,7 @@ class _Threads:
 
     async def run(self, work: Callable[[Connection], T]) -> T:
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        errand = _Errand(work, future)
+        errand = _Errand(work, future, self._open.discard)
         self._open.add(errand)
         if len(self._open) > len(self._ended) < self._most:
             self._start()
@@ -108,8 +115,6 @@ class _Threads:
         except asyncio.CancelledError:
             errand.give_up()
             raise
-        finally:
-            self._open.discard(errand)
 
     async def close(self, within: float) -> None:
         """Breaks off what nobody waited for to the end, and lets go of the connections, as far as that works so soon."""
@@ -138,7 +143,8 @@ class _Threads:
             errand.run(connect)
             del errand  # nor its result, while there is nothing to do
         if connection is not None:
-            connection.close()
+            with suppress(SQLAlchemyError):  # what is committed is in the log, and stays there
+                connection.close()
         with suppress(RuntimeError):  # the loop did not wait for us
             ended.get_loop().call_soon_threadsafe(ended.set_result, None)
 

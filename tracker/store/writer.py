@@ -5,6 +5,7 @@ grouped by statement. A batch that fails is tried again caller by caller, so tha
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -56,20 +57,35 @@ class _Batch:
     """What one transaction does: whatever waits when it begins. `run` may be called in another thread, and again where
     the database gave the first run up."""
 
-    def __init__(self, waiting: deque[_Job]) -> None:
+    def __init__(self, waiting: deque[_Job], patience: float) -> None:
         self._waiting = waiting
+        self._patience = max(patience, *(job.within for job in waiting))
+        self._guard = threading.Lock()
+        self._is_over = False
         self.jobs: list[_Job] = []
 
-    def waiting(self) -> list[_Job]:
-        return list(self._waiting)
+    @property
+    def limit(self) -> float:
+        """Longer than any caller waits: it is here only so that a dead connection ends one day."""
+        return self._patience * 2
 
     def run(self, connection: Connection) -> list[Any]:
-        if not self.jobs:
-            self._take()
+        with self._guard:
+            if self._is_over:
+                raise StoreUnavailable("the store is away")
+            if not self.jobs:
+                self._take()
         return _run_batch(connection, self.jobs)
 
+    def end(self) -> list[_Job]:
+        """From now on it takes nobody, should its transaction begin after all; gives whom it took."""
+        with self._guard:
+            self._is_over = True
+        return self.jobs
+
     def _take(self) -> None:
-        while self._waiting and len(self.jobs) < _MOST_JOBS:
+        # Who may take longer goes into the next, whose limit is theirs.
+        while self._waiting and len(self.jobs) < _MOST_JOBS and self._waiting[0].within <= self._patience:
             job = self._waiting.popleft()
             # Whoever stopped waiting was told so: doing it now would surprise them.
             if not job.future.done():
@@ -103,7 +119,7 @@ class Writer:
     async def _run(self) -> None:
         try:
             while self._jobs:
-                await self._commit(_Batch(self._jobs))
+                await self._commit(_Batch(self._jobs, self._database.write_within))
         finally:
             self._task = None
             self._fail_waiting(StoreUnavailable("the store was closed"))
@@ -114,16 +130,14 @@ class Writer:
 
     async def _commit(self, batch: _Batch) -> None:
         try:
-            # Longer than any caller waits: the limit is here only so that a dead connection ends one day.
-            patience = max(self._database.write_within, *(job.within for job in batch.waiting())) * 2
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(batch.limit):
                 results = await self._database.transact(batch.run)
         except asyncio.CancelledError:
-            for job in batch.jobs:
+            for job in batch.end():
                 job.fail(StoreUnavailable("the store was closed"))
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it goes to the callers
-            await self._failed(batch.jobs, error)
+            await self._failed(batch.end(), error)
         else:
             for job, result in zip(batch.jobs, results, strict=True):
                 if not job.future.done():
@@ -142,7 +156,7 @@ class Writer:
                 if self._database.writes.tripped:
                     job.fail(StoreUnavailable("the store is away"))
                 elif not job.future.done():
-                    await self._commit(_Batch(deque([job])))
+                    await self._commit(_Batch(deque([job]), self._database.write_within))
         elif jobs:
             jobs[0].fail(_for_caller(final, jobs[0]))
 
