@@ -94,6 +94,13 @@ class Lists:
             lambda text: next((one for one in self.agents if one.fits(text)), None)
         )
 
+    @cached_property
+    def _of_version(self) -> Mapping[int, Sequence[tuple[int, Mapping[int, int]]]]:
+        return {
+            version: [(dropped, known) for (of, dropped), known in self.prefixes.items() if of == version]
+            for version in (4, 6)
+        }
+
     def place(self, address: str | Address) -> tuple[Place | None, Network | None]:
         """The network an address lies in, and its entry where the list has one. `(None, None)` for no address."""
         try:
@@ -103,13 +110,12 @@ class Lists:
         if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
             parsed = parsed.ipv4_mapped
         number, version = int(parsed), parsed.version
-        found = [
-            index
-            for (of, dropped), known in self.prefixes.items()
-            if of == version and (index := known.get(number >> dropped)) is not None
-        ]
-        if found:
-            return (0, min(found)), self.networks[min(found)]
+        first = len(self.networks)
+        for dropped, known in self._of_version[version]:
+            index = known.get(number >> dropped, first)
+            first = index if index < first else first
+        if first < len(self.networks):
+            return (0, first), self.networks[first]
         return (version, number >> (32 - _V4_BITS if version == 4 else 128 - _V6_BITS)), None
 
 

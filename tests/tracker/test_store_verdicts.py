@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ from tracker.store import histories
 from tracker.store.database import Database
 from tracker.store.deliveries import settling
 from tracker.store.events import recording
+from tracker.store.register import Source
 from tracker.store.schema import events, page_visits
 from tracker.store.verdicts import Recomputed, Verdicts
 from tracker.verdict import RULES, Hit
@@ -279,13 +280,19 @@ async def test_a_look_at_the_page_of_one_who_is_not_measured_by_name_leaves_noth
     assert changed(before, await dump(domain)) == {}
 
 
-async def test_an_erasure_takes_the_looks_at_the_page_too(
-    domain: Domain, served: tuple[Client, PublicFace]
+@pytest.mark.parametrize("way", ["erase", "anonymize"])
+async def test_whoever_is_to_be_nobody_leaves_no_look_at_the_page_either(
+    way: str, domain: Domain, served: tuple[Client, PublicFace]
 ) -> None:
     client, _ = served
     copy = await to_joe(domain)
     await client.ask(copy.page)
     await domain.verdicts.close()
     assert len((await dump(domain))["page_visits"]) == 1
-    await erase(domain, "joe@people.example")
+    if way == "erase":
+        await erase(domain, "joe@people.example")
+    else:
+        await domain.rights.anonymize(
+            "joe@people.example", source=Source.API, actor="test", now=datetime.now(UTC)
+        )
     assert (await dump(domain))["page_visits"] == []

@@ -22,6 +22,7 @@ from tracker.store.contacts import find
 from tracker.store.counts import Cell, count_in
 from tracker.store.database import Database, execute
 from tracker.store.events import ANONYMIZED
+from tracker.store.histories import forget_visits
 from tracker.store.holders import Holder
 from tracker.store.messages import urls
 from tracker.store.proof import Proof
@@ -113,6 +114,7 @@ class Rights:
         # They belong to the audience from now on: it is they whom the cell has to hide.
         arrived = [id_ for id_, row in rows.items() if row.accepted_at is not None]
         execute(connection, [joining(arrived)])
+        forget_visits(connection, rows)
         columns = (events.c.delivery_id, events.c.kind, events.c.at, events.c.link, events.c.verdict)
         gone = delete(events).where(events.c.delivery_id.in_(rows)).returning(*columns)
         removed = connection.execute(gone).all()
