@@ -61,7 +61,12 @@ def test_what_the_file_says_holds(file: Path) -> None:
 
 
 WRONG = [
-    ("[tracker]\nport = 1", "[tracker] port", "no such key", "answer_within, apple_app_site_association, asset_links"),
+    (
+        "[tracker]\nport = 1",
+        "[tracker] port",
+        "no such key",
+        "answer_within, apple_app_site_association, asset_links",
+    ),
     ('[trakcer]\nlisten = "a:1"', "[trakcer]", "no such table", "store, tokens, tracker"),
     ('colour = "red"', "[colour]", "no such table", "tracker"),
     ('store = "x"', "[store]", "expected a table", "'x'"),
