@@ -172,7 +172,7 @@ async def test_the_database_may_be_killed_under_load_and_no_answered_hit_is_miss
                     server.kill()
                     await until(lambda: heard.total() > before + 250, "links lead on")  # noqa: B023
                     server.restart()
-                    await gone(where)
+                    await until(lambda: heard.total() > before + 350, "links lead on")  # noqa: B023
             await gone(where)
             assert await program.stop() == 0
         async with domain_of(where) as domain:
