@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
-.PHONY: help venv demo test check docs bench bench-rewrite bench-relay soak fuzz clean
+.PHONY: help venv demo test check docs bench bench-rewrite bench-relay bench-tracker soak fuzz clean
 
 help:            ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -49,10 +49,12 @@ bench-rewrite: venv  ## measure what rewriting costs beside other ways to rewrit
 bench-relay: venv  ## measure messages a second beside Postfix, where it is installed (--profile: where the time goes)
 	$(BIN)/python tests/bench/relaying.py $(BENCH_OPTIONS)
 
-bench: bench-rewrite bench-relay ## measure what a message costs, as ratios within one run
+bench-tracker: venv  ## measure durable hits a second beside a bare aiohttp handler and nginx; needs wrk
+	PYTHONPATH=tests/bench $(BIN)/python tests/bench/hits.py $(BENCH_OPTIONS)
+
+bench: bench-rewrite bench-relay bench-tracker ## measure what a message costs, as ratios within one run
 	$(BIN)/python tests/bench/signing.py
 	$(BIN)/python tests/bench/storing.py
-	$(BIN)/python tests/bench/hits.py
 	$(BIN)/python tests/bench/importing.py
 
 clean:           ## remove what was made here

@@ -7,6 +7,7 @@
     ├── TokenError (ValueError)       a token that does not verify
     ├── CannotListen                  an address cannot be had
     ├── KeyRingError                  the key file is missing, damaged, or not the one the store knows
+    ├── JournalError                  a file of the outage journal that is none of ours
     └── StoreError
         ├── StoreUnavailable          cannot be asked now; later it may answer
         └── NotFound (LookupError)    nothing of that name or id
@@ -43,6 +44,10 @@ class CannotListen(CandorError):
 
 class KeyRingError(CandorError):
     """The key ring cannot be used."""
+
+
+class JournalError(CandorError):
+    """A file of the outage journal cannot be read by us."""
 
 
 class StoreError(CandorError):

@@ -84,9 +84,36 @@ def bad_token(kind: str) -> None:
     _log.debug("bad-token", kind=kind)
 
 
-def hits_in_trouble(late: int, lost: int, reasons: str) -> None:
+def hits_in_trouble(late: int, journaled: int, lost: int, reasons: str) -> None:
     """Totals since the last such line: a line for each would be one about somebody who may have declined."""
-    _log.warning("hits-late-or-lost", answered_before_commit=late, lost=lost, reasons=reasons)
+    _log.warning(
+        "hits-late-or-lost", answered_before_commit=late, journaled=journaled, lost=lost, reasons=reasons
+    )
+
+
+def journal_full(most: int) -> None:
+    """Hits are lost now, and counted as lost."""
+    _log.error("journal-full", most_octets=most)
+
+
+def journal_failed(reason: str) -> None:
+    """The outage journal cannot be written: hits are lost now, and counted as lost."""
+    _log.error("journal-failed", reason=reason)
+
+
+def journal_not_ours(problem: str) -> None:
+    """A file in the journal's folder is passed over."""
+    _log.error("journal-not-ours", problem=problem)
+
+
+def journal_stored(entries: int, *, damaged: bool) -> None:
+    """A file of the journal was decided and is gone. `damaged`: its end was cut, as a killed process leaves it."""
+    _log.warning("journal-stored", entries=entries, damaged=damaged)
+
+
+def replay_put_off(reason: str) -> None:
+    """What waits in the journal is tried again soon."""
+    _log.warning("journal-put-off", reason=reason)
 
 
 def review_put_off(deliveries: int) -> None:

@@ -21,7 +21,6 @@ Layout, version 1, big-endian, base64url without padding:
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
 import hmac
@@ -59,6 +58,9 @@ class Kind(IntEnum):
     OPEN = 1
     CLICK = 2
     PREFERENCES = 3
+
+
+_KINDS = {kind.value: kind for kind in Kind}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,9 +155,9 @@ def read(text: str, ring: KeyRing) -> Token:
     if read_click is None:
         raise TokenError(f"version {first >> 4} of tokens is not known here; a newer Candor made the link")
     try:
-        kind, mode = Kind(first & 15), _MODES[flags & 7]
+        kind, mode = _KINDS[first & 15], _MODES[flags & 7]
         link, destination, suffix = read_click(body[_HEAD.size :]) if kind is Kind.CLICK else (0, "", "")
-    except (ValueError, IndexError) as error:
+    except (ValueError, KeyError, IndexError) as error:
         raise TokenError(f"the token verifies but does not read: {error}") from None
     return Token(
         kind=kind,
@@ -205,8 +207,13 @@ def _click(link: int, destination: str, suffix: str) -> bytes:
     return _varint(link) + _varint(len(suffix)) + (destination + suffix).encode("ascii")
 
 
+@lru_cache(maxsize=64)
+def _begun(secret: bytes) -> hashlib.blake2b:
+    return hashlib.blake2b(key=secret, digest_size=MAC_OCTETS, person=_PERSON)
+
+
 def _authenticator(key: Key) -> hashlib.blake2b:
-    return hashlib.blake2b(key=key.secret, digest_size=MAC_OCTETS, person=_PERSON)
+    return _begun(key.secret).copy()
 
 
 def _mac(body: bytes, key: Key) -> bytes:
@@ -216,6 +223,7 @@ def _mac(body: bytes, key: Key) -> bytes:
 
 
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
+_URL_UNSAFE = bytes.maketrans(b"-_", b"+/")
 
 
 def _encode(octets: bytes) -> str:
@@ -230,7 +238,7 @@ def _decode(text: str) -> bytes:
         raise TokenError(
             "the token holds characters that ours never do: the link was probably cut or changed"
         )
-    octets = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    octets = binascii.a2b_base64(text.encode("ascii").translate(_URL_UNSAFE) + b"=" * (-len(text) % 4))
     if _encode(octets) != text:
         raise TokenError("the token is not spelt as it was made: the link was probably cut or changed")
     return octets

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.load import Log, arrived, copies_of, load
+from support.outages import Outage, locked
 from support.people import GRANTED, UNKNOWN, URLS, Copy, browsing, newsletter, send, tell
 from support.sites import Program, domain_of, running, site, until
 from support.stores import PostgresServer, Stores
@@ -23,29 +20,6 @@ from tracker.consent import Consent
 SESSIONS = 8
 PEOPLE = (GRANTED, UNKNOWN)
 IMPATIENT = {"ask_within": "1s", "write_within": "2s"}
-_LOCK = """
-import sqlite3, sys
-connection = sqlite3.connect(sys.argv[1], isolation_level=None)
-connection.execute("BEGIN EXCLUSIVE")
-print("locked", flush=True)
-sys.stdin.read()
-"""
-
-
-@contextmanager
-def locked(store_url: str) -> Iterator[None]:
-    """Another process holds the SQLite file exclusively."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", _LOCK, store_url.removeprefix("sqlite:///")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"locked\n"
-        yield
-    finally:
-        process.communicate()
 
 
 @pytest.fixture(scope="module")
@@ -54,15 +28,6 @@ def own_server() -> Iterator[PostgresServer]:
     server = PostgresServer()
     yield server
     server.close()
-
-
-@dataclass(frozen=True, slots=True)
-class Outage:
-    """A store, how it is taken away and how it comes back."""
-
-    store_url: str
-    begin: Callable[[], object]
-    end: Callable[[], object]
 
 
 @pytest.fixture(params=["sqlite-locked", "postgresql-stopped", "postgresql-killed"])

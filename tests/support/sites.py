@@ -63,6 +63,7 @@ def site(folder: Path, store_url: str, upstream_url: str, **tables: dict[str, An
             "listen": f"127.0.0.1:{web}",
             "public_url": f"http://127.0.0.1:{web}",
             "answer_within": "20s",
+            "journal": str(folder / "journal"),
         },
         "admin": {"listen": ""},
         "upstream": {"url": upstream_url},

@@ -43,12 +43,17 @@ Dump = Mapping[str, list[tuple[Any, ...]]]
 def configuration(store_url: str, folder: Path, **tables: Any) -> Config:
     """The tracker on a port of the system's choice, patient enough for a busy machine."""
     given = {
-        "tracker": TrackerTable(listen="127.0.0.1:0", answer_within="20s"),
+        "tracker": tracker_table(folder, answer_within="20s"),
         "admin": AdminTable(listen="127.0.0.1:0"),
         "store": StoreTable(url=store_url, ask_within="20s", write_within="30s"),
         "tokens": TokensTable(keys_file=str(folder / "keys.toml")),
     }
     return Config(**(given | tables))
+
+
+def tracker_table(folder: Path, **more: Any) -> TrackerTable:
+    """The tracker's own table: any port, a journal of its own."""
+    return TrackerTable(**({"listen": "127.0.0.1:0", "journal": str(folder / "journal")} | more))
 
 
 @asynccontextmanager

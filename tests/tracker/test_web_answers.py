@@ -17,10 +17,10 @@ from support.tracking import (
     dump,
     opened,
     to_joe,
+    tracker_table,
 )
 from support.web import Client, serving
 
-from tracker.config import TrackerTable
 from tracker.domain import Domain
 from tracker.tokens import Kind, Token, seal
 from tracker.web.app import PublicFace
@@ -124,7 +124,7 @@ async def test_answers_set_no_cookie_and_may_not_be_kept_by_anybody(domain: Doma
 async def test_the_referrer_policy_is_the_configured_one(
     word: str, header: bytes | None, store_url: str, tmp_path: Path
 ) -> None:
-    table = TrackerTable(listen="127.0.0.1:0", referrer_policy=word)  # type: ignore[arg-type]
+    table = tracker_table(tmp_path, referrer_policy=word)
     async with (
         opened(configuration(store_url, tmp_path, tracker=table)) as domain,
         serving(domain) as (client, _),

@@ -13,6 +13,7 @@ def test_no_line_is_about_one_hit_and_none_goes_uncounted() -> None:
     with capture_logs() as lines:
         trouble.lost("away")
         trouble.late()
+        trouble.journaled(3)
         now += 59.9
         trouble.lost("refused")
         assert lines == []
@@ -21,9 +22,10 @@ def test_no_line_is_about_one_hit_and_none_goes_uncounted() -> None:
         trouble.lost("away")
         trouble.tell()
         trouble.tell()
-    assert [(line["answered_before_commit"], line["lost"], line["reasons"]) for line in lines] == [
-        (1, 2, "away=1 refused=1"),
-        (0, 2, "away=2"),
+    said = ("answered_before_commit", "journaled", "lost", "reasons")
+    assert [tuple(line[name] for name in said) for line in lines] == [
+        (1, 3, 2, "away=1 refused=1"),
+        (0, 0, 2, "away=2"),
     ]
-    names = {"answered_before_commit", "event", "log_level", "lost", "reasons"}
+    names = {*said, "event", "log_level"}
     assert all(set(line) == names for line in lines)

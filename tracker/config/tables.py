@@ -23,6 +23,7 @@ from tracker.config.values import (
     OptionalListen,
     PublicUrl,
     SenderPattern,
+    Size,
     StoreUrl,
     Table,
     _port,
@@ -110,6 +111,10 @@ class TrackerTable(Table):
     referrer_policy: Literal[
         "", "no-referrer", "origin", "same-origin", "strict-origin", "strict-origin-when-cross-origin"
     ] = "no-referrer"
+    trusted_proxies: tuple[NetworkText, ...] = ()
+    proxy_header: Literal["x-forwarded-for", "forwarded", "proxy-protocol"] = "x-forwarded-for"
+    journal: str = "./candor-data/journal"
+    journal_size: Size = Field(default="256MB", validate_default=True, ge=16_000_000)
     apple_app_site_association: AppLinks = ""
     asset_links: AppLinks = ""
     host: tuple[HostTable, ...] = ()

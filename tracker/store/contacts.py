@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, or_, select, text
 
-from tracker.address import erased_key, normalize
+from tracker.address import erased_key, erased_key_of, normalize
 from tracker.consent import Consent, Contact, DoNotTrack
 from tracker.errors import NotFound
 from tracker.store.database import Database, Statement
@@ -53,7 +53,7 @@ def knowing(addresses: Iterable[str], at: datetime, ring: KeyRing) -> Statement:
 
 def erased_among(connection: Connection, addresses: Collection[str], ring: KeyRing) -> dict[str, Contact]:
     """Those of the addresses (in normal form) whose person was erased."""
-    keys = {erased_key(address, ring.permanent): address for address in addresses}
+    keys = {erased_key_of(address, ring.permanent): address for address in addresses}
     if not keys:
         return {}
     rows = _BY_ERASED_KEY.rows(connection, keys=list(keys))
@@ -103,7 +103,7 @@ class Contacts:
 
     def fetch(self, connection: Connection, addresses: list[str]) -> dict[str, Contact]:
         """The contacts of those addresses (in normal form) of which anything is known."""
-        keys = {erased_key(address, self._ring.permanent): address for address in addresses}
+        keys = {erased_key_of(address, self._ring.permanent): address for address in addresses}
         found: dict[str, Contact] = {}
         for row in _BY_EITHER.rows(connection, addresses=addresses, keys=list(keys)):
             erased = None if row.erased_key is None else keys.get(bytes(row.erased_key))

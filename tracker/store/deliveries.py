@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Text, bindparam, case, exists, insert, null, select, text, update
@@ -297,6 +298,10 @@ class Deliveries:
         Raises StoreUnavailable."""
         return (await self._sent.get((delivery_id,))).get(delivery_id)
 
+    async def several(self, ids: Collection[bytes]) -> Mapping[bytes, Sent]:
+        """The deliveries of many hits, as `sent` gives each. Raises StoreUnavailable."""
+        return await self._sent.get(ids)
+
     async def list(self, *, limit: int = 50) -> list[dict[str, Any]]:
         """The latest messages with the number of their deliveries by status."""
         return await self._database.read(lambda connection: latest(connection, limit))
@@ -351,10 +356,13 @@ def _delivery_row(delivery: Delivery, message: Message, ring: KeyRing) -> Mappin
 
 def decision_of(row: Any) -> Decision:
     """The decision a delivery was sent under. One that no release of ours writes reads as untracked."""
+    return _decision(row.mode, row.opens, row.clicks, row.override, row.reason)
+
+
+@lru_cache(maxsize=256)
+def _decision(mode: str, opens: bool, clicks: bool, override: bool, reason: str) -> Decision:
     try:
-        return Decision(
-            mode=Mode(row.mode), opens=row.opens, clicks=row.clicks, override=row.override, reason=row.reason
-        )
+        return Decision(mode=Mode(mode), opens=opens, clicks=clicks, override=override, reason=reason)
     except ValueError:
         return untracked("not-understood")
 

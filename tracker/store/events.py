@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, desc, insert, select
+from sqlalchemy import Connection, bindparam, desc, exists, func, insert, select
 
 from tracker.events import Event
 from tracker.moments import isoformat
-from tracker.store.database import Database, Statement
+from tracker.store.database import Database, Statement, execute
 from tracker.store.messages import urls
 from tracker.store.schema import deliveries, events
 
@@ -16,21 +18,63 @@ ANONYMIZED = "anonymized"
 """Why a delivery measured by name no longer is: its person wanted past events to name nobody either."""
 
 _NAMES = [column.name for column in events.c if column.name != "id"]
-_INSERT = insert(events).from_select(
-    _NAMES,
-    select(*(bindparam(f"b_{name}", type_=events.c[name].type) for name in _NAMES))
+_BOUND = {name: bindparam(f"b_{name}", type_=events.c[name].type) for name in _NAMES}
+_BOUND_NAMES = [f"b_{name}" for name in _NAMES]
+_OF_SOMEBODY = (
+    select(*_BOUND.values())
     .select_from(deliveries)
     .where(deliveries.c.id == bindparam("b_delivery_id"))
     .where(deliveries.c.recipient.is_not(None))
     .where(deliveries.c.reason != ANONYMIZED)
     # An erasure under way is waited for, and one that comes now waits for us and finds the event.
-    .with_for_update(read=True),
+    .with_for_update(read=True)
 )
+_INSERT = insert(events).from_select(_NAMES, _OF_SOMEBODY)
+_SAME = (
+    exists()
+    .where(events.c.delivery_id == _BOUND["delivery_id"])
+    .where(events.c.at == _BOUND["at"])
+    .where(events.c.kind == _BOUND["kind"])
+    .where(func.coalesce(events.c.link, 0) == func.coalesce(_BOUND["link"], 0))
+)
+_INSERT_NEW = insert(events).from_select(_NAMES, _OF_SOMEBODY.where(~_SAME))
 
 
-def recording(event: Event) -> Statement:
-    """The statement that keeps an event, unless its delivery names nobody any more or was made anonymous since: then it
-    leaves nothing."""
+def recording(*happened: Event) -> Statement:
+    """The statement that keeps events, unless their delivery names nobody any more or was made anonymous since: then
+    they leave nothing."""
+    return _INSERT, [_row(event) for event in happened]
+
+
+def recording_new(happened: Iterable[Event]) -> Statement:
+    """The same, but of events that may be there already, to the microsecond: those stay as they are."""
+    return _INSERT_NEW, [_row(event) for event in happened]
+
+
+_DRIVER = (
+    f"INSERT INTO events ({', '.join(_NAMES)}) SELECT {', '.join(f'?{n}' for n in range(1, len(_NAMES) + 1))}"  # noqa: S608
+    f" FROM deliveries WHERE id = ?{_NAMES.index('delivery_id') + 1} AND recipient IS NOT NULL"
+    f" AND reason <> '{ANONYMIZED}'"
+)
+"""`_INSERT` as SQLite's driver takes it, with moments as the text it keeps."""
+
+
+def record(connection: Connection, batches: list[Sequence[Event]]) -> list[None]:
+    """Keeps events as `recording` does; for `Database.together`."""
+    happened = [event for batch in batches for event in batch]
+    if connection.dialect.name == "sqlite":
+        rows = [tuple([_plain(row[name]) for name in _BOUND_NAMES]) for row in map(_row, happened)]
+        connection.exec_driver_sql(_DRIVER, rows).close()
+    else:
+        execute(connection, [recording(*happened)])
+    return [None] * len(batches)
+
+
+def _plain(value: Any) -> Any:
+    return value.astimezone(UTC).isoformat(" ", "microseconds")[:26] if isinstance(value, datetime) else value
+
+
+def _row(event: Event) -> Mapping[str, Any]:
     verdict, device = event.verdict, event.device
     row = {
         "kind": event.kind.value,
@@ -46,7 +90,7 @@ def recording(event: Event) -> Statement:
         "system": device.system,
         "country": event.country,
     }
-    return _INSERT, [{f"b_{name}": value for name, value in row.items()}]
+    return {f"b_{name}": value for name, value in row.items()}
 
 
 class Events:

@@ -21,16 +21,23 @@ from tracker.device import device_of
 from tracker.domain import Domain
 from tracker.errors import CandorError, StoreUnavailable
 from tracker.httplog import retelling
+from tracker.journal import Journal
 from tracker.listening import listening
+from tracker.metrics import Sheet
 from tracker.web import applinks, wording
+from tracker.web.answers import SERVER
+from tracker.web.connection import Connections
 from tracker.web.hits import Hits
 from tracker.web.metrics import HitMetrics
 from tracker.web.preferences import Preferences
+from tracker.web.replay import Replay
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Clock = Callable[[], datetime]
 _MOST_FORM = 16 * 1024
 _MOST_LINE = 16 * 1024  # a request line: our longest token is a quarter of that
+_BACKLOG = 1024
+"""Connections that wait for us; a newsletter's readers come together."""
 _PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'",
@@ -58,9 +65,14 @@ class PublicFace:
 
     def __init__(self, domain: Domain, metrics: HitMetrics | None = None, *, clock: Clock = _utc_now) -> None:
         self._domain = domain
-        self.hits = Hits(domain, metrics=metrics, clock=clock)
+        table = domain.config.tracker
+        folder = Path(table.journal) if table.journal else None
+        metrics = metrics or HitMetrics(Sheet())
+        self._journal = Journal(folder, domain.ring, most=table.journal_size)
+        self._replay = Replay(domain, self._journal, folder, metrics)
+        self.hits = Hits(domain, self._journal, clock=clock, metrics=metrics)
         self._listener: asyncio.Server | None = None
-        self._most_connections = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
+        self._connections: Connections | None = None
         self._runner = web.AppRunner(
             build(domain, self.hits, clock),
             access_log=None,
@@ -78,34 +90,36 @@ class PublicFace:
         await asyncio.to_thread(device_of, "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0")
         host, port = parse_listen(self._domain.config.tracker.listen)
         await self._runner.setup()
+        server = self._runner.server
+        assert server is not None  # noqa: S101 - it was set up just now
+        # Mail comes in through the same process, and idle readers must not keep it out.
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
+        self._connections = Connections(self._domain, self.hits, server, most=most)
         with listening("[tracker] listen", self._domain.config.tracker.listen):
             self._listener = await asyncio.get_running_loop().create_server(
-                self._answer, host or None, port, reuse_port=share_port or None
+                self._connections, host or None, port, reuse_port=share_port or None, backlog=_BACKLOG
             )
+        self._replay.start()
         bound = self._listener.sockets[0].getsockname()
         log.listening("tracker", f"http://{bound[0]}:{bound[1]}")
         return str(bound[0]), int(bound[1])
 
-    def _answer(self) -> asyncio.Protocol:
-        """A new connection: answered, or closed at once where there are more than our share of the process's
-        files. Mail comes in through the same process, and idle readers must not keep it out."""
-        server = self._runner.server
-        assert server is not None  # noqa: S101 - set up before anybody could connect
-        return server() if len(server.connections) < self._most_connections else _TurnedAway()
+    @property
+    def connections(self) -> int:
+        """How many there are at the moment."""
+        return len(self._connections) if self._connections is not None else 0
 
     async def stop(self) -> None:
-        """No new requests, the running ones answered, the last hits committed."""
+        """No new requests, the running ones answered, the last hits kept."""
         if self._listener is not None:
             self._listener.close()
+        if self._connections is not None:
+            self._connections.stop()
+        await self._replay.stop()
+        await self.hits.close()
         await self._runner.cleanup()
         await self.hits.close()
-
-
-class _TurnedAway(asyncio.Protocol):
-    """A connection for which there is no room."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()
+        await self._journal.close()
 
 
 def bare(config: Config) -> web.Application:
@@ -126,6 +140,7 @@ def bare(config: Config) -> web.Application:
 def build(domain: Domain, hits: Hits, clock: Clock = _utc_now) -> web.Application:
     """The public application."""
     app = bare(domain.config)
+    app.middlewares.insert(0, _once)
     domain.renewals.append(app[wording.SPEAKER].renew)
     preferences = Preferences(domain, clock=clock)
     app.router.add_get("/o/{token}", hits.open)
@@ -143,7 +158,10 @@ async def _nobodys_page(request: web.Request) -> web.Response:
 
 async def _nameless(request: web.Request, response: web.StreamResponse) -> None:
     """Which library and version answers is nobody's business."""
-    response.headers["Server"] = "candor"
+    response.headers["Server"] = SERVER
+    if response.status == 302:  # there is nothing in it
+        response.headers.pop("Content-Type", None)
+        response.headers.setdefault("Content-Length", "0")
 
 
 @web.middleware
@@ -165,6 +183,15 @@ async def _pages(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = _trouble(request, 503)
     if response.content_type == "text/html":
         response.headers.update(_PAGE_HEADERS)
+    return response
+
+
+@web.middleware
+async def _once(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """A connection that came here (`tracker.web.connection`) ends with the answer: the next is plain again, most
+    likely."""
+    response = await handler(request)
+    response.force_close()
     return response
 
 

@@ -1,215 +1,365 @@
 """The flow of a hit: read the token, and the answer is fixed; then ask today's consent, and keep what it allows.
 
 Whatever happens to the store, the answer leaves: a link in somebody's inbox must lead where it should. Nothing is
-kept, counted or logged of a person who declined.
+kept, counted or logged of a person who declined. Hits that come together are looked up together and kept together.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple, Protocol
 
 from aiohttp import web
 
 from tracker import log
-from tracker.consent import Decision, Mode, Question, Reading, decide, narrow, untracked
-from tracker.device import device_of
+from tracker.consent import Mode
 from tracker.domain import Domain
 from tracker.errors import StoreError, StoreUnavailable, TokenError
-from tracker.events import Device, Event, EventKind
+from tracker.events import Event
+from tracker.journal import Entry, Journal
 from tracker.metrics import Sheet
-from tracker.store import counts, events
 from tracker.store.deliveries import Sent
 from tracker.tokens import Kind, Token, read
-from tracker.verdict import MACHINES, Hit, classify
+from tracker.web.answers import PIXEL, PIXEL_HEADERS, PIXEL_TYPE, redirect_headers, with_suffix
+from tracker.web.keeping import EVENTS, Counted, Facts, Heard, Keeping
 from tracker.web.metrics import HitMetrics
+from tracker.web.origin import Address, Proxies, Tells, address_of
 from tracker.web.trouble import Trouble
 
-PIXEL = bytes.fromhex(
-    "47494638396101000100800000ffffff00000021f90401000000002c00000000010001000002024401003b"
-)
-"""A transparent GIF of one pixel, 43 octets."""
-_EVENTS = {Kind.OPEN: EventKind.OPENED, Kind.CLICK: EventKind.CLICKED}
+__all__ = ["PIXEL", "Heard", "Hits", "with_suffix"]
+
+_MOST_TOGETHER = 500
+"""Hits that are looked up and kept together."""
+_AT_ONCE = 1
+"""Batches under way. More would each be smaller, and it is the number of commits that costs."""
+_MOST_WAITING = 10_000
+"""Hits that wait for the store; what comes beyond that does not wait for it."""
 
 
-class _Heard(NamedTuple):
-    """What the request said of itself, and what of it the policy lets an event keep."""
+class Answer(Protocol):
+    """Called once. `named`: the hit is known, in time, to be measured by name."""
 
-    user_agent: str
-    address: str
-    device_may_be_kept: bool
-    place_may_be_kept: bool
+    def __call__(self, *, named: bool) -> None: ...
+
+
+class Hit:
+    """A hit under way."""
+
+    __slots__ = ("answer", "answered", "at", "due", "heard", "token")
+
+    def __init__(self, token: Token, heard: Heard, answer: Answer, at: datetime, due: float) -> None:
+        self.token = token
+        self.heard = heard
+        self.answer = answer
+        self.at = at
+        self.due = due
+        self.answered = False
+
+    def settle(self, *, named: bool = False) -> None:
+        """Answers, unless that is done."""
+        if not self.answered:
+            self.answered = True
+            self.answer(named=named)
+
+
+class _Named(NamedTuple):
+    """A hit that leaves an event."""
+
+    hit: Hit
+    event: Event
+    facts: Facts
 
 
 class Hits:
-    """The two handlers that mail clients meet. `late`, `lost` and `bad_tokens` count since the start."""
+    """The two kinds of request that mail programs make. `late`, `lost`, `journaled` and `bad_tokens` count since the
+    start."""
 
     def __init__(
         self,
         domain: Domain,
+        journal: Journal,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         metrics: HitMetrics | None = None,
     ) -> None:
         self._domain = domain
         self._metrics = metrics or HitMetrics(Sheet())
+        self._journal = journal
         self._clock = clock
-        self._running: set[asyncio.Task[Decision]] = set()
+        self._keeping = Keeping(domain)
+        table = domain.config.tracker
+        self.proxies = Proxies(table.trusted_proxies, Tells(table.proxy_header))
         self._trouble = Trouble()
-        self.late = self.lost = self.bad_tokens = 0
+        self._arrived: deque[Hit] = deque()
+        self._unanswered: deque[Hit] = deque()
+        self._begin_soon: asyncio.Handle | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._running: set[asyncio.Task[None]] = set()
+        self._relieving: set[asyncio.Task[None]] = set()
+        self.late = self.lost = self.journaled = self.bad_tokens = 0
 
-    async def open(self, request: web.Request) -> web.Response:
-        """`GET /o/TOKEN.gif`: the pixel, whatever the token."""
-        token = self._read(request.match_info["token"].removesuffix(".gif"), Kind.OPEN)
-        if token is not None and request.method == "GET":
-            await self._in_time(token, request)
-        return web.Response(
-            body=PIXEL, content_type="image/gif", headers={"Cache-Control": "no-store, private"}
-        )
-
-    async def click(self, request: web.Request) -> web.Response:
-        """`GET /c/TOKEN`: the author's destination, byte for byte; 404 when the token does not verify."""
-        token = self._read(request.match_info["token"], Kind.CLICK)
-        if token is None:
-            raise web.HTTPNotFound
-        decision = None
-        if request.method == "GET":
-            decision = await self._in_time(token, request)
-        location = token.destination
-        if decision is not None and decision.mode is Mode.IDENTIFIED and token.suffix:
-            location = with_suffix(token)
-        headers = {"Location": location, "Cache-Control": "no-store"}
-        if self._domain.config.tracker.referrer_policy:
-            headers["Referrer-Policy"] = self._domain.config.tracker.referrer_policy
-        return web.Response(status=302, headers=headers)
-
-    async def close(self) -> None:
-        """Waits for what was answered before its commit."""
-        await asyncio.gather(*self._running, return_exceptions=True)
-        self._trouble.tell()
-
-    def _read(self, text: str, kind: Kind) -> Token | None:
+    def verified(self, text: str, kind: Kind) -> Token | None:
+        """What the token says; None when it is not one of ours of that kind. From here the answer is fixed."""
         try:
             token = read(text, self._domain.ring)
         except TokenError:
-            token = None
-        if token is not None and token.kind is kind:
-            return token
-        self.bad_tokens += 1
-        self._metrics.bad_token()
-        log.bad_token(kind.name.lower())
-        return None
-
-    async def _in_time(self, token: Token, request: web.Request) -> Decision | None:
-        """Takes the hit down and gives its decision; None when that takes longer than an answer may."""
-        if token.mode is Mode.UNTRACKED:  # no copy has one: it is our own probe's
             return None
-        user_agent, address = request.headers.get("User-Agent", ""), request.remote or ""
-        task = asyncio.create_task(self._take(token, user_agent, address))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        done, _ = await asyncio.wait({task}, timeout=self._domain.config.tracker.answer_within)
-        if done:
-            return task.result()
-        self.late += 1
-        self._metrics.late()
-        self._trouble.late()
-        return None
+        return token if token.kind is kind else None
 
-    async def _take(self, token: Token, user_agent: str, address: str) -> Decision:
-        now = self._clock()
+    def take(self, token: Token, heard: Heard, answer: Answer) -> None:
+        """Takes a hit down. `answer` is called when what it leaves behind is kept, or when it is time."""
+        if token.mode is Mode.UNTRACKED:  # no copy has one: it is our own probe's
+            answer(named=False)
+            return
+        loop = asyncio.get_running_loop()
+        due = loop.time() + self._domain.config.tracker.answer_within
+        hit = Hit(token, heard, answer, self._clock(), due)
+        self._unanswered.append(hit)
+        if self._alarm is None:
+            self._alarm = loop.call_at(due, self._release)
+        self._arrived.append(hit)
+        if len(self._arrived) > _MOST_WAITING:
+            self._relieve()
+        elif self._begin_soon is None and len(self._running) < _AT_ONCE:
+            self._begin_soon = loop.call_soon(self._begin)
+
+    # --- the flow ---
+
+    async def _flow(self, hits: Sequence[Hit]) -> None:
+        """Look up, decide, judge, keep, answer."""
         try:
-            if token.mode is Mode.AGGREGATE and token.kind is Kind.OPEN:  # it names the mailing, and nobody
-                await self._count_aggregate(token.subject, now)
-                self._metrics.kept(Mode.AGGREGATE)
-                return untracked("aggregate")
-            sent = await self._domain.deliveries.sent(token.subject)
-            if sent is None:
-                return untracked("no-such-delivery")
-            reading = self._domain.policy.reading(sent.circumstances())
-            decision = _decide(sent, token.kind, reading)
-            heard = _Heard(user_agent, address, reading.device, reading.place)
-            await self._keep(decision, sent, token, heard, now)
-            self._metrics.kept(decision.mode)
-        except StoreError as error:
-            return self._lose("away" if isinstance(error, StoreUnavailable) else "refused")
+            sent = await self._keeping.look_up(
+                {hit.token.subject for hit in hits if not _names_mailing(hit.token)}
+            )
+        except StoreUnavailable:
+            await self._without_store(hits, "away")
+            return
         except Exception as error:  # noqa: BLE001 - the answer is fixed already: nothing may change it now
-            return self._lose(type(error).__name__)
-        return decision
+            await self._each_alone(hits, error)
+            return
+        named: list[_Named] = []
+        keep = []
+        for hit in hits:
+            try:
+                if _names_mailing(hit.token):
+                    counting = self._keeping.count_aggregate(hit.token.subject, hit.at)
+                    keep.append(self._kept(hit, Mode.AGGREGATE, counting))
+                elif counted := self._decide(hit, sent.get(hit.token.subject), named):
+                    keep.append(self._kept(hit, counted.mode, self._keeping.count(counted)))
+            except Exception as error:  # noqa: BLE001 - as above
+                self._lose([hit], _word(error))
+        if named:
+            keep.append(self._record(named))
+        if keep:
+            await (keep[0] if len(keep) == 1 else asyncio.gather(*keep))
 
-    def _lose(self, reason: str) -> Decision:
-        self.lost += 1
-        self._metrics.lost()
-        self._trouble.lost(reason)
-        return untracked("store-unavailable")
-
-    async def _keep(self, decision: Decision, sent: Sent, token: Token, heard: _Heard, now: datetime) -> None:
-        """Writes what the mode leaves behind, and nothing else."""
-        database, kind = self._domain.database, _EVENTS[token.kind]
-        user_agent, address = heard.user_agent, heard.address
-        hit = Hit(kind=kind, user_agent=user_agent, address=address, since_accepted=_since(sent, now))
-        if decision.mode is Mode.IDENTIFIED:
-            verdict = self._domain.verdicts.of(hit, sent.delivery_id, now)
-            event = Event(
-                kind=kind,
-                at=now,
-                message=sent.message_id,
-                delivery=sent.delivery_id,
-                link=token.link or None,
-                verdict=verdict,
-                device=device_of(user_agent) if heard.device_may_be_kept else Device(),
-                country=self._domain.countries.of(address) if heard.place_may_be_kept else "",
-            )
-            await database.write(events.recording(event))
-            self._domain.verdicts.stored(kind, sent.delivery_id, now, verdict)
-        elif decision.mode is Mode.ANONYMOUS:
-            min_group = self._domain.config.anonymity.min_group
-            await database.change(
-                counts.counting_anonymous(sent, kind, token.link, now, self._domain.ring, min_group)
-            )
-        elif decision.mode is Mode.AGGREGATE:
-            await self._count_aggregate(sent.mailing_id, now)
-        elif decision.mode is Mode.HYGIENE and sent.contact.id is not None:
-            verdict = classify(hit, self._domain.verdicts.lists)
-            if verdict.kind not in MACHINES:  # a prefetch is no sign of life
-                await database.write(counts.noting_hygiene(sent.contact.id, now))
-
-    async def _count_aggregate(self, mailing: bytes, now: datetime) -> None:
-        domain = self._domain
-        await domain.database.change(
-            counts.counting_aggregate(mailing, now, domain.ring, domain.config.anonymity.min_group)
-        )
-
-
-def _decide(sent: Sent, kind: Kind, reading: Reading) -> Decision:
-    """What today's consent leaves of what the copy was sent under, for this kind of hit."""
-    today = decide(
-        Question(
-            contact=sent.contact,
-            reading=reading,
-            opens=sent.decision.opens,
-            clicks=sent.decision.clicks,
-            override=sent.decision.override,
-        )
-    )
-    allowed = narrow(sent.decision, today)
-    measured = allowed.opens if kind is Kind.OPEN else allowed.clicks
-    return allowed if measured else untracked(allowed.reason)
-
-
-def with_suffix(token: Token) -> str:
-    """The destination with its suffix in the query: before the fragment, joined by `?` or `&`."""
-    url, mark, fragment = token.destination.partition("#")
-    suffix = token.suffix.lstrip("?&")
-    joint = "" if url.endswith(("?", "&")) else "&" if "?" in url else "?"
-    return f"{url}{joint}{suffix}{mark}{fragment}"
-
-
-def _since(sent: Sent, now: datetime) -> float | None:
-    """Seconds since upstream took the mail."""
-    if sent.accepted_at is None:
+    def _decide(self, hit: Hit, sent: Sent | None, named: list[_Named]) -> Counted | None:
+        """What today's consent leaves of it: an event, added to `named`; something to count; or nothing, and then
+        its answer need not wait for the others."""
+        kind, token = EVENTS[hit.token.kind], hit.token
+        decision, reading = self._keeping.decide(kind, sent)
+        if decision.mode is Mode.UNTRACKED or sent is None:
+            hit.settle()
+            return None
+        if decision.mode is not Mode.IDENTIFIED:
+            verdict = self._keeping.verdict(kind, hit.at, sent, hit.heard)
+            return Counted(decision.mode, kind, token.link, hit.at, sent, verdict)
+        facts = self._keeping.facts(kind, hit.heard)
+        event = self._keeping.event(kind, token.link, hit.at, sent, reading, facts, hit.heard)
+        named.append(_Named(hit, event, facts))
         return None
-    elapsed: timedelta = now - sent.accepted_at
-    return elapsed.total_seconds()
+
+    async def _record(self, named: Sequence[_Named]) -> None:
+        """Writes events, in one transaction shared with whoever else is waiting."""
+        try:
+            await self._keeping.record([one.event for one in named])
+        except StoreUnavailable:
+            await self._put_aside([(one.hit, one.facts) for one in named], "away")
+        except Exception as error:  # noqa: BLE001 - as above
+            if len(named) == 1:
+                self._lose([named[0].hit], _word(error))
+            for one in named if len(named) > 1 else ():  # one that cannot be kept is only its own loss
+                await self._record([one])
+        else:
+            self._metrics.kept(Mode.IDENTIFIED, len(named))
+            for one in named:
+                one.hit.settle(named=True)
+
+    async def _kept(self, hit: Hit, mode: Mode, keeping: Awaitable[None]) -> None:
+        try:
+            await keeping
+        except Exception as error:  # noqa: BLE001 - as above
+            self._lose([hit], _word(error))
+        else:
+            self._metrics.kept(mode)
+            hit.settle()
+
+    async def _each_alone(self, hits: Sequence[Hit], error: Exception) -> None:
+        """A row that cannot be read takes nobody else's hit with it."""
+        if len(hits) == 1:
+            self._lose(hits, _word(error))
+            return
+        for hit in hits:
+            await self._flow([hit])
+
+    # --- without the store ---
+
+    async def _without_store(self, hits: Sequence[Hit], reason: str) -> None:
+        """Nobody knows what consent says today. Of who was measured by name when the mail was sent, it is asked
+        later; the others' hits must not wait anywhere."""
+        named = [hit for hit in hits if hit.token.mode is Mode.IDENTIFIED]
+        self._lose([hit for hit in hits if hit.token.mode is not Mode.IDENTIFIED], reason)
+        if named:
+            await self._put_aside(
+                [(hit, self._keeping.facts(EVENTS[hit.token.kind], hit.heard)) for hit in named], reason
+            )
+
+    async def _put_aside(self, hits: Sequence[tuple[Hit, Facts]], reason: str) -> None:
+        """Into the journal, as far as there is room."""
+        taken = await self._journal.append(
+            [
+                Entry(
+                    kind=EVENTS[hit.token.kind],
+                    delivery=hit.token.subject,
+                    link=hit.token.link,
+                    at=hit.at,
+                    country=self._keeping.country(hit.heard),
+                    facts=facts.text,
+                )
+                for hit, facts in hits
+            ]
+        )
+        self.journaled += taken
+        self._metrics.journaled(taken)
+        self._trouble.journaled(taken)
+        for hit, _ in hits[:taken]:
+            hit.settle()
+        self._lose([hit for hit, _ in hits[taken:]], reason)
+
+    def _relieve(self) -> None:
+        """More come than the store can take: the oldest that wait go the way they would if it were away."""
+        task = asyncio.create_task(self._without_store(self._next_batch(), "crowded"))
+        self._relieving.add(task)
+        task.add_done_callback(self._relieving.discard)
+
+    def _lose(self, hits: Sequence[Hit], reason: str) -> None:
+        for hit in hits:
+            self.lost += 1
+            self._metrics.lost()
+            self._trouble.lost(reason)
+            hit.settle()
+
+    # --- in time ---
+
+    def _begin(self) -> None:
+        """What has arrived since is the next batch."""
+        self._begin_soon = None
+        while self._arrived and len(self._running) < _AT_ONCE:
+            task = asyncio.create_task(self._flow(self._next_batch()))
+            self._running.add(task)
+            task.add_done_callback(self._ended)
+
+    def _next_batch(self) -> list[Hit]:
+        arrived = self._arrived
+        return [arrived.popleft() for _ in range(min(len(arrived), _MOST_TOGETHER))]
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        unanswered = self._unanswered
+        while unanswered and unanswered[0].answered:
+            unanswered.popleft()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.request_failed(type(error).__name__)
+        self._begin()
+
+    def _release(self) -> None:
+        """Answers whoever has waited long enough. What their hits leave behind is kept all the same."""
+        self._alarm = None
+        loop = asyncio.get_running_loop()
+        now, unanswered = loop.time(), self._unanswered
+        while unanswered and (unanswered[0].answered or unanswered[0].due <= now):
+            hit = unanswered.popleft()
+            if not hit.answered:
+                self.late += 1
+                self._metrics.late()
+                self._trouble.late()
+                hit.settle()
+        if unanswered:
+            self._alarm = loop.call_at(unanswered[0].due, self._release)
+
+    async def close(self) -> None:
+        """Waits for what was answered before it was kept."""
+        while self._arrived or self._running or self._relieving:
+            await asyncio.sleep(0)
+            await asyncio.gather(*self._running, *self._relieving, return_exceptions=True)
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        self._trouble.tell()
+
+    # --- for the web framework, which answers whatever is no plain request ---
+
+    async def open(self, request: web.Request) -> web.Response:
+        """`GET /o/TOKEN.gif`: the pixel, whatever the token."""
+        token = self._named_in(request, request.match_info["token"].removesuffix(".gif"), Kind.OPEN)
+        if token is not None and request.method == "GET":
+            await self._taken(token, request)
+        return web.Response(body=PIXEL, content_type=PIXEL_TYPE, headers=PIXEL_HEADERS)
+
+    async def click(self, request: web.Request) -> web.Response:
+        """`GET /c/TOKEN`: the author's destination, byte for byte; 404 when the token does not verify."""
+        token = self._named_in(request, request.match_info["token"], Kind.CLICK)
+        if token is None:
+            raise web.HTTPNotFound
+        named = request.method == "GET" and await self._taken(token, request)
+        location = with_suffix(token) if named and token.suffix else token.destination
+        policy = self._domain.config.tracker.referrer_policy
+        return web.Response(status=302, headers=redirect_headers(location, policy))
+
+    def _named_in(self, request: web.Request, text: str, kind: Kind) -> Token | None:
+        token = self.verified(text, kind)
+        if token is None:
+            self.bad_tokens += 1
+            self._metrics.bad_token()
+            log.bad_token(kind.name.lower())
+        return token
+
+    async def _taken(self, token: Token, request: web.Request) -> bool:
+        """Takes it down and waits for its answer."""
+        answered: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+        def answer(*, named: bool) -> None:
+            if not answered.done():
+                answered.set_result(named)
+
+        agent = (
+            request.headers.get("User-Agent", "")
+            .encode("utf-8", "surrogateescape")
+            .decode("utf-8", "replace")
+        )
+        self.take(token, Heard(agent, self._client(request)), answer)
+        return await answered
+
+    def _client(self, request: web.Request) -> Address | None:
+        """From where it comes. Where the proxy says so before the request, the framework was not told."""
+        peer = address_of(request.remote or "")
+        if self.proxies.prefaced(peer):
+            return None
+        headers = request.headers
+        chains = (",".join(headers.getall(name, ())) for name in ("Forwarded", "X-Forwarded-For"))
+        return self.proxies.client(peer, *chains)
+
+
+def _names_mailing(token: Token) -> bool:
+    """An aggregate pixel: it names nobody, and there is nobody to ask."""
+    return token.mode is Mode.AGGREGATE and token.kind is Kind.OPEN
+
+
+def _word(error: Exception) -> str:
+    """Why a hit was lost, for the totals."""
+    if isinstance(error, StoreUnavailable):
+        return "away"
+    return "refused" if isinstance(error, StoreError) else type(error).__name__

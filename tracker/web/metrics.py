@@ -25,11 +25,17 @@ class HitMetrics:
         self._lost = sheet.counter(
             "candor_hits_lost_total", "Hits answered, and not kept: the store is away."
         )
+        self._journaled = sheet.counter(
+            "candor_hits_journaled_total", "Hits put aside until the store is back; then they are kept."
+        )
         self._bad = sheet.counter("candor_bad_tokens_total", "Links and pixels that do not verify.")
 
-    def kept(self, mode: Mode) -> None:
+    def kept(self, mode: Mode, n: int = 1) -> None:
         if mode is not Mode.UNTRACKED:
-            self._kept.add(str(mode))
+            self._kept.add(str(mode), n)
+
+    def journaled(self, n: int) -> None:
+        self._journaled.add(number=n)
 
     def late(self) -> None:
         self._late.add()

@@ -17,7 +17,7 @@ class Trouble:
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._since: float | None = None
-        self._late = 0
+        self._late = self._journaled = 0
         self._lost: Counter[str] = Counter()
 
     def late(self) -> None:
@@ -30,12 +30,18 @@ class Trouble:
         self._wait_or_tell()
         self._lost[reason] += 1
 
+    def journaled(self, hits: int) -> None:
+        """So many wait in the journal until the store is back."""
+        if hits:
+            self._wait_or_tell()
+            self._journaled += hits
+
     def tell(self) -> None:
         """What has gathered, if anything."""
-        if self._late or self._lost:
+        if self._late or self._lost or self._journaled:
             reasons = " ".join(f"{reason}={times}" for reason, times in sorted(self._lost.items()))
-            log.hits_in_trouble(self._late, self._lost.total(), reasons)
-        self._late, self._since = 0, None
+            log.hits_in_trouble(self._late, self._journaled, self._lost.total(), reasons)
+        self._late, self._journaled, self._since = 0, 0, None
         self._lost.clear()
 
     def _wait_or_tell(self) -> None:
