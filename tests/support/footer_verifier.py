@@ -67,7 +67,7 @@ def _verify_part(
 def _codec(label: str) -> str:
     try:
         return codecs.lookup(label or "ascii").name
-    except LookupError:
+    except (LookupError, ValueError):
         return "latin-1"
 
 
