@@ -19,6 +19,7 @@ from relay.submission import MESSAGE_ID_OCTETS, Client, Recipient, Submission
 
 _ROOM = 900
 """Octets of what others gave us that are shown in one line."""
+_EIGHT_BIT = "Content-Transfer-Encoding: 8bit"
 
 
 class Action(StrEnum):
@@ -120,6 +121,8 @@ def _report(
 ) -> bytes:
     boundary = f"candor-{report_id}"
     whole = action is Action.FAILED and submission.ret == "FULL"  # RFC 3461 4.3: of failures only
+    status = _status(action, submission, owed, hostname).encode("utf-8", "replace")
+    original = _original(submission, whole=whole)
     text = "\r\n".join(
         (
             f"From: Mail Delivery System <MAILER-DAEMON@{hostname}>",
@@ -131,24 +134,32 @@ def _report(
             "MIME-Version: 1.0",
             "Content-Type: multipart/report; report-type=delivery-status;",
             f'\tboundary="{boundary}"',
+            _EIGHT_BIT,
             "",
             f"--{boundary}",
             "Content-Type: text/plain; charset=utf-8",
-            "Content-Transfer-Encoding: 8bit",
+            _EIGHT_BIT,
             "",
             _explanation(action, owed, hostname),
             f"--{boundary}",
             f"Content-Type: message/{'global-' if submission.smtputf8 else ''}delivery-status",
             "",
-            _status(action, submission, owed, hostname),
-            f"--{boundary}",
-            f"Content-Type: {_original_type(submission, whole=whole)}",
-            "",
-            "",
         )
     )
-    original = _original(submission, whole=whole)
-    return text.encode("utf-8", "replace") + original + f"\r\n--{boundary}--\r\n".encode("ascii")
+    return b"".join(
+        (
+            text.encode("utf-8", "replace"),
+            _labelled(status),
+            f"\r\n--{boundary}\r\nContent-Type: {_original_type(submission, whole=whole)}\r\n".encode(),
+            _labelled(original),
+            f"\r\n--{boundary}--\r\n".encode(),
+        )
+    )
+
+
+def _labelled(part: bytes) -> bytes:
+    """The rest of a part's header and the part: what is not ASCII says so (RFC 2045 6.2)."""
+    return (b"" if part.isascii() else f"{_EIGHT_BIT}\r\n".encode()) + b"\r\n" + part
 
 
 def _explanation(action: Action, told: Sequence[Told], hostname: str) -> str:

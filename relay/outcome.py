@@ -79,9 +79,9 @@ _CLASS = {Status.ACCEPTED: (200, 300), Status.DEFERRED: (400, 500), Status.BOUNC
 
 def _in_class(outcome: Outcome) -> Reply:
     """The reply, in the class its status stands for: a 5xx greeting is only a deferral, and a client that heard
-    5xx would give up."""
+    5xx would give up. Nor is upstream's 421 ours: it would end the client's session with us."""
     low, high = _CLASS.get(outcome.status, (200, 300))
     reply = outcome.reply
-    if low <= reply.code < high:
+    if low <= reply.code < high and reply.code != 421:
         return reply
     return Reply(code={200: 250, 400: 451, 500: 550}[low], detail=reply.detail or "0.0", text=reply.text)

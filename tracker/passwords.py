@@ -57,12 +57,18 @@ class Passwords:
         password_hash = known or self._decoy
         if password_hash is None:
             return False
-        async with self._turns:
-            matches = await asyncio.to_thread(_matches, password_hash, password)
+        matches = await self._computed(password_hash, password)
         if known is None or not matches:
             return False
         self._remember(mark)
         return True
+
+    async def _computed(self, password_hash: str, password: str) -> bool:
+        await self._turns.acquire()
+        work = asyncio.get_running_loop().run_in_executor(None, _matches, password_hash, password)
+        # Whoever asks and leaves keeps the turn until the thread is done, or a crowd of them would have many at once.
+        work.add_done_callback(lambda _: self._turns.release())
+        return await asyncio.shield(work)
 
     def _mark(self, name: str | None, password: str) -> bytes:
         # Each field's length is in the digest: no two pairs of name and password share a mark.

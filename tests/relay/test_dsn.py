@@ -59,6 +59,19 @@ def test_a_report_goes_to_the_sender_from_nobody_and_asks_for_none_itself() -> N
     assert made.recipients == (Recipient(address="news@shop.example", notify=("NEVER",)),)
 
 
+def test_what_is_not_ascii_says_so_and_so_does_the_whole() -> None:
+    bob, joe = Recipient(address="bob@example.org"), Recipient(address="jö@example.org")
+    for message, recipient, labels in (
+        (submission(bob, ret="FULL", data=HTML), bob, ["8bit", None, None]),
+        (submission(bob, ret="FULL", data=HTML + "grün\r\n".encode()), bob, ["8bit", None, "8bit"]),
+        (submission(joe, smtputf8=True), joe, ["8bit", "8bit", None]),
+    ):
+        made = report(message, Failure(recipient=recipient, outcome=BOUNCE))
+        whole = parsed(made)
+        assert whole["Content-Transfer-Encoding"] == "8bit"
+        assert [part["Content-Transfer-Encoding"] for part in whole.iter_parts()] == labels
+
+
 @pytest.mark.parametrize(("ret", "whole"), [(None, False), ("HDRS", False), ("FULL", True)])
 def test_the_original_comes_back_as_it_came(ret: str | None, whole: bool) -> None:
     recipient = Recipient(address="bob@example.org")

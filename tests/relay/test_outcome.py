@@ -10,6 +10,7 @@ ACCEPTED = outcome(Status.ACCEPTED, 250, "0.0", "queued as 42")
 DEFERRED = outcome(Status.DEFERRED, 451, "4.1", "busy")
 BOUNCED = outcome(Status.BOUNCED, 550, "1.1", "no such user")
 GREETED_5XX = outcome(Status.DEFERRED, 554, "3.2", "not now")
+CLOSING = outcome(Status.DEFERRED, 421, "3.2", "closing")
 SKIPPED = outcome(Status.SKIPPED, 250, "0.0", "not sent, suppressed")
 OURS = accepted("abc")
 
@@ -24,6 +25,8 @@ OURS = accepted("abc")
         ([BOUNCED, BOUNCED], 2, 550, "no such user"),
         ([DEFERRED, DEFERRED], 2, 451, "busy"),
         ([GREETED_5XX], 1, 451, "not now"),
+        ([CLOSING], 1, 451, "closing"),
+        ([CLOSING, CLOSING], 2, 451, "closing"),
         ([SKIPPED], 1, 250, "not sent, suppressed"),
         ([SKIPPED, SKIPPED], 2, 250, OURS.text),
         ([SKIPPED, ACCEPTED], 2, 250, OURS.text),

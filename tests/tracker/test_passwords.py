@@ -133,6 +133,33 @@ async def test_few_hashes_run_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert most == module.HASHES_AT_ONCE
 
 
+async def test_who_leaves_keeps_the_turn_until_the_hash_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, most, lock, over = 0, 0, threading.Lock(), threading.Event()
+
+    def slow(_hash: str, _password: str) -> bool:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        over.wait(10)
+        with lock:
+            now -= 1
+        return False
+
+    monkeypatch.setattr(module, "_matches", slow)
+    known = known_by(shop="secret")
+    for _ in range(4 * module.HASHES_AT_ONCE):
+        asking = asyncio.create_task(known.match("shop", "wrong"))
+        await asyncio.sleep(0.02)
+        asking.cancel()
+    last = asyncio.create_task(known.match("shop", "wrong"))
+    await asyncio.sleep(0.05)
+    assert most == module.HASHES_AT_ONCE
+    over.set()
+    assert not await last
+    assert most == module.HASHES_AT_ONCE
+
+
 async def test_a_damaged_hash_lets_nobody_in() -> None:
     known = Passwords({"joe": "secret"})
     assert not await known.match("joe", "secret")
