@@ -187,11 +187,13 @@ class Policy:
 
     def _preset(self, about: Circumstances) -> Rule | None:
         """The preset's rule that holds. Where presets are named and the country is not known, the person may live
-        under any of them: the least that any of them gives, with all they ask for."""
+        under any of them or where none holds: the least that any of them or `[consent]` gives, with all they ask for."""
         if not self.presets:
             return None
         if about.country is None:
-            return _least([rule for name in self.presets if (rule := self._of(name, about)) is not None])
+            elsewhere = Rule(name=f'[consent] unknown = "{self.unknown}"', unknown=self.unknown)
+            there = [rule for name in self.presets if (rule := self._of(name, about)) is not None]
+            return _least([*there, elsewhere])
         fitting = [rule for rule in self._named() if rule.fits(about)]
         of_the_country = [rule for rule in fitting if rule.countries]
         return next(iter(of_the_country or fitting), None)
@@ -234,9 +236,7 @@ class Policy:
         )
 
 
-def _least(rules: list[Rule]) -> Rule | None:
-    if not rules:
-        return None
+def _least(rules: list[Rule]) -> Rule:
     least = min(rules, key=lambda rule: _FROM_LEAST.index(rule.unknown or Unknown.TRACK))
     return Rule(
         name=f"{least.name} (country not known)",

@@ -162,6 +162,8 @@ _PROTECTING = {
     "tracking_consent": frozenset({str(Consent.DENIED), str(Consent.WITHDRAWN)}),
     "do_not_track": frozenset({str(DoNotTrack.TRUE)}),
 }
+_LIFTING = {"tracking_consent": str(Consent.GRANTED), "do_not_track": str(DoNotTrack.FALSE)}
+"""What a person can have said to undo it; that nothing is known is no word of theirs, whatever proves it."""
 
 
 def _refusal(
@@ -176,7 +178,7 @@ def _refusal(
     if as_of < present.as_of or (as_of == present.as_of and protected and not protects):
         return f"{attribute} {said} of {as_of:%Y-%m-%d %H:%M:%S} UTC is older than what is known since then"
     lifts = protected and not protects and present.source == _PERSONAL
-    if lifts and (as_of <= present.as_of or not proven):
+    if lifts and (as_of <= present.as_of or not proven or str(said) != _LIFTING[attribute]):
         return f"{attribute} {said} would undo the person's own choice without later evidence"
     return ""
 

@@ -132,6 +132,23 @@ def test_presets_go_by_country_and_class(
     assert (reading.unknown, reading.withdrawal_link) == (mode, link), reading.source
 
 
+@pytest.mark.parametrize(
+    ("unknown", "about", "mode"),
+    [
+        (Unknown.DENY, asked_for(None), Mode.UNTRACKED),
+        (Unknown.DENY, asked_for("FR"), Mode.HYGIENE),
+        (Unknown.HYGIENE, ITALY, Mode.AGGREGATE),
+        (Unknown.HYGIENE, NOBODY, Mode.HYGIENE),
+        (Unknown.ANONYMOUS, NOBODY, Mode.AGGREGATE),
+    ],
+)
+def test_whose_country_is_not_known_may_live_where_no_preset_holds(
+    unknown: Unknown, about: Circumstances, mode: Mode
+) -> None:
+    presets = ("fr-2026",) if about.message_class else ("it-2026",)
+    assert Policy(unknown=unknown, presets=presets).reading(about).unknown is mode
+
+
 def test_in_italy_neither_device_nor_country_is_kept_of_those_who_agreed_either() -> None:
     reading = Policy(presets=("it-2026",)).reading(ITALY)
     assert (reading.device, reading.place) == (False, False)

@@ -115,6 +115,10 @@ HISTORIES: dict[str, tuple[list[Said], Consent]] = {
         [(PAGE, W, 1, None, False, CHANGED), (IMPORT, UNKNOWN, 2, None, False, NOT_EFFECTIVE)],
         W,
     ),
+    "nor with evidence that nothing is known": (
+        [(PAGE, W, 1, None, False, CHANGED), (IMPORT, UNKNOWN, 2, None, True, NOT_EFFECTIVE)],
+        W,
+    ),
     "later evidence can": ([(PAGE, W, 1, None, False, CHANGED), (IMPORT, G, 2, None, True, CHANGED)], G),
     "older evidence cannot": (
         [(PAGE, W, 2, None, False, CHANGED), (IMPORT, G, 3, 1, True, NOT_EFFECTIVE)],
@@ -229,6 +233,7 @@ TRUE, FALSE, UNSET = DoNotTrack.TRUE, DoNotTrack.FALSE, DoNotTrack.UNSET
     [
         ([(PAGE, TRUE, False), (IMPORT, FALSE, False)], TRUE),
         ([(PAGE, TRUE, False), (IMPORT, UNSET, False)], TRUE),
+        ([(PAGE, TRUE, False), (IMPORT, UNSET, True)], TRUE),
         ([(PAGE, TRUE, False), (IMPORT, FALSE, True)], FALSE),
         ([(IMPORT, TRUE, False), (IMPORT, FALSE, False)], FALSE),
         ([(IMPORT, FALSE, False), (PAGE, TRUE, False), (IMPORT, TRUE, False), (IMPORT, FALSE, False)], TRUE),

@@ -147,6 +147,20 @@ async def test_the_page_says_what_holds_and_ticks_only_what_the_person_chose(
     assert ticked(answer) == choice
 
 
+@pytest.mark.parametrize("store_kind", ["sqlite"])
+async def test_the_page_says_whether_a_look_at_it_is_kept(domain: Domain, client: Client) -> None:
+    for decision, consent, kept in (
+        (IDENTIFIED, "granted", True),
+        (ANONYMOUS, "granted", False),
+        (IDENTIFIED, "denied", False),
+    ):
+        copy = (await send(domain, Mail(to={JOE: decision})))[JOE]
+        await say(domain, JOE, consent)
+        answer = await client.ask(copy.page)
+        assert ("is kept for a quarter of an hour" in answer.text) is kept
+        assert ("is not recorded" in answer.text) is not kept
+
+
 @pytest.mark.parametrize(
     "decision", [IDENTIFIED, ANONYMOUS, AGGREGATE, HYGIENE, UNTRACKED], ids=lambda one: str(one.mode)
 )

@@ -60,8 +60,8 @@ def show(as_json: bool, config_file: Path | None) -> None:
     show_table(("", "rule", "for", "of whom nothing is known", "also"), rows)
     if configured.presets:
         click.echo(
-            "People whose country is not known get the least that any of the presets gives. A preset without countries "
-            "is for people whom no preset of a country covers.\n"
+            "People whose country is not known get the least that any of the presets or [consent] gives. "
+            "A preset without countries is for people whom no preset of a country covers.\n"
             "Presets are built to follow the regulators' texts; they are no legal advice."
         )
 
