@@ -52,6 +52,9 @@ _NOT_OCTETWISE = (b"\x00", b"\x0e", b"\x0f", b"\x1b")
 # A run from an escape or shift that leaves ASCII to the one that comes back; JIS-Roman differs from ASCII
 # only in characters that markup does not use.
 _RUN = re.compile(r"\x1b\$\)C|\x1b(?!\([BJ])[\s\S]*?(?:\x1b\([BJ]|\Z)|\x0e[\s\S]*?(?:\x0f|\Z)")
+# What leaves ASCII in a way that every program knows (RFC 1468, RFC 1557, WHATWG Encoding 12.2.1). Behind anything else
+# some read on in ASCII, and would see markup in what others take for letters.
+_LEAVES_ASCII = re.compile(r"\x1b(?:\$[@B]|\(I)")
 _ASCII = re.compile("[\x01-\x7f]")
 _DESIGNATION = "\x1b$)C"
 """Of ISO-2022-KR: says what the shifts mean, and shifts nothing itself (RFC 1557)."""
@@ -188,9 +191,10 @@ def _escaped(octets: bytes, name: str) -> Text | Reason:
     pieces, at = [], 0
     for match in _RUN.finditer(shown):
         run = match[0]
-        closed = run.endswith(("\x1b(B", "\x1b(J", "\x0f"))
-        if run == _DESIGNATION:
-            closed = name == "iso2022_kr"
+        if name == "iso2022_kr":
+            closed = run == _DESIGNATION or (run[0] == "\x0e" and run[-1] == "\x0f")
+        else:
+            closed = _LEAVES_ASCII.match(run) is not None and run.endswith(("\x1b(B", "\x1b(J"))
         # RFC 1468: a line ends in ASCII; where it does not, programs disagree
         if not closed or "\n" in run or "\r" in run:
             return Reason.CHARSET_MISMATCH

@@ -221,9 +221,7 @@ def _link_edits(text: Text, document: html.Document, findings: Findings) -> list
     for index, (anchor, url, link_text, reason, twin) in enumerate(judged):
         if reason is not None:
             findings.keep(url, link_text, reason)
-            removal = NO_TRACK_SCHEME.match(scan, anchor.href_start, anchor.href_end)
-            if removal is not None:
-                edits.append(Edit(*removal.span(1), Effect.REMOVE))
+            edits += _without_no_track(scan, anchor.href_start, anchor.href_end)
         elif twin < 0:
             link = findings.wrap(url, link_text)
             if link is not None:
@@ -236,7 +234,14 @@ def _link_edits(text: Text, document: html.Document, findings: Findings) -> list
     ]
     if document.more_anchors:
         findings.keep("further links", "", Reason.TOO_MANY_LINKS)
+        for place in document.more_anchors:  # with the prefix it would lead nowhere
+            edits += _without_no_track(scan, *place)
     return edits
+
+
+def _without_no_track(scan: str, start: int, end: int) -> list[Edit]:
+    removal = NO_TRACK_SCHEME.match(scan, start, end)
+    return [] if removal is None else [Edit(*removal.span(1), Effect.REMOVE)]
 
 
 def _judge(anchor: Anchor, tag: Tag | None, findings: Findings) -> _Judged:

@@ -220,7 +220,8 @@ def _only_enclosed(body: Body, text: Text, findings: Findings) -> Body:
     edits = [edit for edit in body.edits if edit.effect in _ENCLOSED]
     if any(edit.effect is Effect.PIXEL for edit in body.edits):
         findings.has_pixel_place = False
-    findings.keep("placeholders", "", Reason.DELIMITER)
+    if any(edit.effect not in _ENCLOSED and edit.effect is not Effect.PIXEL_AT_START for edit in body.edits):
+        findings.keep("placeholders", "", Reason.DELIMITER)
     return _body(body.start, body.end, body.content, text, edits, is_html=body.is_html)
 
 

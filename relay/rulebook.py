@@ -282,8 +282,11 @@ def opted_out(tag: Tag) -> bool:
     return bool(classes) and not OPT_OUT_CLASSES.isdisjoint(str(classes).lower().split())
 
 
+# Letters of domain names as people read them: ASCII, and scripts from Latin with accents to Hangul without punctuation.
+_LETTERS = r"a-z\u00c0-\u1fff\u2c00-\u2dff\u3040-\ud7ff"
 _URL_TEXT = re.compile(
-    r"(?:https?://\S+|www\.\S+|(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+(?:[a-z]{2,24}|xn--[a-z0-9-]+)(?:[:/?#]\S*)?)",
+    r"(?:https?://\S+|www\.\S+"
+    rf"|(?:[0-9{_LETTERS}](?:[0-9{_LETTERS}-]*[0-9{_LETTERS}])?\.)+(?:[{_LETTERS}]{{2,24}}|xn--[a-z0-9-]+)(?:[:/?#]\S*)?)",
     re.IGNORECASE,
 )
 _AROUND_TEXT = " \t\r\n\f\xa0\u200b\ufeff<>()[]{}\"'«»“”‘’.,;:!?→›|*-"

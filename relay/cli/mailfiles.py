@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tracker.cli.streams import was_closed
 from tracker.errors import CandorError, InvalidValue
 
 STDIN = Path("-")
@@ -41,7 +42,7 @@ class MailFile:
 
 def read_mail(path: Path) -> MailFile:
     """The message in a file, or on standard input for `-`. Raises InvalidValue where there is none."""
-    if path == STDIN and sys.stdin is None:
+    if path == STDIN and was_closed("stdin"):
         raise InvalidValue("standard input: it is closed")
     try:
         data = sys.stdin.buffer.read() if path == STDIN else path.read_bytes()
@@ -95,7 +96,7 @@ def is_same(one: Path, other: Path) -> bool:
 
 def write_mail(data: bytes, path: Path | None) -> None:
     """To a file, or to standard output. Raises CandorError."""
-    if path in (None, STDIN) and sys.stdout is None:
+    if path in (None, STDIN) and was_closed("stdout"):
         raise CandorError("standard output: it is closed")
     try:
         if path is None or path == STDIN:

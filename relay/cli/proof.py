@@ -88,7 +88,11 @@ class Tally:
 
 def _why_no_pixel(preview: Preview) -> str:
     scoped = (one.reason for one in preview.plan.kept if TABLE[one.reason].scope is Scope.PIXEL)
-    return next(scoped, Reason.LINE_TOO_LONG if preview.decision.opens else preview.decision.reason)
+    if preview.decision.opens:
+        return next(scoped, Reason.LINE_TOO_LONG)
+    if not preview.plan.has_pixel_place:
+        return next(scoped, Reason.NO_HTML)
+    return preview.decision.reason
 
 
 def _shares(counted: Counter[str]) -> list[dict[str, Any]]:

@@ -132,9 +132,9 @@ async def _serve(
     try:
         await served.start()
         jobs.start()
-        _spare_the_lasting()
         if ties is not None:
             ties.ready()
+        _spare_the_lasting()
         quiet = ties is not None
         await signals.until_stopped(Reloading(config, read, CHANGES, served.reload, quiet=quiet))
     finally:

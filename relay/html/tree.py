@@ -61,8 +61,8 @@ class Document(NamedTuple):
 
     anchors: tuple[Anchor, ...]
     """In the order of their positions."""
-    more_anchors: bool
-    """There are links behind the last one that was looked at."""
+    more_anchors: tuple[tuple[int, int], ...]
+    """The ranges of the `href` values of the links behind the last one that was looked at."""
     more_tags: bool
     """The text was not read to its end: it has more than `MAX_TOKENS`."""
     marks: tuple[tuple[int, int], ...]
@@ -108,7 +108,7 @@ def read(text: str, show: Callable[[int, int], str], *, limit: int = 1000, close
     reader.read()
     return Document(
         anchors=tuple(reader.anchors),
-        more_anchors=reader.more_anchors,
+        more_anchors=tuple(sorted(reader.more_anchors)),
         more_tags=reader.more_tags,
         marks=tuple(sorted(reader.marks)),
         body_start=reader.body_start,
@@ -145,7 +145,7 @@ class _Reader:
         self._text, self._show, self._limit, self._closely = text, show, limit, closely
         self.written: list[str] = []
         self.anchors: list[Anchor] = []
-        self.more_anchors = False
+        self.more_anchors: list[tuple[int, int]] = []
         self.more_tags = False
         self._tokens_left = MAX_TOKENS
         self.marks: list[tuple[int, int]] = []
@@ -278,14 +278,14 @@ class _Reader:
         self._close_link(end)
 
     def _open_link(self, token: Token, *, outlook: bool, doubtful: bool) -> None:
-        if len(self.anchors) >= self._limit:
-            self.more_anchors = self.more_anchors or self._may_have_href(token)
-            return
         _, name, _, behind_name, end, place = token
         text = self._text
         if name not in LINKS:
             place = href(text, behind_name, end - 1)
         if place is None:
+            return
+        if len(self.anchors) >= self._limit:
+            self.more_anchors.append(place[:2])
             return
         self.written += (text[behind_name : place[0]], text[place[1] : end - 1])
         marked = bool(self._marked)
@@ -294,9 +294,6 @@ class _Reader:
         self._link = (token, place, outlook, doubtful, marked)
         if name == "area":
             self._close_link(end)
-
-    def _may_have_href(self, token: Token) -> bool:
-        return "href" in self._text[token.attributes : token.end].lower()
 
     def _close_link(self, at: int) -> None:
         if self._link is None:

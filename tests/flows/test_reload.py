@@ -278,6 +278,7 @@ async def test_workers_go_by_what_their_parent_has_read_and_not_by_the_file(
     where = capturing(tmp_path)
     async with program(where, name) as here:
         await until(lambda: len(here.events("listening")) >= 2, "both listen")
+        await asyncio.sleep(0.5)  # a worker that falls between listening and saying so ends the program
         where.config_file.write_text("nonsense")
         first, second = here.workers()
         os.kill(first, signal.SIGHUP)

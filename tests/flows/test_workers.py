@@ -83,6 +83,7 @@ async def test_connections_are_spread_over_the_workers(tmp_path: Path) -> None:
 async def test_a_fallen_worker_is_started_again_and_the_others_serve_on(tmp_path: Path) -> None:
     where = capturing(tmp_path, f"sqlite:///{tmp_path / 'candor.db'}")
     async with Program(where, "up --workers 2") as program:
+        await until(lambda: program.log.count('"listening"') == 3, "all serve")
         first = await until(lambda: (found := workers_of(program.pid)) and len(found) == 3 and found)
         os.kill(first[0], signal.SIGKILL)
         await until(lambda: "worker-fell" in program.log, "the parent notices")

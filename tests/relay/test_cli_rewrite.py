@@ -404,6 +404,14 @@ def test_a_folder_is_proved_and_summed_up(mail: Path, tmp_path: Path) -> None:
         assert words in text
 
 
+def test_of_text_with_wrapped_links_it_is_said_why_it_has_no_pixel(tmp_path: Path) -> None:
+    (tmp_path / "candor.toml").write_text("[rewrite]\nwrap_plain_text = true\n")
+    (tmp_path / "plain.eml").write_bytes(b"Subject: x\r\n\r\nhttps://shop.example/\r\n")
+    found = call("rewrite", "--verify", tmp_path, "--json", "--config", tmp_path / "candor.toml").json
+    assert [(one["what"], one["count"]) for one in found["messages"]] == [("tracked", 1)]
+    assert [(one["what"], one["count"]) for one in found["pixels"]] == [("no-html", 1)]
+
+
 @pytest.mark.parametrize("option", [(), ("--json",)])
 def test_where_there_is_nothing_to_verify_nothing_is_proved(option: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_bytes(b"no mail at all")

@@ -191,7 +191,7 @@ def hostile_html(draw: st.DrawFn) -> str:
 
 
 @given(hostile_html())
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 @example('<a href=#1></a><script><!--<script></script><a href="#2">')
 @example("<p a=\"<a href='#1'>\">")
 def test_hostile_html_has_the_links_that_browsers_see(html: str) -> None:
@@ -215,7 +215,7 @@ def test_looking_closely_finds_the_same(html: str) -> None:
 
 
 @given(hostile_html())
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=350, deadline=None)
 def test_a_pixel_at_the_body_end_is_an_image_and_changes_no_link(html: str) -> None:
     end = parse(html).body_end
     if end is None:
@@ -429,7 +429,7 @@ def test_attributes_have_exact_ranges() -> None:
 def test_no_more_links_than_asked_for_are_looked_at() -> None:
     document = parse("<a href=1></a>" * 5, limit=3)
     assert len(document.anchors) == 3
-    assert document.more_anchors
+    assert [document.source[start:end] for start, end in document.more_anchors] == ["1", "1"]
 
 
 HOSTILE = [
@@ -508,7 +508,7 @@ def is_wanted(text: str, token: Token) -> bool:
 
 
 @given(hostile_html())
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=600, deadline=None)
 @example('<p a=b"c d="> <a href=#1>">')
 @example("<p title='> ' <a href=#1>>don't <a href=#2></a>")
 @example('<p a= "<a href=#1>"><style><a href=#2>')

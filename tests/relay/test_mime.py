@@ -205,7 +205,7 @@ def trees(draw: st.DrawFn, depth: int = 0) -> bytes:
 
 
 @given(trees())
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_leaves_are_those_that_pythons_parser_sees(data: bytes) -> None:
     message = email.message_from_bytes(data, policy=email.policy.compat32)
     theirs = [

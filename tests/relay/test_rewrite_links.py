@@ -108,6 +108,11 @@ KEPT = [
     ('href="https://x.example/"', "www.x.example", Reason.VISIBLE_URL),
     ('href="https://x.example/"', " <b>x.example</b>. ", Reason.VISIBLE_URL),
     ('href="https://x.example/"', "X.example/path", Reason.VISIBLE_URL),
+    ('href="https://x.example/"', "b&uuml;cher.example", Reason.VISIBLE_URL),
+    ('href="https://x.example/"', "www.пример.испытание/путь", Reason.VISIBLE_URL),
+    ('href="https://x.example/"', "пример.испытание/путь", Reason.VISIBLE_URL),
+    ('href="https://x.example/"', "उदाहरण.परीक्षा", Reason.VISIBLE_URL),
+    ('href="https://x.example/"', "例え.テスト", Reason.VISIBLE_URL),
     ('href="https://x.example/"', "<!-->x.example<!-- -->", Reason.VISIBLE_URL),
     ('href="https://x.example/"', "x.example<!-- a --!>", Reason.VISIBLE_URL),
     *((f'href="https://x.example/" {name}{"" if value is None else f"={value}"}', "text", Reason.OPT_OUT)

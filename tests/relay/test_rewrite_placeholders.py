@@ -17,7 +17,7 @@ from support.proof import (
 from support.verifier import PIXEL, PIXEL_URL, verify
 
 from relay.reasons import Reason
-from relay.rewrite import compile_message
+from relay.rewrite import Rules, compile_message
 
 BASES = [
     ('<a data-candor-no-track href="http://x.example/">t</a>', '<a href="http://x.example/">t</a>'),
@@ -51,6 +51,20 @@ def test_the_base_lacks_what_was_meant_for_us(html: str, expected: str, encoding
     wanted = around.replace("{}", expected)
     assert decoded(base(compile_message(data)), encoding) == wanted
     prove(data)
+
+
+@pytest.mark.parametrize("most", [0, 1, 2])
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_no_link_is_spoilt_by_a_prefix_of_ours_because_there_are_many(most: int, encoding: str) -> None:
+    link = '<a href="https+notrack://x.example/{}">t</a>\r\n'
+    vml = '<!--[if mso]><v:rect href="https+notrack://x.example/4">t</v:rect><![endif]-->\r\n'
+    html = "".join([link.format(number) for number in range(4)]) + vml
+    rules = Rules(max_links=most)
+    data = message(html, encoding=encoding)
+    plan = compile_message(data, rules)
+    assert decoded(base(plan), encoding) == html.replace("+notrack", "")
+    assert [kept.reason for kept in plan.kept] == [Reason.OPT_OUT] * most + [Reason.TOO_MANY_LINKS]
+    prove(data, rules)
 
 
 @pytest.mark.parametrize("subtype", ["html", "plain"])
@@ -156,6 +170,13 @@ def test_of_too_many_pixel_placeholders_one_is_the_pixel() -> None:
     copy = tracked(compile_message(data))
     assert len(PIXEL.findall(copy.decode())) == 1
     assert copy.count(b"{{open_pixel}}") == 50
+
+
+def test_only_placeholders_and_marks_that_are_there_are_said_to_stay_before_a_delimiter() -> None:
+    body = f"<body>{a('href=https://x.example/')} --=_b1"
+    plan = compile_message(multipart(part(body)))
+    assert (reasons(plan), len(plan.links), plan.has_pixel_place) == (set(), 1, True)
+    assert reasons(compile_message(multipart(part(f"{body}{{{{open_pixel}}}}")))) == {Reason.DELIMITER}
 
 
 def test_a_placeholder_behind_a_lone_cr_stays_before_a_delimiter() -> None:

@@ -73,7 +73,7 @@ def mail(draw: st.DrawFn) -> bytes:
 
 
 @given(mail())
-@settings(max_examples=1200, deadline=None)
+@settings(max_examples=400, deadline=None)
 @example(multipart(part("-{{open_pixel}}{{open_pixel}}-b"), boundary="b"))
 @example(multipart(part("--b{{open_pixel}}"), boundary="b"))
 @example(multipart(part("<p>" + "{{open_pixel}}" + "--b\r\n", encoding="quoted-printable"), boundary="b"))
@@ -103,7 +103,7 @@ def test_the_base_of_a_base_is_itself(data: bytes) -> None:
 
 
 @given(mail(), st.integers(0, 400), st.binary(max_size=20), st.integers(0, 30))
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_broken_mail_is_never_made_worse(data: bytes, at: int, noise: bytes, cut: int) -> None:
     at %= len(data)
     broken = data[:at] + noise + data[at + cut :]

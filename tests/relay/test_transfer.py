@@ -25,7 +25,7 @@ def spliced(draw: st.DrawFn) -> tuple[bytes, list[Slot], list[bytes | None]]:
 
 
 @given(spliced())
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 @example((b"x" * 990, [Slot(0, 1), Slot(5, 9)], [b"yy", None]))
 def test_what_fits_is_put_in_as_it_is_slot_by_slot(
     case: tuple[bytes, list[Slot], list[bytes | None]],

@@ -232,7 +232,11 @@ def _verify_links(old: str, new: str, report: Report) -> None:
     before, after = _hrefs(old), _hrefs(new)
     if len(before) + 1 == len(after) and PIXEL.search(new):
         # a link that is never closed is opened again around what follows (HTML 13.2.4.3): the pixel alone
-        after = _hrefs(new, but=f'a:has(> img[src="{PIXEL_URL}"]:only-child)')
+        # and what nobody sees
+        pixel = f'img[src="{PIXEL_URL}"]'
+        after = _hrefs(
+            new, but=f"a:has(> {pixel}):not(:has(> :not({pixel}, title, style, script, meta, link, base)))"
+        )
     if len(before) != len(after) and report.wished:
         # an image where nothing stood may open the body (HTML 13.2.6.4.4), and so does the author's word for it
         before = next((found for found in map(_hrefs, report.wished) if len(found) == len(after)), before)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _NAMES = ("stdin", "stdout", "stderr")
+_closed: set[str] = set()
 _WRITING = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
 
 
@@ -24,7 +25,14 @@ def stand_in_for_closed() -> None:
                 os.dup2(null, number)
                 os.close(null)
         if getattr(sys, name) is None:
+            _closed.add(name)
             setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
+
+
+def was_closed(name: str) -> bool:
+    """Whether `stdin`, `stdout` or `stderr` was closed when the program began: for commands whose whole purpose is to
+    read from it or to write to it."""
+    return name in _closed
 
 
 @contextmanager
