@@ -4,7 +4,7 @@ An entry holds what the token said of the delivery, the time, and coarse facts: 
 agent. What is in the files is encrypted with a key of the key ring, and their size has a limit; what finds no room is
 given back to be counted. A file belongs to the process that holds its lock; one without an owner (its process was
 killed, or has let go) belongs to whoever locks it first. What was appended survives the end of the process, however
-it ends; a block that was cut by it is passed over.
+it ends; a block that was cut by it, or damaged later, is passed over.
 
     file:   magic, key id (3 octets), file id (16), how many blocks are stored by now (4), blocks
     block:  length (4 octets, big-endian), ciphertext (AES-256-GCM, the block's number as its nonce, the head as
@@ -212,10 +212,10 @@ class Reading:
         self._head = head
         self._stored = 0
         self.damaged = False
-        """There is something behind the last block that can be read."""
+        """There is something that cannot be read."""
 
     def blocks(self) -> Iterator[list[Entry]]:
-        """What waits, block by block; ends where the file does, or where it was cut or damaged."""
+        """What waits, block by block; what was damaged is passed over. Ends where the file does, or was cut."""
         self._file.seek(len(self._head))
         (done,) = _LENGTH.unpack(self._file.read(_LENGTH.size))
         for number in range(1 << 32):
@@ -234,7 +234,6 @@ class Reading:
                 yield _unpacked(self._cipher.decrypt(_nonce(number), sealed, self._head))
             except (InvalidTag, ValueError, IndexError, struct.error):
                 self.damaged = True
-                return
 
     def stored(self) -> None:
         """The block given last, and all before it, are not to be given again. Raises OSError."""

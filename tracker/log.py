@@ -107,7 +107,8 @@ def journal_not_ours(problem: str) -> None:
 
 
 def journal_stored(entries: int, *, damaged: bool) -> None:
-    """A file of the journal was decided and is gone. `damaged`: its end was cut, as a killed process leaves it."""
+    """A file of the journal was decided and is gone. `damaged`: some of it could not be read, such as the end that a
+    killed process leaves."""
     _log.warning("journal-stored", entries=entries, damaged=damaged)
 
 

@@ -73,6 +73,37 @@ async def test_all_else_is_as_with_a_store_or_says_that_it_is_away(client: Clien
     assert (await client.ask("/other")).status == 404
 
 
+async def test_it_is_reached_through_the_proxy_that_the_tracker_is_reached_through(
+    config: Config, ring: KeyRing
+) -> None:
+    table = config.tracker.model_copy(
+        update={"trusted_proxies": ("127.0.0.0/8",), "proxy_header": "proxy-protocol"}
+    )
+    face = LinksFace(config.model_copy(update={"tracker": table}))
+    client = Client(await face.start())
+    try:
+        for where in ("", "http://t"):
+            said = f"PROXY TCP4 203.0.113.9 10.0.0.1 4711 80\r\nGET {where}{a_link(ring)} HTTP/1.1\r\n"
+            answer = await client.octets(f"{said}Host: t\r\nConnection: close\r\n\r\n".encode())
+            assert (answer.status, answer.location) == (302, ODD.encode())
+    finally:
+        await face.stop()
+
+
+async def test_whoever_never_ends_a_request_is_let_go_of(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for limit, seconds in (("IDLE", 0.3), ("HEAD_WITHIN", 0.3), ("_SWEEP", 0.05)):
+        monkeypatch.setattr(f"tracker.web.connection.{limit}", seconds)
+    face = LinksFace(config)
+    client = Client(await face.start())
+    try:
+        assert (await client.octets(b"GET /c/x HTTP/1.1\r\nHost")).status == 408
+        assert (await client.octets(b"")).head == b""
+    finally:
+        await face.stop()
+
+
 def seal_page(ring: KeyRing) -> str:
     return seal(
         Token(kind=Kind.PREFERENCES, mode=Mode.UNTRACKED, subject=bytes(16), sent_at=datetime.now(UTC)), ring

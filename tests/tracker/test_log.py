@@ -19,7 +19,7 @@ from tracker import log
 log.configure({style!r}, {level!r})
 log.bad_token("click")
 log.listening("tracker", "http://127.0.0.1:8080")
-log.hits_in_trouble(1, 0, "")
+log.hits_in_trouble(1, 0, 0, "")
 logging.getLogger("some.library").info("joe@people.example")
 logging.getLogger("some.library").warning("something is wrong")
 """

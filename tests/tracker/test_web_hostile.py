@@ -278,6 +278,21 @@ async def test_who_asks_and_then_closes_their_side_gets_the_answer(domain: Domai
     writer.close()
 
 
+async def test_who_asks_several_times_and_then_closes_their_side_gets_all_answers(
+    domain: Domain, client: Client
+) -> None:
+    copy = await to_joe(domain)
+    reader, writer = await asyncio.open_connection(*client.address)
+    writer.write(f"GET {copy.link()} HTTP/1.1\r\nHost: x\r\n\r\n".encode() * 3)
+    writer.write(f"GET {copy.pixel} HTTP/1.1\r\nHost: x\r\n\r\nGET".encode())
+    writer.write_eof()
+    answers = await asyncio.wait_for(reader.read(-1), 20)
+    assert answers.count(b"HTTP/1.1 302 ") == 3
+    assert answers.endswith(PIXEL)
+    assert len(await domain.events.list()) == 4
+    writer.close()
+
+
 # --- behind a proxy ---
 
 

@@ -26,7 +26,7 @@ from tracker.listening import listening
 from tracker.metrics import Sheet
 from tracker.web import applinks, wording
 from tracker.web.answers import SERVER
-from tracker.web.connection import Connections
+from tracker.web.connection import Configured, Connections, Taking
 from tracker.web.hits import Hits
 from tracker.web.metrics import HitMetrics
 from tracker.web.preferences import Preferences
@@ -88,17 +88,9 @@ class PublicFace:
         too, and the kernel spreads the connections."""
         # The first look at a user agent builds the library's tables, which takes longer than an answer may.
         await asyncio.to_thread(device_of, "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0")
-        host, port = parse_listen(self._domain.config.tracker.listen)
         await self._runner.setup()
-        server = self._runner.server
-        assert server is not None  # noqa: S101 - it was set up just now
-        # Mail comes in through the same process, and idle readers must not keep it out.
-        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
-        self._connections = Connections(self._domain, self.hits, server, most=most)
-        with listening("[tracker] listen", self._domain.config.tracker.listen):
-            self._listener = await asyncio.get_running_loop().create_server(
-                self._connections, host or None, port, reuse_port=share_port or None, backlog=_BACKLOG
-            )
+        self._connections = connections(self._domain, self.hits, self._runner)
+        self._listener = await listen(self._connections, self._domain.config, share_port=share_port)
         self._replay.start()
         bound = self._listener.sockets[0].getsockname()
         log.listening("tracker", f"http://{bound[0]}:{bound[1]}")
@@ -122,9 +114,27 @@ class PublicFace:
         await self._journal.close()
 
 
+def connections(configured: Configured, hits: Taking, runner: web.AppRunner) -> Connections:
+    """The connections of a listener whose framework is `runner`, which was set up."""
+    server = runner.server
+    assert server is not None  # noqa: S101 - it was set up just now
+    # Mail comes in through the same process, and idle readers must not keep it out.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
+    return Connections(configured, hits, server, most=most)
+
+
+async def listen(those: Connections, config: Config, *, share_port: bool) -> asyncio.Server:
+    """The public listener's socket, where the configuration says."""
+    host, port = parse_listen(config.tracker.listen)
+    with listening("[tracker] listen", config.tracker.listen):
+        return await asyncio.get_running_loop().create_server(
+            those, host or None, port, reuse_port=share_port or None, backlog=_BACKLOG
+        )
+
+
 def bare(config: Config) -> web.Application:
     """The public application without a route: the pages for what goes wrong, and what every answer carries."""
-    app = web.Application(middlewares=[_pages], client_max_size=_MOST_FORM)
+    app = web.Application(middlewares=[_once, _pages], client_max_size=_MOST_FORM)
     aiohttp_jinja2.setup(
         app,
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
@@ -140,7 +150,6 @@ def bare(config: Config) -> web.Application:
 def build(domain: Domain, hits: Hits, clock: Clock = _utc_now) -> web.Application:
     """The public application."""
     app = bare(domain.config)
-    app.middlewares.insert(0, _once)
     domain.renewals.append(app[wording.SPEAKER].renew)
     preferences = Preferences(domain, clock=clock)
     app.router.add_get("/o/{token}", hits.open)

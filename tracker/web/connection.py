@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
-from tracker.domain import Domain
+from tracker.config import Config
 from tracker.tokens import Kind, Token
 from tracker.web.answers import Octets, with_suffix
-from tracker.web.hits import Heard, Hits
-from tracker.web.origin import Address, address_of, read_preface
+from tracker.web.hits import Answer, Heard
+from tracker.web.origin import Address, Proxies, address_of, read_preface
 from tracker.web.plain import MOST_HEAD, Plain, read_plain
 
 IDLE = 30.0
@@ -29,13 +29,33 @@ _SWEEP = 1.0
 _END = b"\r\n\r\n"
 
 
+class Configured(Protocol):
+    """Whoever holds the configuration of the moment."""
+
+    @property
+    def config(self) -> Config: ...
+
+
+class Taking(Protocol):
+    """Who verifies tokens, and takes the hits down that they make."""
+
+    @property
+    def proxies(self) -> Proxies: ...
+
+    def verified(self, text: str, kind: Kind) -> Token | None: ...
+
+    def take(self, token: Token, heard: Heard, answer: Answer) -> None: ...
+
+
 class Connections:
     """The connections of a listener; as a protocol factory, it makes them."""
 
-    def __init__(self, domain: Domain, hits: Hits, framework: Callable[[], Any], *, most: int) -> None:
+    def __init__(
+        self, configured: Configured, hits: Taking, framework: Callable[[], Any], *, most: int
+    ) -> None:
         """`framework` makes a handler of aiohttp's for one connection. `most`: whoever comes beyond that is turned
         away at once."""
-        self.domain = domain
+        self.configured = configured
         self.hits = hits
         self.framework = framework
         self.octets = Octets()
@@ -137,7 +157,7 @@ class Connection(asyncio.Protocol):
         if self._framework is not None:
             return cast("bool | None", self._framework.eof_received())
         self._ended = True
-        return self._busy
+        return self._busy or _END in self._buffer
 
     def pause_writing(self) -> None:
         self._full = True
@@ -185,13 +205,14 @@ class Connection(asyncio.Protocol):
         if self._closing:
             return
         self._busy = False
-        old, keep = self._plain.old, self._plain.keep and not (self._ended or self._all.stopping)
+        last = self._all.stopping or (self._ended and _END not in self._buffer)
+        old, keep = self._plain.old, self._plain.keep and not last
         token, octets = self._token, self._all.octets
         if self._plain.kind is Kind.OPEN:
             said = octets.pixel(old=old, keep=keep, body=self._plain.get)
         else:
             location = with_suffix(token) if named and token.suffix else token.destination
-            policy = self._all.domain.config.tracker.referrer_policy
+            policy = self._all.configured.config.tracker.referrer_policy
             said = octets.redirect(location, policy, old=old, keep=keep)
         self._transport.write(said)
         self.until = self._loop.time() + (HEAD_WITHIN if self._buffer else IDLE)

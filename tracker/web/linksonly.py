@@ -1,23 +1,28 @@
 """Links that lead on with nothing but the key file: no store, no consent, and nothing kept of anybody.
 
 The emergency server while everything else is down, and the helper at a CDN's side. Every link ever sent carries its
-destination, so this is all that a link needs.
+destination, so this is all that a link needs. It listens as the tracker does, behind the same proxies and with the same
+patience.
 """
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from aiohttp import web
 
 from tracker import keyring, log
-from tracker.config import Config, parse_listen
+from tracker.config import Config
 from tracker.errors import TokenError
 from tracker.httplog import retelling
 from tracker.keywatch import KeyWatch
 from tracker.tokens import KeyRing, Kind, Token, read
-from tracker.web.app import bare
-from tracker.web.hits import PIXEL
+from tracker.web.answers import PIXEL, PIXEL_HEADERS, PIXEL_TYPE, redirect_headers
+from tracker.web.app import bare, connections, listen
+from tracker.web.connection import Connections
+from tracker.web.hits import Answer, Heard
+from tracker.web.origin import Proxies, Tells
 
 
 class LinksFace:
@@ -25,7 +30,8 @@ class LinksFace:
 
     def __init__(self, config: Config) -> None:
         """Raises KeyRingError: a ring made here would open no link."""
-        self._config = config
+        self.config = config
+        self.proxies = Proxies(config.tracker.trusted_proxies, Tells(config.tracker.proxy_header))
         file = Path(config.tokens.keys_file)
         self._ring = keyring.load(file)
         self._watch = KeyWatch(file, lambda: self._ring, self._renew)
@@ -34,6 +40,8 @@ class LinksFace:
         app.router.add_get("/c/{token}", self._click)
         app.router.add_get("/p{rest:(/.*)?}", self._page)
         app.router.add_post("/p{rest:(/.*)?}", self._page)
+        self._listener: asyncio.Server | None = None
+        self._connections: Connections | None = None
         self._runner = web.AppRunner(
             app,
             access_log=None,
@@ -46,48 +54,53 @@ class LinksFace:
 
     async def start(self, *, share_port: bool = False) -> tuple[str, int]:
         """Listens where the configuration says; gives the address bound."""
-        host, port = parse_listen(self._config.tracker.listen)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host or None, port, reuse_port=share_port or None)
-        await site.start()
+        self._connections = connections(self, self, self._runner)
+        self._listener = await listen(self._connections, self.config, share_port=share_port)
         self._watch.start()
-        bound = self._runner.addresses[0]
+        bound = self._listener.sockets[0].getsockname()
         log.listening("links only", f"http://{bound[0]}:{bound[1]}")
         return str(bound[0]), int(bound[1])
 
     async def stop(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+        if self._connections is not None:
+            self._connections.stop()
         await self._watch.stop()
         await self._runner.cleanup()
 
     def reconfigure(self, config: Config) -> None:
         """From now on redirects go by this; listener and key file stay."""
-        self._config = config
+        self.config = config
+
+    def verified(self, text: str, kind: Kind) -> Token | None:
+        """What the token says; None when it is not one of ours of that kind."""
+        try:
+            token = read(text, self._ring)
+        except TokenError:
+            return None
+        return token if token.kind is kind else None
+
+    def take(self, token: Token, heard: Heard, answer: Answer) -> None:
+        """A plain request's hit: answered, and forgotten."""
+        answer(named=False)
 
     async def _renew(self, ring: KeyRing) -> None:
         self._ring = ring
 
     async def _open(self, request: web.Request) -> web.Response:
         """`GET /o/TOKEN.gif`: the pixel, whatever the token."""
-        return web.Response(
-            body=PIXEL, content_type="image/gif", headers={"Cache-Control": "no-store, private"}
-        )
+        return web.Response(body=PIXEL, content_type=PIXEL_TYPE, headers=PIXEL_HEADERS)
 
     async def _click(self, request: web.Request) -> web.Response:
         """`GET /c/TOKEN`: the author's destination, byte for byte; 404 when the token does not verify."""
-        token = self._token(request.match_info["token"])
-        if token is None or token.kind is not Kind.CLICK:
+        token = self.verified(request.match_info["token"], Kind.CLICK)
+        if token is None:
             raise web.HTTPNotFound
-        headers = {"Location": token.destination, "Cache-Control": "no-store"}
-        if self._config.tracker.referrer_policy:
-            headers["Referrer-Policy"] = self._config.tracker.referrer_policy
-        return web.Response(status=302, headers=headers)
+        policy = self.config.tracker.referrer_policy
+        return web.Response(status=302, headers=redirect_headers(token.destination, policy))
 
     async def _page(self, request: web.Request) -> web.Response:
         """A preference page needs the store."""
         raise web.HTTPServiceUnavailable
-
-    def _token(self, text: str) -> Token | None:
-        try:
-            return read(text, self._ring)
-        except TokenError:
-            return None
