@@ -39,6 +39,8 @@ class Compiled:
     signatures: Signatures = UNSIGNED
     footing: Footing | None = None
     """None where no footer may be put in, and where none is needed."""
+    staying: frozenset[int] = frozenset()
+    """Numbers of links that no copy has wrapped, since their lines would grow too long."""
 
     @property
     def untouchable(self) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Collection
 
 from relay.reasons import TABLE, Reason, Scope
 from relay.rewrite import Kept, Plan
@@ -34,15 +35,21 @@ _OURS = re.compile(
 )
 
 
-def kept(plan: Plan) -> tuple[deliveries.Kept, ...]:
-    """A row for each part, reason and host, with how often; none where nothing stayed."""
-    if not plan.kept:
+def kept(plan: Plan, staying: Collection[int] = ()) -> tuple[deliveries.Kept, ...]:
+    """A row for each part, reason and host, with how often; none where nothing stayed. `staying`: numbers of links
+    that stay for the length of their lines."""
+    if not plan.kept and not staying:
         return ()
     numbers = {index: part.number for part in plan.parts for index in part.kept}
     counted = Counter(
         (*_where(one, numbers.get(index, "")), one.reason)
         for index, one in enumerate(plan.kept)
         if not is_filled_in(one)
+    )
+    counted.update(
+        ("", place(link.url, Reason.LINE_TOO_LONG), Reason.LINE_TOO_LONG)
+        for link in plan.links
+        if link.number in staying
     )
     rows = [
         deliveries.Kept(part, reason.value, where, count) for (part, where, reason), count in counted.items()

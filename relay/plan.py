@@ -13,6 +13,7 @@ from typing import NamedTuple
 from relay.edits import Edit, Effect, Kept, Link
 from relay.reasons import Reason
 from relay.transfer import Chunk, Content, Slot
+from relay.transfer.raw import Raw
 
 CLIPPED = 100 * 1024
 """Gmail cuts an HTML body a little behind this; a pixel at its end would not be shown."""
@@ -138,6 +139,20 @@ class Plan:
     def _unwrapped(self) -> Sequence[bytes | None]:
         """For `_assemble`: what has number 0 is no link, and those begin at 1."""
         return [None] * (len(self.links) + 1)
+
+    def staying(self, url_length: Callable[[Link], int]) -> frozenset[int]:
+        """Numbers of the links that stay in every copy, since with tracking URLs of such a length their lines would
+        grow too long."""
+        urls = [None, *[b"x" * url_length(link) for link in self.links]]
+        left: set[int] = set()
+        wrapped: set[int] = set()
+        for body in self.bodies:
+            gone: Sequence[int] = ()
+            if isinstance(body.content, Raw):  # the encoded ones break their lines anew
+                gone = body.content.write(body.slots, [urls[number] for number in body.numbers], [])
+            for index, number in enumerate(body.numbers):
+                (left if index in gone else wrapped).add(number)
+        return frozenset(left - wrapped - {0})
 
     def pixel_place(self, link_url: Callable[[Link], str] | None) -> PixelPlace | None:
         """Where the pixel of a copy with these links stands; None where there is no place for one."""

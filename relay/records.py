@@ -27,6 +27,8 @@ def recording(
     submission, controls, options = message.submission, message.controls, message.controls.options
     # where no copy has wrapped links, no event will ever name one, and they may tell of a person who declined
     wrapped = message.plan.links if any(one.decision.clicks for one in addressed) else ()
+    if message.staying:
+        wrapped = tuple(link for link in wrapped if link.number not in message.staying)
     row = deliveries.Message(
         id=submission.id,
         mailing=message.mailing,
@@ -43,7 +45,7 @@ def recording(
         else message.untouchable,
         kept=(
             *(deliveries.Kept("", why, name, 1) for name, why in controls.misread),
-            *kept(message.plan),
+            *kept(message.plan, message.staying),
         ),
         links=_links(wrapped),
     )

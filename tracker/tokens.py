@@ -178,6 +178,12 @@ def longest_destination(public_url: str) -> int:
     return room * 3 // 4 - _HEAD.size - 2 * _VARINT_OCTETS - MAC_OCTETS - 1
 
 
+def click_length(link: int, destination: str) -> int:
+    """Characters of a click's token in a URL: the same for everybody."""
+    octets = _HEAD.size + len(_varint(link)) + len(_varint(0)) + len(destination) + MAC_OCTETS
+    return (octets * 4 + 2) // 3
+
+
 def mailing_id(name: str, ring: KeyRing) -> bytes:
     """The id of a mailing: the same for the same name, telling nothing of it."""
     key = ring.permanent

@@ -36,3 +36,23 @@ async def test_why_a_link_stayed_is_on_record_and_nothing_of_whose_it_was(
     ]
     assert "list.example" in everything
     assert "own-word" not in everything.lower()
+
+
+async def test_a_link_that_no_copy_has_wrapped_is_on_record_as_one_that_stayed(
+    store_url: str, tmp_path: Path
+) -> None:
+    """Else it would look like one that nobody follows. The second link's line has room."""
+    html = (
+        f'<p>{"x" * 900}<a href="https://shop.example/one">one</a></p>\r\n'
+        '<p><a href="https://shop.example/two">two</a></p>'
+    )
+    async with ScriptedUpstream() as upstream:
+        where = site(tmp_path, store_url, upstream.url)
+        async with running(where) as domain:
+            assert (await send(where.smtp_port, part(html), GRANTED))[0] == 250
+            (listed,) = await domain.deliveries.list()
+            shown = await domain.deliveries.show(bytes.fromhex(listed["id"]))
+    copy = upstream.received[0].data
+    assert (copy.count(b"/c/"), copy.count(b"https://shop.example/one")) == (1, 1)
+    assert [link["url"] for link in shown["deliveries"][0]["links"]] == ["https://shop.example/two"]
+    assert [(one["reason"], one["where"]) for one in shown["kept"]] == [("line-too-long", "shop.example")]

@@ -20,6 +20,7 @@ from tracker.tokens import (
     KeyRing,
     Kind,
     Token,
+    click_length,
     longest_destination,
     mailing_id,
     read,
@@ -344,3 +345,16 @@ def test_the_longest_destination_makes_a_url_of_no_more_than_4_kb(host: int, lin
     public_url = "https://" + "t" * host
     destination = "https://shop.example/".ljust(longest_destination(public_url), "x")
     assert len(f"{public_url}/c/{seal(click(destination=destination, link=link), RING)}") <= MAX_URL
+
+
+@given(st.integers(1, 100_000), st.from_regex(r"https?://[!-~]{1,300}", fullmatch=True))
+def test_how_long_a_click_becomes_is_known_before_it_is_sealed(link: int, destination: str) -> None:
+    token = Token(
+        kind=Kind.CLICK,
+        mode=Mode.IDENTIFIED,
+        subject=bytes(16),
+        sent_at=datetime(2026, 5, 1, tzinfo=UTC),
+        link=link,
+        destination=destination,
+    )
+    assert len(seal(token, RING)) == click_length(link, destination)
