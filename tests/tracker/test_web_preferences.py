@@ -19,6 +19,7 @@ from support.tracking import (
     ANONYMOUS,
     HYGIENE,
     IDENTIFIED,
+    OVERRIDDEN,
     UNTRACKED,
     Copy,
     Mail,
@@ -148,6 +149,15 @@ async def test_the_page_says_what_holds_and_ticks_only_what_the_person_chose(
 
 
 @pytest.mark.parametrize("store_kind", ["sqlite"])
+@pytest.mark.parametrize(("decision", "told"), [(OVERRIDDEN, True), (IDENTIFIED, False)])
+async def test_the_page_says_that_a_choice_cannot_reach_mail_measured_on_another_ground(
+    decision: Decision, told: bool, domain: Domain, client: Client
+) -> None:
+    copy = (await send(domain, Mail(to={JOE: decision})))[JOE]
+    for answer in (await client.ask(copy.page), await client.choose(copy.page, "decline")):
+        assert ("relies on another legal ground" in answer.text) is told
+
+
 async def test_the_page_says_whether_a_look_at_it_is_kept(domain: Domain, client: Client) -> None:
     for decision, consent, kept in (
         (IDENTIFIED, "granted", True),

@@ -136,6 +136,7 @@ class Preferences:
             if state is Mode.IDENTIFIED
             else words[f"kept_{state}"],
             "data": house.data(words),
+            "overridden": sent.decision.override and sent.decision.mode is not Mode.UNTRACKED,
             "looked": sent.decision.mode is Mode.IDENTIFIED and state is Mode.IDENTIFIED,
         }
         return wording.page("preferences.html", request, context)
