@@ -22,7 +22,7 @@ demo: venv       ## see the main job work, with mail that reaches nobody
 	@$(BIN)/candor demo
 
 test: venv       ## run the tests, on SQLite and PostgreSQL
-	$(BIN)/python -m pytest --numprocesses 4
+	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal
 
 check: venv      ## lint, types, import contracts, example configuration
 	$(BIN)/ruff check .
