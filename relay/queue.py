@@ -96,8 +96,8 @@ class Queue:
         Raises StoreUnavailable."""
         held = frozenset(self._held)
 
-        def claim(connection: Connection) -> tuple[Share, float]:
-            share = claims.claim(
+        def claim(connection: Connection) -> Share:
+            return claims.claim(
                 connection,
                 lease=self.lease,
                 lease_seconds=LEASE_SECONDS,
@@ -106,14 +106,12 @@ class Queue:
                 crowded=crowded,
                 turn=self._turn,
             )
-            return share, float(connection.execute(_NOW).scalar_one())
 
-        share, now = await self._database.change(claim)
+        share = await self._database.change(claim)
         self._turn = share.turn
         for one in share.claimed:
             self.hold(waiting.delivery_id for waiting in one.waiting)
-        self._note(now)
-        return replace(share, claimed=tuple(self._aged(one, now) for one in share.claimed))
+        return replace(share, claimed=tuple(map(self._aged, share.claimed)))
 
     @property
     def may_expire(self) -> bool:
@@ -125,9 +123,13 @@ class Queue:
         if jump := self._time.note(now, time.monotonic()):
             log.clock_jumped(seconds=jump)
 
-    def _aged(self, one: Claimed, now: float) -> Claimed:
+    def _aged(self, one: Claimed) -> Claimed:
         """With the time that its recipients have really waited."""
-        waiting = tuple(replace(each, age=self._time.waited(each.age, now)) for each in one.waiting)
+        now = (
+            one.waiting[0].queued_at + one.waiting[0].age
+        )  # when they were read: before anything may have jumped
+        self._note(now)
+        waiting = tuple(replace(each, age=self._time.waited(each.queued_at, now)) for each in one.waiting)
         return replace(one, waiting=waiting)
 
     async def renew(self) -> None:

@@ -7,15 +7,29 @@ expire because of that. This process's own monotonic clock tells a step from tim
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 _STEP = 600.0
 """Seconds; what is less is not worth a word, and slow servers and two clocks that drift apart may make it."""
+_MOST_STEPS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """Of the database's clock, while it did not jump."""
+
+    begin: float
+    end: float
+    ahead: float
+    """Of the first stretch's clock."""
 
 
 class Timekeeping:
     def __init__(self) -> None:
         self._last: tuple[float, float] | None = None
+        self._earlier: list[_Stretch] = []
+        self._begin = float("-inf")
         self._ahead = 0.0
-        self._jumped_at = 0.0
 
     def note(self, database: float, monotonic: float) -> float:
         """Both clocks at one moment; gives the seconds by which the database's has jumped since the last note, 0 when
@@ -23,15 +37,23 @@ class Timekeeping:
         last, self._last = self._last, (database, monotonic)
         if last is None:
             return 0.0
-        jump = (database - last[0]) - (monotonic - last[1])
+        passed = monotonic - last[1]
+        jump = (database - last[0]) - passed
         if abs(jump) < _STEP:
             return 0.0
+        # It happened somewhere between the two notes: that time may belong to either stretch.
+        self._earlier.append(_Stretch(self._begin, last[0] + passed, self._ahead))
+        del self._earlier[:-_MOST_STEPS]
+        self._begin = database - passed
         self._ahead += jump
-        self._jumped_at = database
         return jump
 
-    def waited(self, age: float, database: float) -> float:
-        """Seconds that a row has really waited which is so old by the database's clock, at this moment of it. Where a
-        clock was set back, nobody can tell what came before that from what came after it: then it is young."""
-        was_there_before = database - age < self._jumped_at
-        return max(0.0, age - self._ahead if was_there_before else age)
+    def waited(self, queued_at: float, database: float) -> float:
+        """Seconds that a row has really waited which was queued then, at this moment, both by the database's clock.
+        A clock that was set back has shown some times twice: then it is as young as it can be."""
+        age = database - queued_at
+        possible = [age] if queued_at >= self._begin else []
+        possible += [
+            age - (self._ahead - one.ahead) for one in self._earlier if one.begin <= queued_at <= one.end
+        ]
+        return min((seconds for seconds in possible if seconds >= 0), default=0.0)

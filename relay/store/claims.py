@@ -6,11 +6,11 @@ turn, one message each, so that a domain with fifty thousand recipients does not
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Set
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Double, bindparam, case, func, select, text, update
+from sqlalchemy import Connection, Double, bindparam, case, func, or_, select, text, update
 from sqlalchemy.exc import NoResultFound
 
 from relay import log
@@ -77,20 +77,23 @@ def claim(
     lease: str,
     lease_seconds: float,
     messages: int,
-    held: Collection[bytes] = (),
+    held: Set[bytes] = frozenset(),
     crowded: Collection[str] = (),
     turn: str = "",
 ) -> Share:
     """Takes what is due, at most so many messages: rows nobody holds, or whose holder let the lease run out.
-    Those in `held` are being worked on by the caller already: their lease is prolonged, and they are not given.
+    Those in `held` are being worked on by the caller already: they are not given, and their lease is prolonged unless
+    the work has just ended and let go of it.
     Of domains in `crowded` only what shares a message with others is taken."""
     ids, more, turn = _next(connection, messages, crowded, turn)
     ids = _affordable(connection, ids)
     if not ids:
         return Share(claimed=(), more=False, turn=turn)
+    free = select(queue.c.delivery_id).where(queue.c.message_id.in_(ids), *_STILL_FREE)
     taking = update(queue).where(queue.c.message_id.in_(ids), *_STILL_FREE)
+    if held and (mine := held & {bytes(one) for one in connection.execute(free).scalars()}):
+        taking = taking.where(or_(queue.c.lease == lease, queue.c.delivery_id.not_in(mine)))
     if connection.dialect.name == "postgresql":
-        free = select(queue.c.delivery_id).where(queue.c.message_id.in_(ids), *_STILL_FREE)
         taking = taking.where(queue.c.delivery_id.in_(free.with_for_update(skip_locked=True)))
     taken: Any = connection.execute(
         taking.values(lease=lease, due_at=database_now() + lease_seconds).returning(queue.c.delivery_id)
@@ -149,7 +152,7 @@ def read(connection: Connection, ids: Collection[bytes], mine: Collection[bytes]
     joined = (
         select(
             queue,
-            (database_now() - queue.c.queued_at).label("age"),
+            database_now().label("now"),
             deliveries.c.mode,
             deliveries.c.opens,
             deliveries.c.clicks,

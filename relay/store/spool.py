@@ -71,8 +71,10 @@ class Waiting:
     position: int
     recipient: Recipient
     tries: int = 0
+    queued_at: float = 0.0
+    """By the database's clock, in seconds since 1970."""
     age: float = 0.0
-    """Seconds since it was queued."""
+    """Seconds that it has waited."""
     delay_told: bool = False
     """The sender has been told that it is late."""
     sent: Decision | None = None
@@ -243,7 +245,8 @@ def waiting_of(row: Any) -> Waiting:
             address=row.address, notify=tuple(row.notify.split(",")) if row.notify else (), orcpt=row.orcpt
         ),
         tries=row.tries,
-        age=float(row.age),
+        queued_at=float(row.queued_at),
+        age=float(row.now) - float(row.queued_at),
         delay_told=bool(row.delay_told),
         sent=decision_of(row) if row.mode in set(Mode) else None,
     )

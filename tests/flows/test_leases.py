@@ -84,6 +84,20 @@ async def test_a_process_does_not_take_its_own_work_for_somebody_else_s(
         assert min(await seconds_left(domain)) > LEASE_SECONDS / 2
 
 
+async def test_what_it_has_just_let_go_of_is_not_left_under_a_lease_that_nobody_works_on(
+    store_url: str, tmp_path: Path
+) -> None:
+    """A try has been written down, what is still owed is due at once, and the process has yet to hear of it."""
+    async with with_mail_that_waits(tmp_path, store_url, GRANTED) as (_, domain, mine):
+        (taken,) = (await mine.claim(10)).claimed
+        await domain.database.change(
+            lambda connection: connection.execute(update(queue).values(lease="", due_at=0.0))
+        )
+        assert (await mine.claim(10)).claimed == ()
+        mine.let_go(one.delivery_id for one in taken.waiting)
+        assert len((await mine.claim(10)).claimed) == 1
+
+
 async def test_of_what_was_taken_over_nothing_is_written(store_url: str, tmp_path: Path) -> None:
     rules = (on("rcpt", say("550 5.1.1 No such user"), match=LOOSE), on("dot", slow(0.5)))
     async with ScriptedUpstream(on("connect", slow(0.5)), *rules) as upstream:
