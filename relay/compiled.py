@@ -21,7 +21,7 @@ from tracker.consent import Ceiling, Contact, Decision, Mode, Question, decide
 from tracker.errors import InvalidAddress
 from tracker.policy import Circumstances, circumstances
 from tracker.store.deliveries import Mailing
-from tracker.tokens import KeyRing, mailing_id
+from tracker.tokens import KeyRing, click_length, mailing_id
 
 BESIDE_THE_LOOP = 256 * 1024
 """Octets of a message from which on it is compiled in a thread; below, a thread costs more than it saves."""
@@ -66,6 +66,18 @@ class Compiled:
         country = question.contact.country if question.contact else None
         footed = self.footing.plan(country) if self.footing else None
         return (decision, footed) if footed else (decide(replace(question, has_link=False)), None)
+
+    def as_sent(self, public_url: str) -> Compiled:
+        """With the links named that copies with tracking URLs below this cannot have wrapped: they are on record as
+        what they are."""
+        plan, beginning = self.plan, len(f"{public_url}/c/")
+        if not plan.links:
+            return self
+        longest = click_length(plan.links[-1].number, max((link.url for link in plan.links), key=len))
+        if plan.has_room(beginning + longest):
+            return self
+        staying = plan.staying(lambda link: beginning + click_length(link.number, link.url))
+        return replace(self, staying=staying)
 
     @property
     def id(self) -> str:

@@ -34,7 +34,6 @@ from relay.verp import ReturnPaths
 from tracker.consent import Contact, Decision, Mode, Question, untracked
 from tracker.domain import Domain
 from tracker.errors import StoreError
-from tracker.tokens import click_length
 
 HOST_AWAY = "tracking-host-away"
 """The reason on record of a copy without pixel and wrapped links, since they would have led nowhere."""
@@ -112,7 +111,7 @@ class Delivery:
         await self.prepare(message, known)
         addressed = self._decide(message, known, learnt.doubtful)
         if any(one.decision.clicks for one in addressed):
-            message = self._as_sent(message)
+            message = message.as_sent(self.config.tracker.url_for(message.mailing.sender))
         paths = self.paths(submission, known)
         patience = self.config.relay.wait_for_upstream
         if patience == 0:
@@ -248,12 +247,6 @@ class Delivery:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
         await self.settlement.close(grace=grace)
-
-    def _as_sent(self, message: Compiled) -> Compiled:
-        """With the links named that its copies cannot have wrapped: they are on record as what they are."""
-        beginning = len(f"{self.config.tracker.url_for(message.mailing.sender)}/c/")
-        staying = message.plan.staying(lambda link: beginning + click_length(link.number, link.url))
-        return replace(message, staying=staying) if staying else message
 
     def _refusal(self, message: Compiled) -> Reply | None:
         """What the message itself makes impossible."""

@@ -23,7 +23,7 @@ import struct
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,6 +34,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from tracker import log
 from tracker.errors import JournalError
 from tracker.events import EventKind
+from tracker.keyring import only_one
 from tracker.tokens import Key, KeyRing
 
 _MAGIC = b"candor-journal-1\n"
@@ -165,7 +166,7 @@ class _Writing:
 def _begin(folder: Path, key: Key, most: int, share: int) -> _Writing | None:
     """A new file; None where there is no room for one. Others who begin one at the same time wait their turn."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _only_one(folder):
+    with only_one(folder):
         if _taken(folder, share) + share > most:
             return None
         file_id = secrets.token_bytes(16)
@@ -332,16 +333,6 @@ def _locked(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-@contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _write_all(descriptor: int, octets: bytes) -> None:

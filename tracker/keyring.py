@@ -64,7 +64,7 @@ def rotate(path: Path) -> KeyRing:
     load(path)
     real = path.resolve()
     try:
-        with _only_one(real.parent), _fresh(real) as fresh:
+        with only_one(real.parent), _fresh(real) as fresh:
             _write_new(fresh, real.read_text(encoding="utf-8") + _key_entry())
             owner = real.stat()
             with suppress(PermissionError):  # only the superuser may give a file away, and only they need to
@@ -115,7 +115,7 @@ def _fresh(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
+def only_one(folder: Path) -> Iterator[None]:
     """Held by one process at a time."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:

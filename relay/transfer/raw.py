@@ -39,10 +39,16 @@ class Raw:
         """A copy at each call, so that none stays in memory with the plan."""
         return self._data[self._start : self._end]
 
+    def has_room(self, slots: Sequence[Slot], octets: int) -> bool:
+        """Whether no line grows too long by values of at most so many octets in all its slots."""
+        frame = self._frame_for(slots)
+        room = frame.room.copy()
+        for line, size in zip(frame.lines, frame.sizes, strict=True):
+            room[line] -= octets if octets > size else size
+        return min(room, default=0) >= 0
+
     def write(self, slots: Sequence[Slot], values: Sequence[bytes | None], out: list[Chunk]) -> list[int]:
-        frame = self._frame
-        if frame is None or frame.slots is not slots:
-            frame = self._frame = self._make_frame(slots)
+        frame = self._frame_for(slots)
         filled = frame.pieces.copy()
         new = [own if value is None else value for own, value in zip(frame.own, values, strict=True)]
         room = frame.room.copy()
@@ -54,6 +60,12 @@ class Raw:
         filled[1::2] = new
         out += filled
         return []
+
+    def _frame_for(self, slots: Sequence[Slot]) -> _Frame:
+        frame = self._frame
+        if frame is None or frame.slots is not slots:
+            frame = self._frame = self._make_frame(slots)
+        return frame
 
     def _make_frame(self, slots: Sequence[Slot]) -> _Frame:
         data, base = self._data, self._start
