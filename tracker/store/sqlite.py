@@ -181,7 +181,7 @@ class Sqlite:
                 transaction = connection.begin()
             except OperationalError as error:
                 connection.rollback()
-                if not _is_busy(error) or time.monotonic() >= latest:
+                if not is_busy(error) or time.monotonic() >= latest:
                     raise
             else:
                 break
@@ -196,7 +196,7 @@ def _read(connection: Connection, work: Callable[[Connection], T]) -> T:
         connection.rollback()  # SQLAlchemy's own notion of a transaction; the database has none open
 
 
-def _is_busy(error: OperationalError) -> bool:
+def is_busy(error: OperationalError) -> bool:
     return (getattr(error.orig, "sqlite_errorcode", 0) & 0xFF) == _BUSY
 
 
