@@ -105,6 +105,7 @@ class ContactFile:
         """What a row says, one cell for each column. Raises InvalidAddress, InvalidValue."""
         fields = {}
         evidence = {}
+        is_implied = False
         for at, name in self._others:
             cell = cells[at].strip()
             if name == "evidence":
@@ -114,7 +115,9 @@ class ContactFile:
                 fields[name] = cell
             elif name == "do_not_track":
                 fields[name] = "false"
-        return parse_statement(cells[self._address].strip(), fields, evidence=evidence)
+                is_implied = True
+        address = cells[self._address].strip()
+        return parse_statement(address, fields, evidence=evidence, is_implied=is_implied)
 
 
 def _examined(file: Path) -> tuple[int, bytes]:

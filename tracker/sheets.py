@@ -7,6 +7,7 @@ together, which halves the pages that a transaction touches. Rows about one pers
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,11 +23,6 @@ from tracker.statements import Statement
 from tracker.store.newcomers import Foreseen, foresee
 from tracker.store.standing import Standing
 from tracker.weighing import Source, Speaker
-
-_WINDOW = 40_000
-"""Rows that are put in order together; two windows are in memory, 100 MB in all."""
-_ROWS = 250
-"""On a sheet."""
 
 Row = tuple[int, int, list[str], Statement | Foreseen]
 """Its number in the order in which rows come (from 1, those that are refused counted), the line where it begins, its
@@ -62,22 +58,43 @@ class Reading:
     """Of the store, as its URL names it."""
     foreseeing: bool
     """Whether a row is to come as what it comes to, or as what it says."""
+    window: int = 40_000
+    """Rows that are put in order together; about as many are in memory, 100 MB. What was taken down by another run is
+    known only if its windows were as large."""
+    on_sheet: int = 250
+    """Rows."""
 
     def sheets(self, clock: Callable[[], datetime]) -> Iterator[Sheet]:
         """Every row of the file. While a window's rows are given, those of the next are read: there is no pause."""
         standing = Standing(make_url(f"{self.dialect}://").get_dialect()())
         source = self.file.rows(clock())
         window = _Window(start=0, begins=0)
-        refused = window.take(source, self.file, _WINDOW)
+        refused = window.take(source, self.file, self.window)
         while window.rows:
-            window.rows.sort(key=itemgetter(0))
-            following = _Window(start=window.start + len(window.rows), begins=window.ends)
-            for first in range(0, len(window.rows), _ROWS):
-                refused += following.take(source, self.file, _ROWS)
-                sheet = window.sheet(first, refused, self.done, clock())
+            size, in_order = len(window.rows), window.in_order()
+            following = _Window(start=window.start + size, begins=window.ends)
+            for first in range(0, size, self.on_sheet):
+                refused += following.take(source, self.file, self.on_sheet)
+                some = [in_order.popleft() for _ in range(min(self.on_sheet, size - first))]
+                position = window.begins + int((window.ends - window.begins) * (first + len(some)) / size)
+                sheet = self._sheet(some, window.start + first, refused, position, clock())
                 yield self._foreseen(sheet, standing) if self.foreseeing else sheet
                 refused = []
             window = following
+
+    def _sheet(
+        self, some: list[_Read], before: int, refused: list[Refused], position: int, now: datetime
+    ) -> Sheet:
+        """`before`: rows before these."""
+        rows: list[Row] = []
+        passed = 0
+        for number, (_, line, cells, said) in enumerate(some, before + 1):
+            if isinstance(said, Statement):
+                if number <= self.done:
+                    passed += 1
+                else:
+                    rows.append((number, line, cells, said))
+        return Sheet(rows, refused, before + len(some), passed, position, now)
 
     def _foreseen(self, sheet: Sheet, standing: Standing) -> Sheet:
         speaker = Speaker(source=Source.IMPORT, actor=self.actor, now=sheet.now)
@@ -90,6 +107,10 @@ class Reading:
         return sheet._replace(rows=rows)
 
 
+_Read = tuple[str, int, list[str], Statement | Refused]
+"""Whom a row is about, the line where it begins, its cells, what it says."""
+
+
 @dataclass(slots=True, kw_only=True)
 class _Window:
     """Rows that follow each other in the file, on their way into the order of their addresses."""
@@ -99,9 +120,7 @@ class _Window:
     begins: int
     """Octets before it."""
     ends: int = 0
-    rows: list[tuple[str, int, list[str], Statement | Refused]] = field(default_factory=list)
-    """First by what they are put in order: nothing that depends on when the file is read, or a second run would not
-    find the place where the first one stopped."""
+    rows: list[_Read] = field(default_factory=list)
 
     def take(self, source: Iterator[contactfile.Row], file: ContactFile, most: int) -> list[Refused]:
         """Reads on; gives the rows that say nothing."""
@@ -115,18 +134,9 @@ class _Window:
         self.ends = file.position
         return refused
 
-    def sheet(self, first: int, refused: list[Refused], done: int, now: datetime) -> Sheet:
-        """Of the rows from `first` on, once they are in order."""
-        some = self.rows[first : first + _ROWS]
-        through = self.start + first + len(some)
-        rows: list[Row] = []
-        before = 0
-        for number, (_, line, cells, said) in enumerate(some, self.start + first + 1):
-            if isinstance(said, Statement):
-                if number <= done:
-                    before += 1
-                else:
-                    rows.append((number, line, cells, said))
-        share = (first + len(some)) / len(self.rows)
-        position = self.begins + int((self.ends - self.begins) * share)
-        return Sheet(rows, refused, through, before, position, now)
+    def in_order(self) -> deque[_Read]:
+        """By their people, and for each as the file has them. Nothing in it depends on when the file is read: a second
+        run finds the place where the first one stopped. Given once: who is done with a row lets go of it."""
+        self.rows.sort(key=itemgetter(0))
+        rows, self.rows = deque(self.rows), []
+        return rows

@@ -67,9 +67,14 @@ class Chain:
 
 def canonical(content: Mapping[str, Any]) -> str:
     """The one spelling of a row's content that its commitment is made over."""
-    if content.keys() == _STATED:  # nearly all are; written out, which an import feels
+    if (
+        len(content) == len(_STATED) and content.keys() == _STATED
+    ):  # nearly all; written out: an import feels it
         said = content["evidence"]
-        evidence = _encoded(said) if said else "{}"
+        if len(said) == 1 and type(said.get("reference")) is str:
+            evidence = f'{{"reference":{_quoted(said["reference"])}}}'
+        else:
+            evidence = _encoded(said) if said else "{}"
         effective = "true" if content["effective"] else "false"
         return (
             f'{{"actor":{_quoted(content["actor"])},"address":{_quoted(content["address"])},'
