@@ -25,7 +25,7 @@ from tracker.weighing import Speaker
 
 _FIRST_BATCH = 300
 _LEAST_BATCH = 25
-_TRANSACTION = 0.03
+_TRANSACTION = 0.02
 """Seconds a transaction is to take: mail that wants to write waits no longer than for one of them."""
 _LARGE = 4_000_000
 """Octets of a file from which on a second process reads it ahead: it takes half a second to start."""
@@ -167,7 +167,7 @@ class Import:
         self.counted.longest = max(self.counted.longest, seconds)
         if rows == self._size or seconds > _TRANSACTION:
             wanted = rows * _TRANSACTION / max(seconds, 1e-4)
-            self._size = int(min(max(wanted, self._size * 0.7, _LEAST_BATCH), self._size * 1.3, MOST_CHANGES))
+            self._size = int(min(max(wanted, self._size * 0.5, _LEAST_BATCH), self._size * 1.3, MOST_CHANGES))
             self._size = max(self._size, _LEAST_BATCH)
 
 
