@@ -3,6 +3,7 @@ that mail has its turn at the store between any two of them."""
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
@@ -174,6 +175,7 @@ class Import:
 async def _one_by_one(sheets: Iterator[Sheet]) -> AsyncIterator[Sheet]:
     for sheet in sheets:
         yield sheet
+        await asyncio.sleep(0)  # where nothing is written, whoever wants to end it has a turn all the same
 
 
 @contextmanager

@@ -31,7 +31,8 @@ _AHEAD = 1 << 20
 
 def is_of_use() -> bool:
     """A machine with one core only loses by it."""
-    return bool(sys.executable) and len(os.sched_getaffinity(0)) > 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return bool(sys.executable) and cores > 1
 
 
 @asynccontextmanager

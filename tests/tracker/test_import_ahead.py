@@ -185,6 +185,16 @@ def test_a_file_that_is_gone_when_it_is_to_be_read_is_named(candor: Installation
     candor.prepare(gone)
 
 
+@pytest.mark.parametrize("store_kind", ["sqlite"])
+def test_where_no_second_process_can_be_had_a_file_is_read_by_the_first(
+    candor: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = written(candor.folder)
+    monkeypatch.setattr("sys.executable", "/nowhere/python")
+    counted, _ = candor.prepare(lambda domain: imported(domain, file, 0))
+    assert (counted.read, counted.refused) == (600, 2)
+
+
 async def test_a_reading_process_that_is_killed_is_no_end_of_the_file(tmp_path: Path) -> None:
     file = tmp_path / "people.csv"
     file.write_text("address\n" + "".join(f"p{number}@x.example\n" for number in range(60_000)))
