@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from support.commands import call
+from support.warm import WarmProcess
 
 from relay.config import load
 from relay.service import Relay
@@ -152,7 +153,7 @@ class Program:
         self._within = within
         self._program = program
         self._log_file = where.folder / f"{name}.log"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | WarmProcess | None = None
 
     @property
     def log(self) -> str:
@@ -171,14 +172,18 @@ class Program:
 
     async def start(self) -> None:
         """Until it listens."""
-        with self._log_file.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*self._within, *_CANDOR, *self._program.split(), "--config", str(self.site.config_file)],
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+        arguments = [*self._program.split(), "--config", str(self.site.config_file)]
+        if self._within:
+            with self._log_file.open("ab") as log:
+                self._process = subprocess.Popen(
+                    [*self._within, *_CANDOR, *arguments],
+                    cwd=ROOT,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                )
+        else:
+            self._process = WarmProcess(arguments, folder=ROOT, log_file=self._log_file)
         port = self.site.web_port if self._program.startswith("tracker") else self.site.smtp_port
         await until(lambda: self._is_listening(port), "the program listens")
 
