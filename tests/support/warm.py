@@ -79,7 +79,7 @@ _server: _Server | None = None
 
 
 def _the_server() -> _Server:
-    global _server  # noqa: PLW0603 - one for all tests of this process
+    global _server
     if _server is None:
         _server = _Server()
     return _server
