@@ -126,8 +126,10 @@ async def running(where: Site) -> AsyncIterator[Domain]:
 
 @asynccontextmanager
 async def domain_of(where: Site) -> AsyncIterator[Domain]:
-    """The same store and key ring, opened by the test beside the program."""
-    domain = await Domain.open(load(where.config_file))
+    """The same store and key ring, opened by the test beside the program; patient, however impatient that is."""
+    config = load(where.config_file)
+    store = config.store.model_copy(update={"ask_within": 20.0, "write_within": 30.0})
+    domain = await Domain.open(config.model_copy(update={"store": store}))
     try:
         yield domain
     finally:
