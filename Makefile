@@ -39,7 +39,7 @@ soak: venv       ## at full size: a bad day, a long queue, kill -9 under load, t
 	CANDOR_SOAK_MESSAGES=20000 CANDOR_SOAK_KILLS=30 CANDOR_SOAK_WAITING=100000 $(BIN)/python -m pytest -s tests/flows/test_soak.py
 	CANDOR_CRASH_MESSAGES=20000 CANDOR_CRASH_ROUNDS=20 $(BIN)/python -m pytest tests/flows/test_crash.py
 	CANDOR_RULES_EXAMPLES=300 CANDOR_RULES_STEPS=60 $(BIN)/python -m pytest --hypothesis-profile chance tests/flows/test_rules.py
-	$(BIN)/python -m pytest --hypothesis-profile chance -m hypothesis
+	CANDOR_EXAMPLES_TIMES=20 $(BIN)/python -m pytest --hypothesis-profile chance -m hypothesis
 
 fuzz: venv       ## invent hostile mail for FUZZ_SECONDS (an hour) and put it to the proof; FUZZ_SEED repeats a run
 	PYTHONPATH=tests $(BIN)/python -m fuzz.run

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.tracking import URLS, Copy, configuration, dump, opened, to_joe, tracker_table
 from support.web import Client, serving
 
@@ -75,7 +76,7 @@ def forged(draw: st.DrawFn, token: bytes) -> bytes:
     return base64.urlsafe_b64encode(bytes(octets)).rstrip(b"=")
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(80), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     data=st.data(),
     method=METHODS,
