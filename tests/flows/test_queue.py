@@ -317,6 +317,24 @@ async def test_two_nodes_on_one_store_share_the_work_and_send_nothing_twice(
             assert set((await statuses(domain)).values()) == {"accepted"}
 
 
+async def test_a_long_queue_for_one_domain_is_served_without_a_rest(
+    store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No more of a domain is held than may be tried; the next are fetched as soon as these have gone."""
+    people = [f"person{n}@people.example" for n in range(40)]
+    async with ScriptedUpstream(on("mail", say(LATER), times=len(people))) as upstream:
+        hours = {"first_retry": "1h", "longest_retry": "1h", "at_once": 4}
+        where = site(tmp_path, store_url, upstream.url, queue=hours, relay={"wait_for_upstream": "0s"})
+        async with running(where) as domain:
+            await asyncio.gather(*(send(where.smtp_port, newsletter(), person) for person in people))
+            await until(lambda: all_were_tried(domain), "the first tries are over")
+            await domain.database.change(let_leases_run_out)
+        monkeypatch.setattr("relay.worker._LOOK_AGAIN", 3600.0)
+        async with running(where) as domain:
+            await until(lambda: nothing_waits(domain), "the queue is empty")
+        assert set(copies(upstream.received)) == set(people)
+
+
 async def test_a_report_on_failure_does_not_wait_for_the_mail_it_is_about(
     store_url: str, tmp_path: Path
 ) -> None:

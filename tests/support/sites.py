@@ -33,7 +33,7 @@ from tracker.domain import Domain
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
 _CANDOR = (sys.executable, "-c", "from relay.cli import main; main()")
-_PATIENCE = 30.0
+_PATIENCE = 120.0
 _PORTS = 3_000
 _FIRST_PORT = 20_000 + _PORTS * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4)
 _START = secrets.randbelow(_PORTS)
