@@ -184,9 +184,12 @@ async def trickles(client: Client, copy: Copy) -> bytes:
             break
         if reader._buffer:  # type: ignore[attr-defined]
             break
-    answer = await reader.read(-1)
-    writer.close()
-    return answer
+    try:
+        return await reader.read(-1)
+    except ConnectionResetError:  # an octet crossed the answer
+        return bytes(reader._buffer)  # type: ignore[attr-defined]
+    finally:
+        writer.close()
 
 
 async def sends_half_a_form(client: Client, copy: Copy) -> bytes:
@@ -224,7 +227,7 @@ async def _all(client: Client, octets: bytes) -> bytes:
 async def test_whoever_is_slow_is_let_go_of_and_nobody_waits_for_them(
     slow: Slow, status: int | None, domain: Domain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for limit, seconds in (("IDLE", 0.5), ("HEAD_WITHIN", 0.5), ("FRAMEWORK_WITHIN", 0.5), ("_SWEEP", 0.05)):
+    for limit, seconds in (("IDLE", 1.0), ("HEAD_WITHIN", 1.0), ("FRAMEWORK_WITHIN", 1.0), ("_SWEEP", 0.05)):
         monkeypatch.setattr(f"tracker.web.connection.{limit}", seconds)
     async with serving(domain) as (client, face):
         copy = await to_joe(domain)
