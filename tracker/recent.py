@@ -34,7 +34,7 @@ class Recent:
         self._forget(at)
         while known and known[0][0] < at - NETWORKS_WITHIN:
             known.popleft()
-        if len({one for _, one in known}) < NETWORKS:
+        if len(known) < NETWORKS or len({one for _, one in known}) < NETWORKS:
             return None
         return known[0][0], at
 

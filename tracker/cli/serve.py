@@ -18,6 +18,7 @@ from tracker.cli.signals import Reloading, Signals
 from tracker.config import RELAY_TABLES, Config, load, parse_listen
 from tracker.domain import Domain
 from tracker.errors import CandorError, ConfigError
+from tracker.garbage import hand_on_soon, spare_the_lasting
 from tracker.handover import Handover
 from tracker.jobs import nightly
 from tracker.keyring import load as load_keys
@@ -101,6 +102,8 @@ async def serve(config: Config, read: Callable[[], Config], numbers: Numbers, ti
     try:
         await faces.start(share_port=ties is not None)
         jobs.start()
+        spare_the_lasting()
+        hand_on_soon()
         if ties is not None:
             ties.ready()
         quiet = ties is not None
@@ -122,6 +125,7 @@ async def serve_links(
     numbers.sheet.take(ties.number if ties is not None else 0)
     try:
         await face.start(share_port=ties is not None)
+        spare_the_lasting()
         if ties is not None:
             ties.ready()
         apply = face.reconfigure
