@@ -26,6 +26,11 @@ _NAP = 3
 """Milliseconds the driver itself waits for the write lock at a time: after 1 and 3 it gives up, and is told to try
 again. Left to itself it would soon sleep 100 at a time, and find the lock taken again."""
 _BUSY = 5
+_CHECKPOINT_AFTER, _CHECKPOINTS_APART = 1000, 0.25
+"""Rows changed, and seconds since the last one, until what the log holds is brought into the database's own file."""
+_LOG_PAGES = 8000
+"""Pages of the log after which the writer does that itself, in somebody's commit: only so the log begins anew while
+there is always something to write."""
 
 
 class _Errand(Generic[T]):
@@ -160,10 +165,17 @@ class Sqlite:
         self._patience = write_within * 0.8
         self._writer = _Threads("writer", self.writing, 1)
         self._readers = _Threads("reader", self.reading, _READERS)
+        self._checkpoints = _Threads("checkpoint", self.reading, 1)
+        self._checkpoint: asyncio.Task[None] | None = None
+        self._changes = self._brought_in = 0
+        self._next_checkpoint = 0.0
 
     async def transact(self, work: Callable[[Connection], T]) -> T:
         """Runs `work` in a transaction that has the write lock from its beginning. Raises OSError, SQLAlchemyError."""
-        return await self._writer.run(lambda connection: self._transact(connection, work))
+        result = await self._writer.run(lambda connection: self._transact(connection, work))
+        if not 0 <= self._changes - self._brought_in < _CHECKPOINT_AFTER:  # a new connection counts anew
+            self._checkpoint_beside()
+        return result
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Runs `work`, each of whose statements sees one state of the database. Raises OSError, SQLAlchemyError."""
@@ -171,6 +183,9 @@ class Sqlite:
 
     async def close(self, within: float) -> None:
         """Lets go of every connection."""
+        await self._checkpoints.close(within)
+        if self._checkpoint is not None:
+            await asyncio.gather(self._checkpoint, return_exceptions=True)
         await self._readers.close(within)
         await self._writer.close(within)
 
@@ -186,7 +201,26 @@ class Sqlite:
             else:
                 break
         with transaction:
-            return work(connection)
+            result = work(connection)
+        self._changes = connection.connection.driver_connection.total_changes  # type: ignore[union-attr]
+        return result
+
+    def _checkpoint_beside(self) -> None:
+        """The driver would do it within a commit, whose callers would wait for ten times as many octets."""
+        if self._checkpoint is None and time.monotonic() >= self._next_checkpoint:
+            self._brought_in = self._changes
+            self._checkpoint = asyncio.create_task(self._bring_in())
+
+    async def _bring_in(self) -> None:
+        with suppress(OSError, SQLAlchemyError):  # it stays in the log, which is as good a place
+            await self._checkpoints.run(_checkpoint)
+        self._next_checkpoint = time.monotonic() + _CHECKPOINTS_APART
+        self._checkpoint = None
+
+
+def _checkpoint(connection: Connection) -> None:
+    """Holds nobody up: what others still read or write now is left for the next time."""
+    _read(connection, lambda found: found.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").close())
 
 
 def _read(connection: Connection, work: Callable[[Connection], T]) -> T:
@@ -213,7 +247,7 @@ def _engine(url: URL, patience: float, *, writer: bool) -> Engine:
     ]
     if writer:
         # In WAL mode only the first statement of a transaction ever waits.
-        pragmas.append(f"PRAGMA busy_timeout={_NAP}")
+        pragmas += [f"PRAGMA busy_timeout={_NAP}", f"PRAGMA wal_autocheckpoint={_LOG_PAGES}"]
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: object) -> None:
