@@ -141,24 +141,29 @@ class Hits:
             await self._each_alone(hits, error)
             return
         named: list[_Named] = []
+        aside: list[tuple[Hit, Facts]] | None = [] if self._keeping.is_away else None
         keep = []
         for hit in hits:
             try:
                 if _names_mailing(hit.token):
                     counting = self._keeping.count_aggregate(hit.token.subject, hit.at)
                     keep.append(self._kept(hit, Mode.AGGREGATE, counting))
-                elif counted := self._decide(hit, sent.get(hit.token.subject), named):
+                elif counted := self._decide(hit, sent.get(hit.token.subject), named, aside):
                     keep.append(self._kept(hit, counted.mode, self._keeping.count(counted)))
             except Exception as error:  # noqa: BLE001 - as above
                 self._lose([hit], _word(error))
         if named:
             keep.append(self._record(named))
+        if aside:
+            keep.append(self._put_aside(aside, "away"))
         if keep:
             await (keep[0] if len(keep) == 1 else asyncio.gather(*keep))
 
-    def _decide(self, hit: Hit, sent: Sent | None, named: list[_Named]) -> Counted | None:
-        """What today's consent leaves of it: an event, added to `named`; something to count; or nothing, and then
-        its answer need not wait for the others."""
+    def _decide(
+        self, hit: Hit, sent: Sent | None, named: list[_Named], aside: list[tuple[Hit, Facts]] | None
+    ) -> Counted | None:
+        """What today's consent leaves of it: an event, added to `named`, or where nothing can be written to `aside`;
+        something to count; or nothing, and then its answer need not wait for the others."""
         kind, token = EVENTS[hit.token.kind], hit.token
         decision, reading = self._keeping.decide(kind, sent)
         if decision.mode is Mode.UNTRACKED or sent is None:
@@ -168,6 +173,9 @@ class Hits:
             verdict = self._keeping.verdict(kind, hit.at, sent, hit.heard)
             return Counted(decision.mode, kind, token.link, hit.at, sent, verdict)
         facts = self._keeping.facts(kind, hit.heard)
+        if aside is not None:
+            aside.append((hit, facts))
+            return None
         event = self._keeping.event(kind, token.link, hit.at, sent, reading, facts, hit.heard)
         named.append(_Named(hit, event, facts))
         return None
