@@ -253,7 +253,7 @@ def bench(folder: Path, chosen: argparse.Namespace) -> None:
         log_before = log.read_text()
         away = measured["store away"] = Measured()
         with locked(folder / "hits.db"):
-            for turn in range(chosen.rounds + 1):
+            for turn in range(chosen.rounds):
                 drive(*runs["durable"], chosen.seconds if turn else 7, away)
                 if not turn:
                     away.warmed_up()

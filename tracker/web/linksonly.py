@@ -15,7 +15,6 @@ from aiohttp import web
 from tracker import keyring, log
 from tracker.config import Config
 from tracker.errors import TokenError
-from tracker.httplog import retelling
 from tracker.keywatch import KeyWatch
 from tracker.tokens import KeyRing, Kind, Token, read
 from tracker.web.answers import PIXEL, PIXEL_HEADERS, PIXEL_TYPE, redirect_headers
@@ -23,6 +22,7 @@ from tracker.web.app import bare, connections, listen
 from tracker.web.connection import Connections
 from tracker.web.hits import Answer, Heard
 from tracker.web.origin import Proxies, Tells
+from tracker.web.refusals import HANDLING
 
 
 class LinksFace:
@@ -42,15 +42,7 @@ class LinksFace:
         app.router.add_post("/p{rest:(/.*)?}", self._page)
         self._listener: asyncio.Server | None = None
         self._connections: Connections | None = None
-        self._runner = web.AppRunner(
-            app,
-            access_log=None,
-            logger=retelling(),
-            handle_signals=False,
-            max_line_size=16 * 1024,
-            max_field_size=16 * 1024,
-            keepalive_timeout=30.0,
-        )
+        self._runner = web.AppRunner(app, handle_signals=False, **HANDLING)
 
     async def start(self, *, share_port: bool = False) -> tuple[str, int]:
         """Listens where the configuration says; gives the address bound."""
