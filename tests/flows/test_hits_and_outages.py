@@ -18,6 +18,7 @@ from support.sites import Program, Site, domain_of, site, until
 from support.stores import PostgresServer
 from support.tracking import IDENTIFIED, PERSON, Copy, Mail, say, send
 
+from tracker import keyring
 from tracker.domain import Domain
 from tracker.journal import waiting
 
@@ -180,6 +181,47 @@ async def test_the_database_may_be_killed_under_load_and_no_answered_hit_is_miss
         assert heard - kept == Counter()
     finally:
         server.close()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_tracker_that_starts_before_its_database_leads_on_and_keeps_what_came(
+    workers: int, own_server: PostgresServer, tmp_path: Path
+) -> None:
+    where = tracker_site(tmp_path, await own_server.create(), store=QUICK)
+    async with domain_of(where) as domain:
+        copies = await mail(domain)
+    own_server.kill()
+    async with Program(where, f"tracker --workers {workers}") as program:
+        async with load(where, copies) as heard:
+            await until(lambda: heard.total() > 100, "links lead on")
+            assert waiting(where.folder / "journal")
+            own_server.restart()
+            await until(lambda: program.log.count('"store-back"') >= 2 * workers, "the store is there")
+            before = heard.total()
+            await until(lambda: heard.total() > before + 50, "links lead on")
+        await gone(where)
+        assert await program.stop() == 0
+    async with domain_of(where) as domain:
+        kept = await stored(domain, copies)
+    assert heard - kept == Counter()
+    assert '"hits-late-or-lost"' not in program.log or '"lost": 0' in program.log
+    assert "Traceback" not in program.log
+
+
+async def test_a_tracker_with_another_key_ring_ends_when_its_database_is_there(
+    own_server: PostgresServer, tmp_path: Path
+) -> None:
+    where = tracker_site(tmp_path, await own_server.create(), store=QUICK)
+    async with domain_of(where) as domain:
+        await mail(domain)
+    (where.folder / "keys.toml").unlink()
+    keyring.load_or_create(where.folder / "keys.toml")
+    own_server.kill()
+    async with Program(where, "tracker") as program:
+        own_server.restart()
+        assert await program.ended() == 1
+        assert "which this ring lacks" in program.log
+        assert "Traceback" not in program.log
 
 
 async def test_with_the_database_deleted_links_lead_on(tmp_path: Path) -> None:
