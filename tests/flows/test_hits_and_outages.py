@@ -16,7 +16,7 @@ import pytest
 from support.outages import Outage, locked
 from support.sites import Program, Site, domain_of, site, until
 from support.stores import PostgresServer
-from support.tracking import IDENTIFIED, PERSON, Copy, Mail, say, send
+from support.tracking import IDENTIFIED, PERSON, Copy, Mail, send
 
 from tracker import keyring
 from tracker.domain import Domain
@@ -224,15 +224,33 @@ async def test_a_tracker_with_another_key_ring_ends_when_its_database_is_there(
         assert "Traceback" not in program.log
 
 
-async def test_with_the_database_deleted_links_lead_on(tmp_path: Path) -> None:
-    where = tracker_site(tmp_path, f"sqlite:///{tmp_path / 'candor.db'}", store=QUICK)
+@pytest.mark.parametrize("then", ["deleted", "replaced"])
+async def test_with_the_database_deleted_links_lead_on_and_nothing_vanishes_with_it(
+    then: str, tmp_path: Path
+) -> None:
+    file, aside = tmp_path / "candor.db", tmp_path / "aside"
+    where = tracker_site(tmp_path, f"sqlite:///{file}", store=QUICK)
     async with domain_of(where) as domain:
         copies = await mail(domain)
-        await say(domain, "p0@people.example", "denied")
+    aside.mkdir()
     async with Program(where, "tracker") as program:
-        for file in tmp_path.glob("candor.db*"):
-            file.unlink()
         async with load(where, copies) as heard:
-            await until(lambda: heard.total() > 100, "links lead on")
+            await until(lambda: heard.total() > 100, "hits are answered")
+            for one in tmp_path.glob("candor.db*"):
+                one.rename(aside / one.name)
+            if then == "replaced":
+                file.write_bytes((aside / "candor.db").read_bytes())
+            before = heard.total()
+            await until(lambda: heard.total() > before + 200, "links lead on")
+            await until(lambda: "deleted or replaced" in program.log, "it says why the store is away")
+            assert waiting(where.folder / "journal")
+            for one in aside.iterdir():
+                one.rename(tmp_path / one.name)
+            await until(lambda: '"store-back"' in program.log, "the store is back")
+        await gone(where)
         assert await program.stop() == 0
+    async with domain_of(where) as domain:
+        kept = await stored(domain, copies)
+    assert heard - kept == Counter()
+    assert (kept - heard).total() <= CONNECTIONS
     assert "Traceback" not in program.log

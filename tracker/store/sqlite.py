@@ -7,6 +7,7 @@ process; whoever asked need not: an errand that is given up is left out, or brok
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import threading
 import time
@@ -18,6 +19,8 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
+
+from tracker.errors import StoreUnavailable
 
 T = TypeVar("T")
 
@@ -96,13 +99,47 @@ class _Errand(Generic[T]):
             self._future.set_exception(RuntimeError() if isinstance(error, StopIteration) else error)
 
 
+class _File:
+    """The database's file, as it was when it was first opened. Deleted or replaced it would go on taking what nobody
+    can find again."""
+
+    def __init__(self, name: str | None) -> None:
+        self._name = name if name and not name.startswith((":memory:", "file:")) else None
+        self._identity: tuple[int, int] | None = None
+
+    def opened(self) -> None:
+        """There is a connection to it."""
+        if self._name is not None and self._identity is None:
+            self._identity = self._found(self._name)
+
+    def check(self) -> None:
+        """Raises StoreUnavailable where the name leads to no file, or to another."""
+        if (
+            self._name is not None
+            and self._identity is not None
+            and self._found(self._name) != self._identity
+        ):
+            raise StoreUnavailable(
+                "the store's file was deleted or replaced while it was open; put it back, or restart on the new one"
+            )
+
+    @staticmethod
+    def _found(name: str) -> tuple[int, int] | None:
+        try:
+            found = os.stat(name)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+
 class _Threads:
     """As many threads as there is work for, up to `most`; each opens its connection when it first needs it."""
 
-    def __init__(self, name: str, engine: Engine, most: int) -> None:
+    def __init__(self, name: str, engine: Engine, most: int, file: _File) -> None:
         self._name = name
         self._engine = engine
         self._most = most
+        self._file = file
         self._ended: list[asyncio.Future[None]] = []
         """One for each thread."""
         self._errands: SimpleQueue[_Errand[Any] | None] = SimpleQueue()
@@ -140,8 +177,10 @@ class _Threads:
 
         def connect() -> Connection:
             nonlocal connection
+            self._file.check()  # the driver would make a new one where it is gone
             if connection is None or connection.invalidated:
                 connection = self._engine.connect()
+                self._file.opened()
             return connection
 
         while (errand := self._errands.get()) is not None:
@@ -163,9 +202,10 @@ class Sqlite:
         self.writing = _engine(url, write_within, writer=True)
         self.reading = _engine(url, ask_within, writer=False)
         self._patience = write_within * 0.8
-        self._writer = _Threads("writer", self.writing, 1)
-        self._readers = _Threads("reader", self.reading, _READERS)
-        self._checkpoints = _Threads("checkpoint", self.reading, 1)
+        self._file = _File(url.database)
+        self._writer = _Threads("writer", self.writing, 1, self._file)
+        self._readers = _Threads("reader", self.reading, _READERS, self._file)
+        self._checkpoints = _Threads("checkpoint", self.reading, 1, self._file)
         self._checkpoint: asyncio.Task[None] | None = None
         self._changes = self._brought_in = 0
         self._next_checkpoint = 0.0
@@ -202,6 +242,7 @@ class Sqlite:
                 break
         with transaction:
             result = work(connection)
+        self._file.check()
         self._changes = connection.connection.driver_connection.total_changes  # type: ignore[union-attr]
         return result
 
@@ -212,7 +253,9 @@ class Sqlite:
             self._checkpoint = asyncio.create_task(self._bring_in())
 
     async def _bring_in(self) -> None:
-        with suppress(OSError, SQLAlchemyError):  # it stays in the log, which is as good a place
+        with suppress(
+            OSError, SQLAlchemyError, StoreUnavailable
+        ):  # it stays in the log, which is as good a place
             await self._checkpoints.run(_checkpoint)
         self._next_checkpoint = time.monotonic() + _CHECKPOINTS_APART
         self._checkpoint = None
