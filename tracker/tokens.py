@@ -33,7 +33,7 @@ from enum import IntEnum
 from functools import lru_cache
 
 from tracker.consent import Mode
-from tracker.errors import TokenError
+from tracker.errors import TokenError, UnknownKey
 
 ID_OCTETS = 16
 MAC_OCTETS = 16
@@ -149,6 +149,11 @@ def read(text: str, ring: KeyRing) -> Token:
     body, mac = octets[:-MAC_OCTETS], octets[-MAC_OCTETS:]
     first, flags, key_id, seconds, subject = _HEAD.unpack_from(body)
     key = ring.keys.get(key_id)
+    if key is None and first >> 4 in _READERS:
+        raise UnknownKey(
+            f"the token does not verify: the key ring lacks its key {key_id.hex()}, or the link was changed",
+            key_id,
+        )
     if key is None or not hmac.compare_digest(mac, _mac(body, key)):
         raise TokenError("the token does not verify: the link was cut or changed, or made elsewhere")
     read_click = _READERS.get(first >> 4)
