@@ -313,5 +313,6 @@ def _verify_lines(old: bytes, new: bytes, longest: int, report: Report) -> None:
 
 
 def _longest(text: bytes) -> int:
-    """Octets of the longest line."""
-    return max(len(line.rstrip(b"\r")) for line in text.split(b"\n"))
+    """Octets of the longest line; a CR that no LF follows is one of them."""
+    *lines, last = text.split(b"\n")
+    return max(len(last), *(len(line.removesuffix(b"\r")) for line in lines), 0)
