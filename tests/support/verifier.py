@@ -164,9 +164,10 @@ def _opens_a_line(old: str, between: str, following: str) -> bool:
         return False
     if not old.startswith(between):
         return True
-    # the old text may go on with a line end of its own
+    # the old text may go on with a line end of its own; what follows is the same up to the next change
+    unchanged = following[: change.start()] if (change := NEW.search(following)) else following
     without, with_ = old[len(between) - 2 :], old[len(between) :]
-    return with_[:20] != following[:20] and without[:20] == following[:20]
+    return not with_.startswith(unchanged) and without.startswith(unchanged)
 
 
 def _verify_value(old: str, at: int, url: str, kind: str, report: Report) -> int:
