@@ -42,6 +42,7 @@ class Turns:
         self._services = services
         self._refusals = words.Refusals(services.log, connection.name, client=connection.alias)
         self._errors = 0
+        self._junk = 0
         self._waits = False
         """For a login, for a delivery."""
         self._expects = False
@@ -156,6 +157,11 @@ class Turns:
     def _counted(self, reply: Reply) -> Reply:
         self._errors += reply.is_permanent
         return replies.TOO_MANY_ERRORS if self._errors >= self._settings.max_errors else reply
+
+    def _idled(self, reply: Reply) -> Reply:
+        """The answer to a command that brought no message nearer: all by itself, none of them is an error."""
+        self._junk += 1
+        return replies.TOO_MANY_JUNK_COMMANDS if self._junk > self._settings.max_junk_commands else reply
 
     def _failed(self, error: Exception) -> Reply:
         return self._failed_as(secrets.token_bytes(16), error)
