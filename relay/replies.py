@@ -42,8 +42,10 @@ class Reply:
     def __str__(self) -> str:
         """As it goes on the wire, without CRLF; every line of a multi-line text carries code and enhanced
         code (RFC 5321 4.2.1, RFC 2034 4)."""
+        mark = f"{self.enhanced} " if self.detail and self.enhanced else ""
+        if self.text.isprintable():  # so that no line ends in it
+            return f"{self.code} {mark}{self.text}"
         lines = self.text.splitlines() or [""]
-        mark = f"{self.enhanced} " if self.enhanced else ""
         last = len(lines) - 1
         return "\r\n".join(
             f"{self.code}{' ' if n == last else '-'}{mark}{line}" for n, line in enumerate(lines)

@@ -11,10 +11,16 @@ from relay.replies import Reply
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
 
-@lru_cache(maxsize=256)
-def read_command(line: bytes) -> tuple[str, str, Reply | None]:
-    """The word in upper case, what follows it without the blanks around it, and what is wrong with the line. Clients
-    repeat themselves: of a message's lines only those of its recipients are new."""
+Read = tuple[str, str, Reply | None]
+
+
+def read_command(line: bytes) -> Read:
+    """The word in upper case, what follows it without the blanks around it, and what is wrong with the line."""
+    # Clients repeat themselves: of a message's lines only those of its recipients are new.
+    return _read(line) if line.startswith(b"RCPT") else _read_once(line)
+
+
+def _read(line: bytes) -> Read:
     is_whole = line.endswith(b"\r\n")
     text = (line[:-2] if is_whole else line.rstrip(b"\r\n")).decode("utf-8", "surrogateescape")
     verb, _, argument = text.partition(" ")
@@ -24,6 +30,9 @@ def read_command(line: bytes) -> tuple[str, str, Reply | None]:
     elif not _is_text(text):
         fault = replies.BAD_CHARACTERS
     return verb.upper(), argument.strip(" "), fault
+
+
+_read_once = lru_cache(maxsize=256)(_read)
 
 
 def _is_text(text: str) -> bool:

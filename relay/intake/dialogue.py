@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from relay import log as words
@@ -113,34 +114,25 @@ class Dialogue(Turns):
     # --- the session ---
 
     def _ehlo(self, argument: str) -> Reply:
-        return self._greeted(argument, esmtp=True, extensions=self._extensions())
+        settings = self._settings
+        hello = _offering(
+            settings.hostname,
+            settings.max_message_size,
+            settings.max_recipients,
+            starttls=self._connection.can_start_tls,
+            auth=self._permission.may_authenticate,
+        )
+        return self._greeted(argument, hello, esmtp=True)
 
     def _hello(self, argument: str) -> Reply:
-        return self._greeted(argument, esmtp=False, extensions=())
+        return self._greeted(argument, replies.hello(self._settings.hostname), esmtp=False)
 
-    def _greeted(self, argument: str, *, esmtp: bool, extensions: tuple[str, ...]) -> Reply:
+    def _greeted(self, argument: str, hello: Reply, *, esmtp: bool) -> Reply:
         if not _HOST.fullmatch(argument):
             return replies.HELLO_SYNTAX
         self._helo, self._esmtp = argument, esmtp
         self._reset()
-        return replies.hello(self._settings.hostname, extensions)
-
-    def _extensions(self) -> tuple[str, ...]:
-        offered = [
-            "PIPELINING",
-            f"SIZE {self._settings.max_message_size}",
-            "8BITMIME",
-            "SMTPUTF8",
-            "ENHANCEDSTATUSCODES",
-            "DSN",
-            "CHUNKING",
-            f"LIMITS RCPTMAX={self._settings.max_recipients}",
-        ]
-        if self._connection.can_start_tls:
-            offered.append("STARTTLS")
-        if self._permission.may_authenticate:
-            offered.append(f"AUTH {' '.join(MECHANISMS)}")
-        return tuple(offered)
+        return hello
 
     def _noop(self, _: str) -> Reply:
         return replies.OK
@@ -363,6 +355,24 @@ class Dialogue(Turns):
             tls=self._connection.tls_version,
             esmtp=self._esmtp,
         )
+
+
+@lru_cache(maxsize=16)
+def _offering(hostname: str, size: int, recipients: int, *, starttls: bool, auth: bool) -> Reply:
+    """The answer to EHLO."""
+    offered = [
+        "PIPELINING",
+        f"SIZE {size}",
+        "8BITMIME",
+        "SMTPUTF8",
+        "ENHANCEDSTATUSCODES",
+        "DSN",
+        "CHUNKING",
+        f"LIMITS RCPTMAX={recipients}",
+        *(["STARTTLS"] if starttls else []),
+        *([f"AUTH {' '.join(MECHANISMS)}"] if auth else []),
+    ]
+    return replies.hello(hostname, tuple(offered))
 
 
 def _missing(transaction: Transaction | None) -> Reply:

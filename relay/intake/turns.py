@@ -40,7 +40,8 @@ class Turns:
         self._wire = wire
         self._settings = settings
         self._services = services
-        self._refusals = words.Refusals(services.log, connection.name, client=connection.alias)
+        self._refusals: words.Refusals | None = None
+        """Once there is one: few sessions have any."""
         self._errors = 0
         self._junk = 0
         self._waits = False
@@ -61,7 +62,7 @@ class Turns:
             return
         try:
             for _ in range(BATCH):
-                if not self._turn():
+                if not self._turn() or self._must_wait():
                     break
             else:
                 self._connection.call_again()
@@ -71,7 +72,8 @@ class Turns:
     def close(self) -> None:
         """The session is over."""
         self._reset()
-        self._refusals.close()
+        if self._refusals is not None:
+            self._refusals.close()
 
     # --- what the commands' side says ---
 
@@ -118,8 +120,20 @@ class Turns:
         except Exception as error:  # noqa: BLE001 - the border: never a 500, never a traceback to the client
             reply = self._failed(error)
         if reply is not None:
-            self._answer(line[:4].decode("ascii", "replace").upper(), reply)
+            if reply.code < 400 and reply.code != 221:  # what `_answer` has nothing to add to
+                self._wire.say(reply)
+            else:
+                self._answer(line[:4].decode("ascii", "replace").upper(), reply)
         return not self._waits
+
+    def _must_wait(self) -> bool:
+        """Nothing more is there, and the client may take its time. What another turn would find out anyway, at a
+        fraction of its cost."""
+        if not self._wire.is_drained or self._services.stopping:
+            return False
+        if self._receiving is None:
+            self._expect()
+        return True
 
     def _expect(self) -> None:
         """The deadline is for the whole command, however it comes."""
@@ -149,6 +163,9 @@ class Turns:
             and (verb not in ("DATA", "BDAT") or reply.detail.startswith("5."))
             and reply != replies.BAD_CREDENTIALS
         ):
+            if self._refusals is None:
+                peer = self._connection
+                self._refusals = words.Refusals(self._services.log, peer.name, client=peer.alias)
             self._refusals.note(verb, reply, self._account)
         if reply.code in (221, 421):
             raise Goodbye(reply)
