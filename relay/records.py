@@ -4,7 +4,7 @@ copies really carried. Nothing is run here.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from relay.compiled import Compiled
 from relay.edits import Link
@@ -16,6 +16,7 @@ from tracker.store import deliveries, messages
 from tracker.store.database import Statement
 from tracker.tokens import KeyRing
 
+OPENS_OFF, CLICKS_OFF = "opens-switched-off", "clicks-switched-off"
 OWN_REPORT = untracked(messages.OWN_REPORT)
 """On a report that we wrote or pass on: no question of consent, and its recipient's name is not written down."""
 
@@ -45,6 +46,7 @@ def recording(
         else message.untouchable,
         kept=(
             *(deliveries.Kept("", why, name, 1) for name, why in controls.misread),
+            *_switched_off(message),
             *kept(message.plan, message.staying),
         ),
         links=_links(wrapped),
@@ -62,6 +64,15 @@ def recording(
         for one in addressed
     ]
     return deliveries.recording(row, sent, ring)
+
+
+def _switched_off(message: Compiled) -> Iterator[deliveries.Kept]:
+    """What the message itself asked not to be measured, where there was something to measure."""
+    options, plan = message.controls.options, message.plan
+    if not options.opens and plan.has_pixel_place:
+        yield deliveries.Kept("", OPENS_OFF, "", 1)
+    if not options.clicks and plan.links:
+        yield deliveries.Kept("", CLICKS_OFF, "", len(plan.links))
 
 
 def _links(wrapped: Sequence[Link]) -> tuple[tuple[int, str, str], ...]:

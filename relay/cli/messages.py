@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from relay.reasons import EXPLANATIONS
+from relay.records import CLICKS_OFF, OPENS_OFF
 from tracker.cli.messages import message_commands
 from tracker.cli.story import STATUS_WORDS
 from tracker.store.messages import OWN_REPORT
@@ -11,6 +12,8 @@ _OF_SENDERS = {
     "unknown-header": "Candor knows no such header and took it for a misspelt wish: the message is not tracked.",
     "unknown-value": "The value of this header is none that Candor knows, and was read as the one that permits least: "
     "no, denied, marketing.",
+    OPENS_OFF: "The message itself asked for no pixel (X-Candor-Track-Opens).",
+    CLICKS_OFF: "The message itself asked for no wrapped links (X-Candor-Track-Clicks).",
     "null-sender": "Mail from nobody is a report or an automatic answer, and is never tracked.",
     OWN_REPORT: "A report, written here or passed on to the original sender.",
 }

@@ -78,7 +78,7 @@ class Quoted:
                 place = place._replace(start=at, lead=b"")
             column = place.start - place.line if place.line > at else column + place.start - at
             parts.append(view[at : place.start])
-            following = places[index + 1].start if index + 1 < len(places) else self._end
+            following = max(places[index + 1].start, place.end) if index + 1 < len(places) else self._end
             # before another change on this line a soft break must still fit
             rest = (following + 1 if following <= place.line_end else place.line_end) - place.end
             column = _write(place.lead, new[index], done, column, rest, place.limit, parts)

@@ -56,3 +56,19 @@ async def test_a_link_that_no_copy_has_wrapped_is_on_record_as_one_that_stayed(
     assert (copy.count(b"/c/"), copy.count(b"https://shop.example/one")) == (1, 1)
     assert [link["url"] for link in shown["deliveries"][0]["links"]] == ["https://shop.example/two"]
     assert [(one["reason"], one["where"]) for one in shown["kept"]] == [("line-too-long", "shop.example")]
+
+
+async def test_what_the_message_itself_switched_off_is_on_record(store_url: str, tmp_path: Path) -> None:
+    quiet = "X-Candor-Track-Opens: no\r\nX-Candor-Track-Clicks: no\r\n"
+    async with ScriptedUpstream() as upstream:
+        where = site(tmp_path, store_url, upstream.url)
+        async with running(where) as domain:
+            for header in (quiet, ""):
+                data = multipart(part("Hello", kind="text/plain"), part(HTML), header=header)
+                assert (await send(where.smtp_port, data, GRANTED))[0] == 250
+            listed = await domain.deliveries.list()
+            shown = [await domain.deliveries.show(bytes.fromhex(one["id"])) for one in listed]
+    off = [
+        [(one["reason"], one["count"]) for one in story["kept"] if "off" in one["reason"]] for story in shown
+    ]
+    assert sorted(off) == [[], [("opens-switched-off", 1), ("clicks-switched-off", 1)]]

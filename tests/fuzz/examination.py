@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import time
 import traceback
@@ -162,9 +163,19 @@ def _unanswered(data: bytes, plan: Plan) -> set[str]:
     answered = {link.url[:1000] for link in plan.links} | {kept.what for kept in plan.kept}
     if _DISAGREED.search(b"".join(leaf.content(data) for leaf in leaves(data) if leaf.is_body)):
         return set()
-    # with an escape of ISO-2022 in it no link is wrapped, and it is answered for under its masked form
-    plain = {link for link in web_links(data) if link.isascii() and "\x1b" not in link}
-    return {link for link in plain if link[:1000] not in answered}
+    if any(
+        _is_escaped(leaf.charset) and b"\x1b" in leaf.content(data) for leaf in leaves(data) if leaf.is_body
+    ):
+        return set()  # what stands behind an escape may be no link at all
+    return {link for link in web_links(data) if link.isascii() and link[:1000] not in answered}
+
+
+def _is_escaped(charset: str) -> bool:
+    """ISO-2022 in one of its kinds, by any of their names."""
+    try:
+        return codecs.lookup(charset).name.startswith("iso2022")
+    except LookupError:
+        return False
 
 
 _DISAGREED = re.compile(
