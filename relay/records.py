@@ -16,7 +16,6 @@ from tracker.store import deliveries, messages
 from tracker.store.database import Statement
 from tracker.tokens import KeyRing
 
-OPENS_OFF, CLICKS_OFF = "opens-switched-off", "clicks-switched-off"
 OWN_REPORT = untracked(messages.OWN_REPORT)
 """On a report that we wrote or pass on: no question of consent, and its recipient's name is not written down."""
 
@@ -70,9 +69,9 @@ def _switched_off(message: Compiled) -> Iterator[deliveries.Kept]:
     """What the message itself asked not to be measured, where there was something to measure."""
     options, plan = message.controls.options, message.plan
     if not options.opens and plan.has_pixel_place:
-        yield deliveries.Kept("", OPENS_OFF, "", 1)
+        yield deliveries.Kept("", messages.OPENS_OFF, "", 1)
     if not options.clicks and plan.links:
-        yield deliveries.Kept("", CLICKS_OFF, "", len(plan.links))
+        yield deliveries.Kept("", messages.CLICKS_OFF, "", len(plan.links))
 
 
 def _links(wrapped: Sequence[Link]) -> tuple[tuple[int, str, str], ...]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from relay.reasons import EXPLANATIONS
-from relay.records import CLICKS_OFF, OPENS_OFF
 from tracker.cli.messages import message_commands
 from tracker.cli.story import STATUS_WORDS
-from tracker.store.messages import OWN_REPORT
+from tracker.store.messages import CLICKS_OFF, OPENS_OFF, OWN_REPORT
 
 _OF_SENDERS = {
     "unknown-header": "Candor knows no such header and took it for a misspelt wish: the message is not tracked.",

@@ -155,3 +155,5 @@ def _tries(connection: Connection, message_id: bytes) -> dict[bytes, list[dict[s
             }
         )
     return tries
+OPENS_OFF, CLICKS_OFF = "opens-switched-off", "clicks-switched-off"
+"""The message itself asked for no pixel, for no wrapped links."""
