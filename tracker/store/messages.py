@@ -14,6 +14,8 @@ from tracker.store.schema import attempts, deliveries, mailings, messages
 OWN_REPORT = "own-report"
 """What stands in `messages.untouched` of a report that we wrote or passed on. Whom it went to was never written down:
 nobody asks, and an erased sender's address must not be written anew."""
+OPENS_OFF, CLICKS_OFF = "opens-switched-off", "clicks-switched-off"
+"""The message itself asked for no pixel, for no wrapped links."""
 _WITH_MAILING = select(messages, mailings.c.name.label("mailing")).join(
     mailings, mailings.c.id == messages.c.mailing_id
 )
@@ -155,5 +157,3 @@ def _tries(connection: Connection, message_id: bytes) -> dict[bytes, list[dict[s
             }
         )
     return tries
-OPENS_OFF, CLICKS_OFF = "opens-switched-off", "clicks-switched-off"
-"""The message itself asked for no pixel, for no wrapped links."""
