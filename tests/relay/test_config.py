@@ -45,6 +45,10 @@ def gaps(text: str) -> list[str]:
     defaults = Config().model_dump(mode="json")
     for table, field in Config.model_fields.items():
         kind: Any = field.annotation
+        if (entry := _entry(kind)) is not None:
+            (example,) = document.pop(table)
+            found += _compare(f"[[{table}]]", entry, example, entry(**example).model_dump(mode="json"))
+            continue
         found += _compare(f"[{table}]", kind, document.pop(table, {}), defaults[table])
     return found + [f"[{table}]: no such table" for table in document]
 
