@@ -14,7 +14,7 @@ from tracker.errors import InvalidValue
 from tracker.money import currency_code, parse_amount
 from tracker.store.conversions import Recorded, Told
 
-_ORDER = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,128}")
+_ORDER = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffd]{1,128}")
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _CLOCKS_DIFFER = timedelta(minutes=5)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,16 +23,11 @@ from tracker.converting import Said, read_said, record_conversion
 from tracker.domain import Domain
 from tracker.errors import CandorError, InvalidValue
 from tracker.money import shown_amount
-from tracker.reports.conversions import By, ConversionReport, Period, report_conversions
+from tracker.reports.conversions import CSV, By, ConversionReport, Period, csv_rows, report_conversions
 from tracker.reports.wording import credit, percent, unattributed_word
 from tracker.spreadsheet import as_csv
 from tracker.statements import parse_moment
 from tracker.store.conversions import Recorded
-
-_CSV = (
-    *("goal", "model", "window_days", "from", "to", "title", "campaign", "message", "link"),
-    *("conversions", "value", "currency"),
-)
 
 
 @click.group()
@@ -132,31 +126,12 @@ def conversions_(
     if as_json:
         show_json([one.as_json() for one in found])
     elif as_csv_:
-        sys.stdout.write(as_csv(_CSV, csv_rows(found)).decode())
+        sys.stdout.write(as_csv(CSV, csv_rows(found)).decode())
     elif not found:
         click.echo("there is no goal; docs/conversions.md says how to begin")
     else:
         for one in found:
             _show(one)
-
-
-def csv_rows(found: Sequence[ConversionReport]) -> list[dict[str, Any]]:
-    """A row for each earner, and one for what nobody earned, by reason."""
-    rows = []
-    for report in found:
-        common = {
-            "goal": report.goal,
-            "model": report.model.value,
-            "window_days": " ".join(map(str, report.windows)),
-            "from": report.period.first.isoformat(),
-            "to": report.period.last.isoformat(),
-        }
-        rows += [common | one.as_json() for one in report.rows]
-        rows += [
-            common | {"title": f"(nobody: {reason})", "conversions": n}
-            for reason, n in sorted(report.unattributed.items())
-        ]
-    return rows
 
 
 def _show(report: ConversionReport) -> None:

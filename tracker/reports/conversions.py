@@ -9,7 +9,7 @@ neither message nor day.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -26,10 +26,17 @@ from tracker.store.conversions import BY_CHOICE, WITHOUT_NAME
 from tracker.store.credits import NO_TOUCH, Conversion, living
 from tracker.store.schema import carried_conversions, carried_credits, conversions
 
-__all__ = ["By", "ConversionReport", "Period", "Row", "report_conversions"]
+__all__ = ["CSV", "By", "ConversionReport", "Period", "Row", "csv_rows", "report_conversions"]
 
 NO_CLICK = "no-click"
 """Why nobody earned it under `first-click`: mail was opened and never followed."""
+
+
+CSV = (
+    *("goal", "model", "window_days", "from", "to", "title", "campaign", "message", "link"),
+    *("conversions", "value", "currency"),
+)
+"""Columns of `csv_rows`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +155,25 @@ async def report_conversions(
         return found
 
     return await domain.database.read(work, within=30.0)
+
+
+def csv_rows(found: Sequence[ConversionReport]) -> list[dict[str, Any]]:
+    """A row for each earner, and one for what nobody earned, by reason."""
+    rows = []
+    for report in found:
+        common = {
+            "goal": report.goal,
+            "model": report.model.value,
+            "window_days": " ".join(map(str, report.windows)),
+            "from": report.period.first.isoformat(),
+            "to": report.period.last.isoformat(),
+        }
+        rows += [common | one.as_json() for one in report.rows]
+        rows += [
+            common | {"title": f"(nobody: {reason})", "conversions": n}
+            for reason, n in sorted(report.unattributed.items())
+        ]
+    return rows
 
 
 def _goals(connection: Connection) -> list[str]:

@@ -44,7 +44,7 @@ def with_parameter(url: str, name: str, value: str) -> str:
 
 def _joined(url: str, addition: str) -> str:
     url, mark, fragment = url.partition("#")
-    joint = "" if url.endswith(("?", "&")) else "&" if "?" in url else "?"
+    joint = "?" if "?" not in url else "" if url.endswith(("?", "&")) else "&"
     return f"{url}{joint}{addition}{mark}{fragment}"
 
 
