@@ -346,7 +346,34 @@ async def test_a_mail_to_too_few_keeps_no_totals_of_its_own(domain: Domain) -> N
     rows = {row for row in (await dump(domain))["carried_credits"] if row[2] == "last-click"}
     ((_, _, _, day, link, group, _, credit, value),) = rows
     assert (day, link, group, credit, value) == (f"{NOW:%Y-%m}", 0, "", 10**6, 700)
-    assert (await report(domain)).attributed == 1
+    found = await report(domain)
+    assert (found.attributed, [(row.credit, row.amount) for row in found.rows]) == (1, [(1.0, "7.00")])
+
+
+@pytest.mark.parametrize("model", [model for model in Model if model is not Model.ALL_MESSAGES])
+@pytest.mark.parametrize("store_kind", ["sqlite"])
+async def test_credit_adds_up_in_a_period_that_cuts_a_month(model: Model, domain: Domain) -> None:
+    """By an erased person with a click and one without, somebody named, and one whom only counts are kept of."""
+    at = datetime(2026, 5, 15, 12, tzinfo=UTC)
+    people = [f"{name}@people.example" for name in ("clicked", "opened", "named", "counted")]
+    for who in people:
+        copies = await send(domain, Mail(to={who: IDENTIFIED}, campaign=who, received_at=at - 9 * DAY))
+        await hit(domain, copies[who], at - 2 * DAY, link=None if who == people[1] else 1)
+        if who == people[3]:
+            await say(domain, who, "granted", "true")
+        await tell(domain, contact=who, at=at, order=who, value="1.01", currency="EUR")
+    for who in people[:2]:
+        await erase(domain, who)
+    for last in (date(2026, 5, 20), date(2026, 5, 31)):
+        period = Period(first=date(2026, 5, 1), last=last)
+        (found,) = await report_conversions(domain, period, by=By.CAMPAIGN, goal="order", model=model)
+        without = 1 if model is Model.FIRST_CLICK else 0
+        assert (found.conversions, found.attributed) == (4, 4 - without)
+        assert found.unattributed == ({"no-click": 1} if without else {})
+        assert sum(row.millionths for row in found.rows) == found.attributed * 10**6
+        assert sum(row.value for row in found.rows) == found.attributed * 101
+        cut = [row.earner.title for row in found.rows if "month only" in row.earner.title]
+        assert len(cut) == (1 if last.day == 20 else 0)
 
 
 async def test_a_period_holds_whole_months_only() -> None:

@@ -144,8 +144,9 @@ def _show(report: ConversionReport) -> None:
     )
     worth = ", ".join(f"{shown_amount(n, currency)} {currency}" for currency, n in report.values.items())
     choice = report.by_choice
+    many = "1 conversion" if report.conversions == 1 else f"{report.conversions} conversions"
     click.echo(
-        f"{report.conversions} conversions{worth and ', worth '}{worth}; {report.attributed} earned by mail; "
+        f"{many}{worth and ', worth '}{worth}; {report.attributed} earned by mail; "
         f"{choice.n} ({percent(choice)}) could not be attributed because people chose so"
     )
     if report.rows:

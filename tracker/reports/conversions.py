@@ -23,15 +23,15 @@ from tracker.money import shown_amount
 from tracker.reports.earners import By, Earner, Named, Names
 from tracker.statistics import Share
 from tracker.store.conversions import BY_CHOICE, WITHOUT_NAME
-from tracker.store.credits import NO_TOUCH, Conversion, living
+from tracker.store.credits import NO_CLICK, NO_TOUCH, Conversion, living
 from tracker.store.schema import carried_conversions, carried_credits, conversions
 
 __all__ = ["CSV", "By", "ConversionReport", "Period", "Row", "csv_rows", "report_conversions"]
 
-NO_CLICK = "no-click"
-"""Why nobody earned it under `first-click`: mail was opened and never followed."""
-
-
+_IN_TOTALS = ("", WITHOUT_NAME, NO_CLICK)
+"""Reasons of conversions whose credit stands in the totals."""
+_MONTHS = Earner()
+"""Who earned what only a month's total knows, of a month that the period cuts."""
 CSV = (
     *("goal", "model", "window_days", "from", "to", "title", "campaign", "message", "link"),
     *("conversions", "value", "currency"),
@@ -192,8 +192,9 @@ class _Sums:
         self._windows: set[int] = set()
         self._credit: Counter[tuple[Earner, str]] = Counter()
         self._earned: Counter[tuple[Earner, str]] = Counter()
-        self._shared_out = [0, 0]
-        """Conversions whose credit stands in the totals, and the credit found there."""
+        self._due: Counter[str] = Counter()
+        self._due_value: Counter[str] = Counter()
+        """Of the conversions whose credit stands in the totals: what has not been found there yet."""
 
     def report(self, connection: Connection, window: int | None) -> ConversionReport:
         of_goal = conversions.c.goal == self._goal
@@ -202,9 +203,10 @@ class _Sums:
         for one in living(connection, of_goal & period):
             self._living(one, names)
         self._carried(connection, names)
-        if self._model is Model.FIRST_CLICK:  # of those in the totals, nobody else knows how many had a click
-            clicked = self._shared_out[1] // WHOLE
-            self._unattributed[NO_CLICK] += max(0, self._shared_out[0] - clicked)
+        if self._model is not Model.ALL_MESSAGES:
+            for currency, n in self._due.items():
+                if n > 0:
+                    self._add(_MONTHS, currency, n, self._due_value[currency])
         windows = sorted(self._windows - {window})
         return ConversionReport(
             goal=self._goal,
@@ -225,8 +227,8 @@ class _Sums:
     def _living(self, one: Conversion, names: Names) -> None:
         self._count(1, one.currency, one.value)
         self._windows.add(one.window_days)
-        if one.reason == WITHOUT_NAME:
-            self._shared_out[0] += 1
+        if one.reason in (WITHOUT_NAME, NO_CLICK):
+            self._in_totals(one.reason, 1, one.currency, one.value)
             return
         earned = one.earned(self._model)
         for part in earned:
@@ -241,8 +243,8 @@ class _Sums:
         for row in connection.execute(select(carried_conversions).where(of_goal)):
             if self._period.holds(row.day):
                 self._count(row.n, row.currency, row.value)
-                if row.reason in ("", WITHOUT_NAME):
-                    self._shared_out[0] += row.n
+                if row.reason in _IN_TOTALS:
+                    self._in_totals(row.reason, row.n, row.currency, row.value)
                 else:
                     self._unattributed[row.reason] += row.n
         credits = select(carried_credits).where(
@@ -250,9 +252,18 @@ class _Sums:
         )
         for row in connection.execute(credits):
             if self._period.holds(row.day):
-                self._shared_out[1] += row.credit
+                self._due[row.currency] -= row.credit
+                self._due_value[row.currency] -= row.value
                 earner = names.of(bytes(row.subject_id), link=row.link, group=row.grp)
                 self._add(earner, row.currency, row.credit, row.value)
+
+    def _in_totals(self, reason: str, n: int, currency: str, value: int) -> None:
+        """Conversions that others' credit stands for."""
+        if reason == NO_CLICK and self._model is Model.FIRST_CLICK:
+            self._unattributed[NO_CLICK] += n
+        else:
+            self._due[currency] += n * WHOLE
+            self._due_value[currency] += value
 
     def _add(self, earner: Earner, currency: str, millionths: int, value: int) -> None:
         self._credit[earner, currency] += millionths

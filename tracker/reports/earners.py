@@ -81,7 +81,9 @@ class Names:
         found = {}
         for one in earners:
             campaign = campaigns.get(one.campaign, "")
-            if self._by is By.GROUP:
+            if one == Earner() and self._by is not By.GROUP:
+                title = "(known by the month only)"
+            elif self._by is By.GROUP:
                 title = one.group or "(no group)"
             elif self._by is By.CAMPAIGN:
                 title = campaign or "(no longer known)"

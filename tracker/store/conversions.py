@@ -27,7 +27,7 @@ from tracker.store.admission import admitted
 from tracker.store.carried import HUMAN
 from tracker.store.contacts import Contacts
 from tracker.store.counts import Cell
-from tracker.store.credits import NO_TOUCH, Conversion, count_without_name, touches_of
+from tracker.store.credits import NO_CLICK, NO_TOUCH, Conversion, count_without_name, touches_of
 from tracker.store.database import Database
 from tracker.store.deliveries import Sent, fetch_sent
 from tracker.store.engines import BeforeErasures
@@ -41,7 +41,8 @@ NOT_ADMITTED = "not-admitted"
 UNKNOWN = "unknown"
 WITHOUT_NAME = "without-name"
 """Why a conversion has no touches: the person declined, was erased, wants to be cut loose from what they do; the policy
-admits nothing of theirs; nobody knows whose it is. Of the last, its credit stands in the totals."""
+admits nothing of theirs; nobody knows whose it is. Of the last, its credit stands in the totals (and where nothing was
+clicked, it is `NO_CLICK` that is on record)."""
 BY_CHOICE = (DECLINED, ERASED, DO_NOT_TRACK)
 """Reasons that are the person's own wish."""
 REPEAT = timedelta(minutes=3)
@@ -195,6 +196,11 @@ class _Found:
     """Of each message, where it would be counted without a name."""
 
 
+def _reason_kept(found: _Found) -> str:
+    has_click = any(one.kind is EventKind.CLICKED for one in found.touches)
+    return NO_CLICK if found.reason == WITHOUT_NAME and not has_click else found.reason
+
+
 def _insert(
     connection: Connection,
     told: Told,
@@ -211,7 +217,7 @@ def _insert(
         "recorded_at": now,
         "person_key": person,
         "order_key": order,
-        "reason": found.reason,
+        "reason": _reason_kept(found),
         "window_days": told.window_days,
         "currency": told.currency,
         "value": told.value,

@@ -28,6 +28,8 @@ from tracker.tokens import KeyRing
 
 NO_TOUCH = "no-touch"
 """Why nobody earned a conversion: nothing of what came before does."""
+NO_CLICK = "no-click"
+"""Why nobody earned it under `first-click`; in totals, that it is so, and that somebody did under the other models."""
 _AT_ONCE = 500
 _ADD = text(
     "INSERT INTO carried_conversions (goal, day, reason, currency, n, value)"
@@ -149,7 +151,7 @@ def carry_conversions(connection: Connection, which: ColumnElement[bool], places
         some = gone[start : start + _AT_ONCE]
         for one in _with_touches(connection, some):
             earned = [(model, part) for model in Model for part in one.earned(model)]
-            reason = one.reason if one.reason or earned else NO_TOUCH
+            reason = one.reason or in_totals(earned)
             key = one.goal, f"{one.at:%Y-%m-%d}", reason, one.currency
             totals[key] += 1
             values[key] += one.value
@@ -164,6 +166,13 @@ def carry_conversions(connection: Connection, which: ColumnElement[bool], places
         connection.execute(_ADD, rows)
     _add_credits(connection, credits)
     return len(gone)
+
+
+def in_totals(earned: Sequence[tuple[Model, Earned]]) -> str:
+    """The reason under which a conversion stands in the totals, by what it earned under all models."""
+    if not earned:
+        return NO_TOUCH
+    return "" if any(model is Model.FIRST_CLICK for model, _ in earned) else NO_CLICK
 
 
 def count_without_name(
