@@ -35,10 +35,11 @@ check: venv      ## lint, types, import contracts, example configuration
 docs: venv       ## make the tables of the documentation anew
 	$(BIN)/candor rewrite rules --page docs/rewriting.md
 
-soak: venv       ## at full size: a bad day, a long queue, kill -9 under load, the rules of consent
+soak: venv       ## at full size: a bad day, a long queue, kill -9 under load, the rules of consent, other examples
 	CANDOR_SOAK_MESSAGES=20000 CANDOR_SOAK_KILLS=30 CANDOR_SOAK_WAITING=100000 $(BIN)/python -m pytest -s tests/flows/test_soak.py
 	CANDOR_CRASH_MESSAGES=20000 CANDOR_CRASH_ROUNDS=20 $(BIN)/python -m pytest tests/flows/test_crash.py
-	CANDOR_RULES_EXAMPLES=300 CANDOR_RULES_STEPS=60 $(BIN)/python -m pytest tests/flows/test_rules.py
+	CANDOR_RULES_EXAMPLES=300 CANDOR_RULES_STEPS=60 $(BIN)/python -m pytest --hypothesis-profile chance tests/flows/test_rules.py
+	CANDOR_EXAMPLES_TIMES=20 $(BIN)/python -m pytest --hypothesis-profile chance -m hypothesis
 
 fuzz: venv       ## invent hostile mail for FUZZ_SECONDS (an hour) and put it to the proof; FUZZ_SEED repeats a run
 	PYTHONPATH=tests $(BIN)/python -m fuzz.run

@@ -85,6 +85,8 @@ class Worker:
         self._sweeps_until = time.monotonic() + LEASE_SECONDS
         self._more = True
         """Something due may be left on disk."""
+        self._passed_over: frozenset[str] = frozenset()
+        """Domains of which the last claim took nothing, since enough of theirs was here."""
         self._look_at = 0.0
         delivery.wake = self._wake
         delivery.ready.notify = self._called.set
@@ -141,7 +143,7 @@ class Worker:
         """Starts what may be started, and takes more where little is left; gives the seconds to wait before looking
         again. Whoever finishes or queues calls."""
         self._start()
-        if not self._watch.seconds and self._is_low and (self._more or time.monotonic() >= self._look_at):
+        if not self._watch.seconds and self._is_low and (self._may_find or time.monotonic() >= self._look_at):
             pause = await self._claim()
             self._look_at = time.monotonic() + pause
             self._start()
@@ -149,6 +151,14 @@ class Worker:
         if self._watch.seconds or not self._is_low:
             return self._watch.seconds or _LOOK_AGAIN
         return max(self._look_at - time.monotonic(), 0.01)
+
+    @property
+    def _may_find(self) -> bool:
+        return self._more or bool(self._passed_over and self._passed_over - self._crowded)
+
+    @property
+    def _crowded(self) -> frozenset[str]:
+        return self._ready.crowded(self._at_once + self._at_once // 2)
 
     @property
     def _is_low(self) -> bool:
@@ -179,12 +189,12 @@ class Worker:
 
     async def _claim(self) -> float:
         """Takes a share of what is due; gives the seconds to wait before looking again."""
-        self._more = False
+        self._more, self._passed_over = False, frozenset()
         try:
             due = await self._queue.next_due()
             if due is None or due > 0:
                 return _LOOK_AGAIN if due is None else min(max(due, 0.02), _LOOK_AGAIN)
-            crowded = self._ready.crowded(self._at_once + self._at_once // 2)
+            self._passed_over = crowded = self._crowded
             share = await self._queue.claim(1 if self._watch.is_away else self._at_once, crowded=crowded)
         except StoreError:
             self._more = True

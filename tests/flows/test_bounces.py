@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.outages import away
 from support.people import (
     DENIED,
     ERASED,
@@ -368,15 +369,11 @@ async def test_who_may_send_anywhere_reaches_both_in_one_message(store_url: str,
 
 async def test_while_the_store_is_away_a_report_waits_at_its_writer_s(tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path / 'candor.db'}"
-    async with relaying(tmp_path, store, store={"ask_within": "300ms", "write_within": "300ms"}) as (
-        where,
-        domain,
-        upstream,
-    ):
+    async with relaying(tmp_path, store) as (where, domain, upstream):
         await send(where.smtp_port, newsletter(), DENIED)
         path = envelope_sender(upstream.received[0])
-        domain.database.writes.trip("the test says so")
-        assert (await write_back(where.smtp_port, path, failure(recipient=DENIED)))[0] == 451
+        with away(domain.database.writes):
+            assert (await write_back(where.smtp_port, path, failure(recipient=DENIED)))[0] == 451
         assert len(upstream.received) == 1
 
 

@@ -106,6 +106,8 @@ async def test_killed_when_upstream_has_it_there_is_one_more_copy_at_most(
             await upstream.said(".")
             with locked(url):
                 await until(lambda: upstream.received, "upstream has it")
+                if wait == "0s":
+                    await until(sending.done, "the client has its answer")
                 await asyncio.sleep(0.3)
                 assert sending.done() == (wait == "0s")
                 program.kill()

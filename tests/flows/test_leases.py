@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -196,8 +197,10 @@ async def test_the_worker_rests_while_there_is_nothing_to_do(
             )
         async with running(where) as watched:
             asked = statements(watched)
-            await asyncio.sleep(1.0)
-            assert 0 < len(asked) < 12, asked
+            await until(lambda: asked, "the worker looks")
+            began, before = time.monotonic(), len(asked)
+            await asyncio.sleep(0.7)
+            assert len(asked) - before < 12 * (time.monotonic() - began), asked
 
 
 def statements(domain: Domain) -> list[str]:

@@ -64,7 +64,7 @@ async def test_mail_and_links_do_without_the_store(outage: Outage, tmp_path: Pat
                 for _ in range(5):
                     began = time.monotonic()
                     assert await browser.read(before[0]) == list(URLS)
-                    assert time.monotonic() - began < 5.0
+                    assert time.monotonic() - began < 15.0
                     await asyncio.sleep(0.2)
 
             before = await phase("before", 100)

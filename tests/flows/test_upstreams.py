@@ -27,8 +27,7 @@ def several(
         ],
         "route": [{"recipient": ["corp.example", "*.corp.example"], "to": "internal"}],
     }
-    store = {"url": store_url, "ask_within": "300ms", "write_within": "300ms"}
-    return site(folder, store_url, first.url, upstream=upstream, store=store)
+    return site(folder, store_url, first.url, upstream=upstream)
 
 
 async def test_mail_finds_its_way_and_another_when_that_one_is_gone(stores: Stores, tmp_path: Path) -> None:

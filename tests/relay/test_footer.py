@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import binascii
 import re
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from typing import cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.footer_verifier import PLACEHOLDER, verify_footer
 from support.mail import corpus, crlf, message, multipart, part
 from support.proof import PREFERENCES, tracked
@@ -116,11 +121,12 @@ def test_what_a_charset_lacks_is_written_without(charset: str, encoding: str, la
 @pytest.mark.parametrize("charset", ["utf-16", "utf-16-be", "utf-32", "iso-2022-jp"])
 @pytest.mark.parametrize("encoding", ENCODINGS[2:])
 def test_wide_and_escaped_charsets_have_it_too(charset: str, encoding: str) -> None:
-    proved(
-        message(
-            "<body>日本 <a href='http://x.example/'>リンク</a></body>\r\n", charset=charset, encoding=encoding
-        )
-    )
+    html = "<body>日本 <a href='http://x.example/'>リンク</a></body>\r\n"
+    copy = tracked(proved(message(html, charset=charset, encoding=encoding)))
+    shown = cast(EmailMessage, message_from_bytes(copy, policy=default)).get_content()
+    assert shown.startswith("<body>日本 <a href=")
+    assert shown.count(PREFERENCES) == 1
+    assert shown.index("リンク") < shown.index(PREFERENCES) < shown.index("</body>")
 
 
 @pytest.mark.parametrize(
@@ -262,7 +268,7 @@ PIECES = st.sampled_from(
 
 
 @given(st.lists(PIECES, max_size=12).map("".join), st.sampled_from([*ENCODINGS[:2], "base64"]))
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_outside_the_footer_no_octet_changes(content: str, encoding: str) -> None:
     data = multipart(part(content, kind="text/plain", encoding=encoding), part(content, encoding=encoding))
     plan = with_footer(data)

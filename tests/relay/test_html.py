@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser
+from support.examples import examples
 
 from relay.html import Document, decode_attribute, read
 from relay.html.attributes import attributes
@@ -191,7 +192,7 @@ def hostile_html(draw: st.DrawFn) -> str:
 
 
 @given(hostile_html())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @example('<a href=#1></a><script><!--<script></script><a href="#2">')
 @example("<p a=\"<a href='#1'>\">")
 def test_hostile_html_has_the_links_that_browsers_see(html: str) -> None:
@@ -205,7 +206,7 @@ def test_hostile_html_has_the_links_that_browsers_see(html: str) -> None:
 
 
 @given(hostile_html())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_looking_closely_finds_the_same(html: str) -> None:
     quick, close = parse(html), parse(html, closely=True)
     assert [(a.start, a.href_start, a.outlook) for a in quick.anchors] == [
@@ -215,7 +216,7 @@ def test_looking_closely_finds_the_same(html: str) -> None:
 
 
 @given(hostile_html())
-@settings(max_examples=350, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_a_pixel_at_the_body_end_is_an_image_and_changes_no_link(html: str) -> None:
     end = parse(html).body_end
     if end is None:
@@ -407,7 +408,7 @@ def test_references_in_attributes_are_decoded_as_browsers_do(value: str) -> None
 
 
 @given(st.text(alphabet="&#;=x3 amplgtcopynoti8/", max_size=12))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_any_reference_is_decoded_as_browsers_do(value: str) -> None:
     seen = LexborHTMLParser(f'<a href="{value}">').css("a")[0].attributes["href"] or ""
     assert decode_attribute(value) == seen
@@ -508,7 +509,7 @@ def is_wanted(text: str, token: Token) -> bool:
 
 
 @given(hostile_html())
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 @example('<p a=b"c d="> <a href=#1>">')
 @example("<p title='> ' <a href=#1>>don't <a href=#2></a>")
 @example('<p a= "<a href=#1>"><style><a href=#2>')

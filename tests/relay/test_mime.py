@@ -9,6 +9,7 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.mail import corpus, crlf
 
 from relay.mime import MAX_PARTS, Part, TooManyPartsError, parts, read_header
@@ -205,7 +206,7 @@ def trees(draw: st.DrawFn, depth: int = 0) -> bytes:
 
 
 @given(trees())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 def test_leaves_are_those_that_pythons_parser_sees(data: bytes) -> None:
     message = email.message_from_bytes(data, policy=email.policy.compat32)
     theirs = [
@@ -227,7 +228,7 @@ def without_line_end(content: bytes) -> bytes:
 
 
 @given(st.binary(max_size=300), st.integers(0, 2**32))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 def test_no_bytes_make_the_scanner_fail(noise: bytes, seed: int) -> None:
     base = (
         b'Content-Type: multipart/mixed; boundary="b"\r\n\r\n'

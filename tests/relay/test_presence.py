@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -26,13 +27,18 @@ asyncio.run(main())
 ROOT = Path(__file__).parents[2]
 
 
-def another(store_url: str) -> tuple[subprocess.Popen[str], str]:
-    """A process that is there, and its name."""
-    process = subprocess.Popen(
+def another(store_url: str) -> subprocess.Popen[str]:
+    """A process that says its name when it is there."""
+    return subprocess.Popen(
         [sys.executable, "-c", _OTHER, store_url], stdout=subprocess.PIPE, text=True, cwd=ROOT
     )
+
+
+def name_of(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
-    return process, process.stdout.readline().strip()
+    name = process.stdout.readline().strip()
+    assert name, "it has ended"
+    return name
 
 
 def kill(process: subprocess.Popen[str]) -> None:
@@ -45,14 +51,16 @@ def kill(process: subprocess.Popen[str]) -> None:
 async def test_only_who_was_killed_is_dead(database: Database, store_url: str) -> None:
     presence = Presence(database)
     await presence.announce()
-    (dying, dead), (living, alive) = another(store_url), another(store_url)
+    dying, living = another(store_url), another(store_url)
     try:
+        dead, alive = await asyncio.gather(*(asyncio.to_thread(name_of, one) for one in (dying, living)))
         names = [dead, alive, presence.name, "elsewhere/1/00ff", "no name of ours"]
         assert await presence.departed(names) == []
         kill(dying)
         departed: list[str] = []
         while not departed:  # PostgreSQL may need a moment to see that its client has gone
             departed = await presence.departed(names)
+            await asyncio.sleep(0.01)
         assert departed == [dead]
     finally:
         for process in (dying, living):

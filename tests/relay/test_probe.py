@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from support.outages import away
 from support.sites import free_port, until
 from support.tracking import configuration, opened
 from support.web import serving
@@ -115,9 +116,9 @@ async def test_with_the_store_away_what_was_known_holds(store_url: str, tmp_path
         clock, url = Clock(), config.tracker.public_url
         probe = Probe(config, domain, clock=clock)
         await probe.look()
-        domain.database.reads.trip("as if the disk were gone")
         clock.now += timedelta(hours=1)
-        await probe.look()
+        with away(domain.database.reads):
+            await probe.look()
         assert not probe.is_up(url)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.mail import message, multipart, part
 from support.proof import (
     PREFERENCES,
@@ -73,7 +74,7 @@ def mail(draw: st.DrawFn) -> bytes:
 
 
 @given(mail())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @example(multipart(part("-{{open_pixel}}{{open_pixel}}-b"), boundary="b"))
 @example(multipart(part("--b{{open_pixel}}"), boundary="b"))
 @example(multipart(part("<p>" + "{{open_pixel}}" + "--b\r\n", encoding="quoted-printable"), boundary="b"))
@@ -96,14 +97,14 @@ def test_invented_mail_changes_in_links_and_pixel_only(data: bytes) -> None:
 
 
 @given(mail())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 def test_the_base_of_a_base_is_itself(data: bytes) -> None:
     first = base(compile_message(data))
     assert base(compile_message(first)) is first or b"{{" in first
 
 
 @given(mail(), st.integers(0, 400), st.binary(max_size=20), st.integers(0, 30))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 def test_broken_mail_is_never_made_worse(data: bytes, at: int, noise: bytes, cut: int) -> None:
     at %= len(data)
     broken = data[:at] + noise + data[at + cut :]
@@ -119,7 +120,7 @@ def test_broken_mail_is_never_made_worse(data: bytes, at: int, noise: bytes, cut
 
 
 @given(st.binary(max_size=400))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 def test_no_bytes_make_compiling_fail(data: bytes) -> None:
     for prefix in (
         b"",

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 
 from relay import rulebook
 from relay.patterns import by_first_letter, sieve
@@ -51,7 +52,7 @@ ALTERNATIVES = [
 
 
 @given(st.lists(st.sampled_from(ALTERNATIVES), min_size=1, max_size=6), st.text("abc|(?&] ", max_size=8))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_patterns_by_first_letter_find_what_the_patterns_find(patterns: list[str], text: str) -> None:
     try:
         plain = re.compile("|".join(patterns))
@@ -63,7 +64,7 @@ def test_patterns_by_first_letter_find_what_the_patterns_find(patterns: list[str
 
 @pytest.mark.parametrize("patterns", [SKIP_PATTERNS, UNSUBSCRIBE_PATTERNS])
 @given(data=st.data(), before=st.text("apo/-. ", max_size=3), behind=st.text("a/?-", max_size=3))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_the_tables_find_what_each_of_their_patterns_finds(
     patterns: tuple[str, ...], data: st.DataObject, before: str, behind: str
 ) -> None:
@@ -129,14 +130,14 @@ HOSTS = [
         [*(host.replace("*", "ab").replace("?", "b") for host in (*HOSTS, *WRAPPED_HOSTS)), "", ".x.example"]
     ),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_hosts_are_matched_as_shell_patterns(patterns: list[str], host: str) -> None:
     book = rulebook.rulebook(Rules(own_hosts=tuple(patterns)))
     assert bool(book.is_own_host(host)) == any(fnmatchcase(host, pattern.lower()) for pattern in patterns)
 
 
 @given(st.from_regex(r"\A(?i:https?://)[a-zA-Z0-9_.:@%-]{0,12}[/?#]?[ -~é\t{}%|\[\]*#$]{0,20}\Z"))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_a_url_that_needs_no_second_look_would_pass_it(url: str) -> None:
     plain = rulebook._PLAIN_URL.fullmatch(url)
     if plain is None:

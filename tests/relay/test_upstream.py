@@ -330,7 +330,7 @@ async def test_an_upstream_that_stops_reading_is_given_up() -> None:
     large = (MESSAGE * 400_000,)
     async with (
         ScriptedUpstream(on("content", deaf())) as server,
-        client_of(server.url, command_timeout=0.3) as client,
+        client_of(server.url, command_timeout=1.0) as client,
     ):
         (outcome,) = await client.send(to(ANN, content=large))
     assert (outcome.status, outcome.reply.detail, outcome.maybe_sent) == (Status.DEFERRED, "4.2", False)
@@ -338,8 +338,8 @@ async def test_an_upstream_that_stops_reading_is_given_up() -> None:
 
 async def test_the_reply_after_the_dot_has_a_patience_of_its_own() -> None:
     async with (
-        ScriptedUpstream(on("dot", slow(0.6))) as server,
-        client_of(server.url, command_timeout=0.3, data_timeout=30.0) as client,
+        ScriptedUpstream(on("dot", slow(1.3))) as server,
+        client_of(server.url, command_timeout=1.0, data_timeout=30.0) as client,
     ):
         (outcome,) = await client.send(to(ANN))
     assert outcome.status is Status.ACCEPTED
@@ -347,7 +347,7 @@ async def test_the_reply_after_the_dot_has_a_patience_of_its_own() -> None:
 
 async def test_a_hanging_reset_hides_nothing() -> None:
     rules = (on("rcpt", say("550 5.1.1 Nobody"), times=1), on("rset", hang()))
-    async with ScriptedUpstream(*rules) as server, client_of(server.url, command_timeout=0.4) as client:
+    async with ScriptedUpstream(*rules) as server, client_of(server.url, command_timeout=1.0) as client:
         assert short(await client.send(to(ANN))) == [("bounced", 550, "1.1")]
         assert short(await client.send(to(BOB))) == [("accepted", 250, "0.0")]
     assert server.connections == 2
@@ -492,10 +492,10 @@ async def test_a_cancelled_send_leaves_no_connection_behind(stage: str, line: st
 
 @pytest.mark.parametrize("stage", ["mail", "rcpt", "data", "dot"])
 async def test_a_reply_that_comes_too_late_is_nobodys(stage: str) -> None:
-    rules = (on(stage, slow(0.6), times=1), on("dot", say("250 2.0.0 For cat"), match="cat"))
+    rules = (on(stage, slow(2.0), times=1), on("dot", say("250 2.0.0 For cat"), match="cat"))
     async with (
         ScriptedUpstream(*rules) as server,
-        client_of(server.url, command_timeout=0.3, data_timeout=0.3) as client,
+        client_of(server.url, command_timeout=1.0, data_timeout=1.0) as client,
     ):
         (late,) = await client.send(to(ANN))
         (next_one,) = await client.send(to(CAT, sender=CAT))

@@ -94,7 +94,7 @@ async def test_a_kept_connection_that_ends_before_the_message_is_replaced_once(
 @pytest.mark.parametrize("act", [garbage(), hang()], ids=["garbage", "hang"])
 async def test_a_kept_connection_that_fails_in_another_way_is_trouble(act: Act) -> None:
     rules = on("mail", act, after=1, times=1)
-    async with ScriptedUpstream(rules) as server, client_of(server.url, command_timeout=0.4) as client:
+    async with ScriptedUpstream(rules) as server, client_of(server.url, command_timeout=1.0) as client:
         assert await send_some(client, 2) == [Status.ACCEPTED, Status.DEFERRED]
 
 

@@ -8,6 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import pytest
+
+from tracker.store.breaker import Breaker
+
 _LOCK = """
 import sqlite3, sys
 connection = sqlite3.connect(sys.argv[1], isolation_level=None)
@@ -31,6 +35,20 @@ def locked(store_url: str) -> Iterator[None]:
         yield
     finally:
         process.communicate()
+
+
+@contextmanager
+def away(*breakers: Breaker) -> Iterator[None]:
+    """As if the disk were gone: what asks is refused, and no probe finds the store back until this is left."""
+
+    async def fails() -> None:
+        raise OSError("as if the disk were gone")
+
+    with pytest.MonkeyPatch.context() as patch:
+        for one in breakers:
+            patch.setattr(one, "_probe", fails)
+            one.trip("as if the disk were gone")
+        yield
 
 
 @dataclass(frozen=True, slots=True)

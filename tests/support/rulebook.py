@@ -89,6 +89,10 @@ class Rulebook(RuleBasedStateMachine):
 
     house: ClassVar[House]
     folder: ClassVar[Path]
+    compared: ClassVar[int] = 0
+    """How often the store was found to hold what the model holds."""
+    events_seen: ClassVar[int] = 0
+    """Of how many events at most."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -369,6 +373,8 @@ class Rulebook(RuleBasedStateMachine):
             one.number: (one.person, one.mode, one.sent.override) for one in self.model.deliveries.values()
         }
         self._people(held["contacts"])
+        type(self).compared += 1
+        type(self).events_seen = max(self.events_seen, len(self.model.events))
 
     def _people(self, contacts: list[Any]) -> None:
         known = {row.address: row for row in contacts if row.address is not None}

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 REFUSALS = {"tracking_consent": {"denied", "withdrawn"}, "do_not_track": {"true"}}
+GRANTS = {"granted", "false"}
+"""What lifts a refusal of one's own; that nothing is known lifts none."""
 LEAVES = {
     "identified": {"event", "count", "total", "day"},
     "anonymous": {"count", "total"},
@@ -343,7 +345,7 @@ def _say(
         if not (own and refuses):  # who refuses on their own page is heard at once
             if at < held.at or (at == held.at and stands and not refuses):
                 return False
-            if stands and held.own and not refuses and not (proven and at > held.at):
+            if stands and held.own and not refuses and not (word in GRANTS and proven and at > held.at):
                 return False
     stays_own = held.own and held.word in refusals and refuses
     held.word, held.own = word, own or stays_own

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from support.commands import call
+from support.warm import WarmProcess
 
 from relay.config import load
 from relay.service import Relay
@@ -32,7 +33,7 @@ from tracker.domain import Domain
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
 _CANDOR = (sys.executable, "-c", "from relay.cli import main; main()")
-_PATIENCE = 30.0
+_PATIENCE = 120.0
 _PORTS = 3_000
 _FIRST_PORT = 20_000 + _PORTS * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4)
 _START = secrets.randbelow(_PORTS)
@@ -125,8 +126,10 @@ async def running(where: Site) -> AsyncIterator[Domain]:
 
 @asynccontextmanager
 async def domain_of(where: Site) -> AsyncIterator[Domain]:
-    """The same store and key ring, opened by the test beside the program."""
-    domain = await Domain.open(load(where.config_file))
+    """The same store and key ring, opened by the test beside the program; patient, however impatient that is."""
+    config = load(where.config_file)
+    store = config.store.model_copy(update={"ask_within": 20.0, "write_within": 30.0})
+    domain = await Domain.open(config.model_copy(update={"store": store}))
     try:
         yield domain
     finally:
@@ -152,7 +155,7 @@ class Program:
         self._within = within
         self._program = program
         self._log_file = where.folder / f"{name}.log"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | WarmProcess | None = None
 
     @property
     def log(self) -> str:
@@ -171,14 +174,18 @@ class Program:
 
     async def start(self) -> None:
         """Until it listens."""
-        with self._log_file.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*self._within, *_CANDOR, *self._program.split(), "--config", str(self.site.config_file)],
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+        arguments = [*self._program.split(), "--config", str(self.site.config_file)]
+        if self._within:
+            with self._log_file.open("ab") as log:
+                self._process = subprocess.Popen(
+                    [*self._within, *_CANDOR, *arguments],
+                    cwd=ROOT,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                )
+        else:
+            self._process = WarmProcess(arguments, folder=ROOT, log_file=self._log_file)
         port = self.site.web_port if self._program.startswith("tracker") else self.site.smtp_port
         await until(lambda: self._is_listening(port), "the program listens")
 

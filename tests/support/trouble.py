@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from types import TracebackType
 
 from support.load import number_of
+from support.sites import free_port
 from support.upstream import Act, Received, ScriptedUpstream, drop, lose, say, slow
 
 Failure = tuple[str, Act]
@@ -39,7 +40,7 @@ class BadUpstream(ScriptedUpstream):
     greeting; and now and then nobody listens at all. Recipients at `gone.example` do not exist."""
 
     def __init__(self, *, one_in: int, seed: int) -> None:
-        super().__init__()
+        super().__init__(port=free_port())  # to which nothing else is bound while nobody listens
         self._one_in = one_in
         self._chance = random.Random(seed)
         self._due: dict[asyncio.Task[None] | None, Failure] = {}

@@ -17,6 +17,7 @@ in place of the normal reply:
     hang()                    no reply, ever, until the client leaves
     deaf()                    the same, and nothing more is read
     slow(0.05)                the normal reply, later
+    held(event)               the normal reply, once the event is set
     endless()                 a reply of more and more lines
     flood()                   a line that never ends
     garbage()                 octets that are no reply
@@ -54,6 +55,7 @@ class Act:
     kind: str
     text: str = ""
     seconds: float = 0.0
+    event: asyncio.Event | None = None
 
 
 def say(text: str) -> Act:
@@ -82,6 +84,10 @@ def deaf() -> Act:
 
 def slow(seconds: float) -> Act:
     return Act("slow", seconds=seconds)
+
+
+def held(event: asyncio.Event) -> Act:
+    return Act("held", event=event)
 
 
 def endless() -> Act:
@@ -348,6 +354,11 @@ class _Session:
                 while True:
                     self._writer.write(b"250 and " * 100)
                     await self._writer.drain()
+            case "held":
+                assert act.event is not None
+                await act.event.wait()
+                await self._write(normal)
+                return True
             case "slow":
                 await asyncio.sleep(act.seconds)
                 await self._write(normal)

@@ -164,9 +164,10 @@ def _opens_a_line(old: str, between: str, following: str) -> bool:
         return False
     if not old.startswith(between):
         return True
-    # the old text may go on with a line end of its own
+    # the old text may go on with a line end of its own; what follows is the same up to the next change
+    unchanged = following[: change.start()] if (change := NEW.search(following)) else following
     without, with_ = old[len(between) - 2 :], old[len(between) :]
-    return with_[:20] != following[:20] and without[:20] == following[:20]
+    return not with_.startswith(unchanged) and without.startswith(unchanged)
 
 
 def _verify_value(old: str, at: int, url: str, kind: str, report: Report) -> int:
@@ -313,5 +314,6 @@ def _verify_lines(old: bytes, new: bytes, longest: int, report: Report) -> None:
 
 
 def _longest(text: bytes) -> int:
-    """Octets of the longest line."""
-    return max(len(line.rstrip(b"\r")) for line in text.split(b"\n"))
+    """Octets of the longest line; a CR that no LF follows is one of them."""
+    *lines, last = text.split(b"\n")
+    return max(len(last), *(len(line.removesuffix(b"\r")) for line in lines), 0)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.outages import away
 from support.tracking import configuration, opened
 from support.web import Client
 
@@ -47,8 +48,8 @@ async def test_a_process_that_is_well_says_so(client: Client) -> None:
 async def test_a_store_that_is_away_is_said_to_be_away(
     direction: str, domain: Domain, client: Client
 ) -> None:
-    getattr(domain.database, direction).trip("as if the disk were gone")
-    status, said = await health(client)
+    with away(getattr(domain.database, direction)):
+        status, said = await health(client)
     assert (status, said["ok"], said["store"][direction]) == (503, False, "away")
 
 
@@ -81,7 +82,6 @@ async def test_a_tracking_host_that_fails_is_said_to_fail(domain: Domain, client
 
 
 async def test_with_the_store_away_the_metrics_say_so(domain: Domain, client: Client) -> None:
-    domain.database.reads.trip("as if the disk were gone")
-    assert re.search(
-        r'candor_store_up\{direction="reads"\} 0(\.0)?$', (await client.ask("/metrics")).text, re.M
-    )
+    with away(domain.database.reads):
+        text = (await client.ask("/metrics")).text
+    assert re.search(r'candor_store_up\{direction="reads"\} 0(\.0)?$', text, re.M)

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.lives import hit
+from support.outages import away
 from support.tracking import ANONYMOUS, IDENTIFIED, UNTRACKED, Mail, configuration, opened, send
 from support.web import Answer, Client
 
@@ -174,8 +175,8 @@ async def test_what_there_is_not_is_a_page(path: str, client: Client) -> None:
 
 
 async def test_a_store_that_is_away_is_told(client: Client, domain: Domain) -> None:
-    domain.database.reads.trip("as if the disk were gone")
-    answer = await client.ask("/messages", headers=LOCAL)
+    with away(domain.database.reads):
+        answer = await client.ask("/messages", headers=LOCAL)
     assert answer.status == 503
     assert "The store does not answer" in words(answer)
 

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 from argon2 import PasswordHasher
+from support.sites import until
 
 from tracker import passwords as module
 from tracker.passwords import REMEMBER_FOR, Passwords, hash_password
@@ -115,7 +116,7 @@ async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch, ve
 
 async def test_few_hashes_run_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     running, most, lock = 0, 0, threading.Lock()
-    two = threading.Barrier(module.HASHES_AT_ONCE, timeout=10)
+    two = threading.Barrier(module.HASHES_AT_ONCE, timeout=60)
 
     def counted(password_hash: str, password: str) -> bool:
         nonlocal running, most
@@ -141,16 +142,18 @@ async def test_who_leaves_keeps_the_turn_until_the_hash_is_done(monkeypatch: pyt
         with lock:
             now += 1
             most = max(most, now)
-        over.wait(10)
+        over.wait(60)
         with lock:
             now -= 1
         return False
 
     monkeypatch.setattr(module, "_matches", slow)
     known = known_by(shop="secret")
-    for _ in range(4 * module.HASHES_AT_ONCE):
+    for number in range(4 * module.HASHES_AT_ONCE):
         asking = asyncio.create_task(known.match("shop", "wrong"))
         await asyncio.sleep(0.02)
+        begun = min(number + 1, module.HASHES_AT_ONCE)
+        await until(lambda: most >= begun, "a thread has begun")  # noqa: B023
         asking.cancel()
     last = asyncio.create_task(known.match("shop", "wrong"))
     await asyncio.sleep(0.05)

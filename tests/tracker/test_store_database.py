@@ -266,7 +266,7 @@ async def test_a_read_raises_what_its_function_raises(database: Database) -> Non
 
 # A database that is away
 
-WAIT = {"ask_within": 0.3, "write_within": 0.4}
+WAIT = {"ask_within": 1.0, "write_within": 1.2}
 
 
 @pytest.fixture(scope="module")
@@ -287,7 +287,7 @@ async def refused_at_once(database: Database, *, reads: bool = True) -> None:
         for work in (reader.get((1,)), database.read(one)) if reads else ():
             with pytest.raises(StoreUnavailable):
                 await work
-    assert time.monotonic() - began < 10  # waiting for each would take over half a minute
+    assert time.monotonic() - began < 60  # waiting for each would take minutes
 
 
 async def test_a_locked_sqlite_file_refuses_writers_in_time_and_readers_not_at_all(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, update
 from support.deliveries import a_delivery, a_message, id_of, record
+from support.examples import examples
 from support.stores import dump
 
 from tracker.consent import Consent, DoNotTrack, Mode
@@ -627,7 +628,7 @@ SAID = st.builds(
 )
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(10), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     before=st.lists(st.tuples(SAID, st.sampled_from([PAGE, API])), max_size=5),
     erased=st.sampled_from([None, "p0@example.org"]),

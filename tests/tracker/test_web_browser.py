@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from playwright.async_api import Browser, Page, async_playwright
+from support.outages import away
 from support.tracking import IDENTIFIED, Copy, Mail, configuration, erase, opened, send
 from support.web import Client, serving
 
@@ -209,10 +210,10 @@ async def reach(page: Page, state: str, domain: Domain, client: Client, copy: Co
         await page.click("button[value=erase]")
         await page.wait_for_selector("[role=status]:not(:has-text('@'))")
     elif state == "not saved":
-        domain.database.writes.trip("as if the disk were gone")
-        await page.check("input[value=decline]")
-        await page.click("button")
-        await page.wait_for_selector("main:not(:has(form))")
+        with away(domain.database.writes):
+            await page.check("input[value=decline]")
+            await page.click("button")
+            await page.wait_for_selector("main:not(:has(form))")
     elif state == "of nobody":
         await page.goto(client.base + "/p")
     elif state == "cut":

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.tracking import URLS, Copy, configuration, dump, opened, to_joe, tracker_table
 from support.web import Client, serving
 
@@ -75,7 +76,7 @@ def forged(draw: st.DrawFn, token: bytes) -> bytes:
     return base64.urlsafe_b64encode(bytes(octets)).rstrip(b"=")
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(80), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     data=st.data(),
     method=METHODS,
@@ -183,9 +184,12 @@ async def trickles(client: Client, copy: Copy) -> bytes:
             break
         if reader._buffer:  # type: ignore[attr-defined]
             break
-    answer = await reader.read(-1)
-    writer.close()
-    return answer
+    try:
+        return await reader.read(-1)
+    except ConnectionResetError:  # an octet crossed the answer
+        return bytes(reader._buffer)  # type: ignore[attr-defined]
+    finally:
+        writer.close()
 
 
 async def sends_half_a_form(client: Client, copy: Copy) -> bytes:
@@ -223,7 +227,7 @@ async def _all(client: Client, octets: bytes) -> bytes:
 async def test_whoever_is_slow_is_let_go_of_and_nobody_waits_for_them(
     slow: Slow, status: int | None, domain: Domain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for limit, seconds in (("IDLE", 0.5), ("HEAD_WITHIN", 0.5), ("FRAMEWORK_WITHIN", 0.5), ("_SWEEP", 0.05)):
+    for limit, seconds in (("IDLE", 1.0), ("HEAD_WITHIN", 1.0), ("FRAMEWORK_WITHIN", 1.0), ("_SWEEP", 0.05)):
         monkeypatch.setattr(f"tracker.web.connection.{limit}", seconds)
     async with serving(domain) as (client, face):
         copy = await to_joe(domain)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select
+from support.outages import away
 from support.tracking import (
     AGGREGATE,
     ANONYMOUS,
@@ -33,7 +34,7 @@ from support.tracking import (
 from support.web import Answer, Client, serving
 
 import tracker.words
-from tracker.config import Config, PreferencesTable, StoreTable
+from tracker.config import Config, PreferencesTable
 from tracker.config import load as load_config
 from tracker.consent import Contact, Decision, Mode
 from tracker.domain import Domain
@@ -361,20 +362,17 @@ async def test_only_a_whole_page_link_of_ours_opens_a_page(
 async def test_with_the_store_away_the_page_says_that_nothing_was_saved(
     store_url: str, tmp_path: Path
 ) -> None:
-    table = StoreTable(url=store_url, ask_within="300ms", write_within="300ms")
-    async with (
-        opened(configuration(store_url, tmp_path, store=table)) as domain,
-        serving(domain) as (client, _),
-    ):
+    async with opened(configuration(store_url, tmp_path)) as domain, serving(domain) as (client, _):
         copy = (await send(domain, Mail(to={JOE: IDENTIFIED})))[JOE]
         before = await dump(domain)
-        domain.database.writes.trip("as if the disk were gone")
-        answer = await client.choose(copy.page, "decline")
+        with away(domain.database.writes):
+            answer = await client.choose(copy.page, "decline")
         assert answer.status == 503
         assert "may not have been saved" in answer.text
         assert await dump(domain) == before
-        domain.database.reads.trip("as if the disk were gone")
-        for answer in (await client.ask(copy.page), await client.choose(copy.page, "decline")):
+        with away(domain.database.reads):
+            answers = (await client.ask(copy.page), await client.choose(copy.page, "decline"))
+        for answer in answers:
             assert answer.status == 503
             assert "cannot reach our records" in answer.text
 
