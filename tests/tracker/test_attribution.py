@@ -7,8 +7,9 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 
 from tracker.attribution import Credit, Model, Touch, attribute, distribute, that_matter
 from tracker.consent import Mode
@@ -102,6 +103,7 @@ TOUCHES = st.lists(
 
 
 @pytest.mark.parametrize("model", Model)
+@settings(max_examples=examples(60))
 @given(touches=TOUCHES)
 def test_every_model_gives_what_its_rule_gives_told_another_way(model: Model, touches: list[Touch]) -> None:
     found = shares(attribute(touches, AT, model, WINDOW))
@@ -110,6 +112,7 @@ def test_every_model_gives_what_its_rule_gives_told_another_way(model: Model, to
 
 
 @pytest.mark.parametrize("model", Model)
+@settings(max_examples=examples(60))
 @given(touches=TOUCHES, value=st.integers(0, 10**9))
 def test_credit_and_value_add_up_to_the_last_cent(model: Model, touches: list[Touch], value: int) -> None:
     found = attribute(touches, AT, model, WINDOW)
@@ -120,6 +123,7 @@ def test_credit_and_value_add_up_to_the_last_cent(model: Model, touches: list[To
 
 
 @pytest.mark.parametrize("model", Model)
+@settings(max_examples=examples(60))
 @given(touches=TOUCHES)
 def test_the_touches_that_matter_give_the_same_as_all(model: Model, touches: list[Touch]) -> None:
     able = [one for one in touches if attribute([one], AT, Model.LINEAR, WINDOW)]

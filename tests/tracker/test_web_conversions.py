@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.outages import locked
 from support.tracking import (
     AGGREGATE,
@@ -214,7 +215,7 @@ async def test_whatever_else_is_asked_the_pixel_is_the_same_and_nothing_is_kept(
 
 
 @pytest.mark.parametrize("store_kind", ["sqlite"])
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     query=st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters="#"), max_size=200)
 )

@@ -280,7 +280,7 @@ conversions = Table(  # what people did on the sites that mail led them to, as t
     ),
 )
 
-conversion_touches = Table(  # what may earn them: of each message the first and latest click and the latest open
+conversion_touches = Table(  # what may earn them (tracker.attribution.that_matter)
     "conversion_touches",
     metadata,
     _key("conversion_id", BigId),

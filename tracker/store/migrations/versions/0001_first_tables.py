@@ -339,7 +339,8 @@ def upgrade() -> None:
         sa.Column("credit", sa.BigInteger(), nullable=False),
         sa.Column("value", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint(
-            *("subject_id", "goal", "model", "day", "link", "grp", "currency"), name=op.f("pk_carried_credits")
+            *("subject_id", "goal", "model", "day", "link", "grp", "currency"),
+            name=op.f("pk_carried_credits"),
         ),
     )
     op.create_index(
