@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from email.utils import parseaddr
+from functools import lru_cache
 
 from relay import log
 from relay.controls import Controls, read_block, read_own
@@ -154,7 +155,7 @@ class Compiler:
         if controls.options.campaign:
             name, kind = controls.options.campaign, "campaign"
         else:
-            name, kind = f"{author} {submission.received_at:%Y-%m-%d}", "sender-day"
+            name, kind = f"{author} {submission.received_at.date().isoformat()}", "sender-day"
         return Mailing(id=mailing_id(f"{kind}\n{name}", self._ring), kind=kind, name=name, sender=author)
 
     def _nobodys_mailing(self, submission: Submission) -> Mailing:
@@ -183,11 +184,21 @@ _LONGEST_URL = 300
 
 def author_of(controls: Controls, sender: str) -> str:
     """The address in `From:`, in normal form where it has one; the envelope's sender where there is none."""
-    address = parseaddr(controls.from_header)[1] or sender
+    # A mailing's messages share it; a header of any length is not to be kept.
+    known = len(controls.from_header) <= _LONGEST_KEPT
+    return (_author if known else _read_author)(controls.from_header, sender)
+
+
+def _read_author(from_header: str, sender: str) -> str:
+    address = parseaddr(from_header)[1] or sender
     try:
         return normalize(address)
     except InvalidAddress:
         return address.lower()[:320]
+
+
+_LONGEST_KEPT = 500
+_author = lru_cache(maxsize=256)(_read_author)
 
 
 def normal_form(recipient: Recipient) -> str | None:

@@ -23,7 +23,7 @@ class MailMetrics:
     def __init__(self, sheet: Sheet) -> None:
         self._answered = sheet.counter(
             "candor_messages_total",
-            "Messages that clients sent to their end, by what the client heard.",
+            "Messages, by what the client heard; those refused before their end, or with all their recipients, too.",
             "answer",
             tuple(_ANSWERS.values()),
         )
@@ -51,6 +51,10 @@ class MailMetrics:
         self._answered.add(_ANSWERS.get(reply.code // 100, "put-off"))
         self._seconds.observe(seconds)
         self._octets.observe(octets)
+
+    def refused(self, reply: Reply) -> None:
+        """The intake would not have it, or none of its recipients: there was nothing to deliver."""
+        self._answered.add(_ANSWERS.get(reply.code // 100, "put-off"))
 
     def failed(self) -> None:
         """The flow raised an exception: the client was asked to try again."""

@@ -42,8 +42,10 @@ class Reply:
     def __str__(self) -> str:
         """As it goes on the wire, without CRLF; every line of a multi-line text carries code and enhanced
         code (RFC 5321 4.2.1, RFC 2034 4)."""
+        mark = f"{self.enhanced} " if self.detail and self.enhanced else ""
+        if self.text.isprintable():  # so that no line ends in it
+            return f"{self.code} {mark}{self.text}"
         lines = self.text.splitlines() or [""]
-        mark = f"{self.enhanced} " if self.enhanced else ""
         last = len(lines) - 1
         return "\r\n".join(
             f"{self.code}{' ' if n == last else '-'}{mark}{line}" for n, line in enumerate(lines)
@@ -84,6 +86,9 @@ HELLO_FIRST = Reply(code=503, detail="5.1", text="Send EHLO or HELO first")
 SHUTTING_DOWN = Reply(code=421, detail="3.2", text="Shutting down, try again later")
 TIMED_OUT = Reply(code=421, detail="4.2", text="Too slow, closing the connection")
 TOO_MANY_ERRORS = Reply(code=421, detail="7.0", text="Too many errors, closing the connection")
+TOO_MANY_JUNK_COMMANDS = Reply(
+    code=421, detail="7.0", text="Too many commands without a message, closing the connection"
+)
 TOO_MANY_CONNECTIONS = Reply(code=421, detail="7.0", text="Too many connections, try again later")
 TOO_MANY_CONNECTIONS_FROM_CLIENT = Reply(
     code=421, detail="7.0", text="Too many connections from your address, try again later"
@@ -103,6 +108,7 @@ TOO_MANY_FAILED_LOGINS = Reply(code=421, detail="7.0", text="Too many failed log
 AUTH_NEEDS_TLS = Reply(code=538, detail="7.11", text="Encryption required for authentication")
 AUTH_UNAVAILABLE = Reply(code=502, detail="5.1", text="AUTH is not offered here")
 AUTH_OUT_OF_ORDER = Reply(code=503, detail="5.1", text="Already authenticated, or a mail transaction is open")
+AUTH_SYNTAX = Reply(code=501, detail="5.4", text="Syntax: AUTH mechanism, and perhaps an initial response")
 AUTH_MECHANISM_UNKNOWN = Reply(code=504, detail="5.4", text="Authentication mechanism not supported")
 AUTH_CANCELLED = Reply(code=501, detail="7.0", text="Authentication cancelled")
 AUTH_MALFORMED = Reply(code=501, detail="5.2", text="Malformed authentication data")

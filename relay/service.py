@@ -68,6 +68,7 @@ class Relay:
             tls=server_tls(config),
             has_mailbox=lambda address: self.generation.has_mailbox(address),
             check=self._room.check,
+            refused=self._metrics.refused,
         )
         self.addresses: list[tuple[str, int]] = []
 
@@ -209,6 +210,7 @@ def intake_settings(config: Config) -> Settings:
             max_connections_per_client=table.max_connections_per_client,
             max_memory=table.max_memory,
             max_errors=table.max_errors,
+            max_junk_commands=table.max_junk_commands,
             max_failed_logins=table.max_failed_logins,
             command_timeout=table.idle_timeout,
             data_timeout=table.data_timeout,

@@ -13,7 +13,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
-from tracker.errors import CandorError, InvalidValue
+from tracker.address import normalize
+from tracker.errors import CandorError, InvalidAddress, InvalidValue
 from tracker.statements import KEYS, Statement, attribute_name, checked, parse_statement
 
 if TYPE_CHECKING:
@@ -88,8 +89,23 @@ class ContactFile:
         if "\0" in joined:
             reason = "a cell holds a NUL, which is no text"
             return Refused(line=line, reason=reason, cells=tuple(cells))
+        try:
+            return checked(self.statement(cells), now)
+        except CandorError as error:
+            return Refused(line=line, reason=str(error), cells=tuple(cells))
+
+    def person(self, cells: list[str] | None) -> str:
+        """Whom a row is about, in normal form, whatever else is wrong with it; `""` where it does not say."""
+        try:
+            return normalize((cells or [])[self._address].strip())
+        except (IndexError, InvalidAddress):
+            return ""
+
+    def statement(self, cells: list[str]) -> Statement:
+        """What a row says, one cell for each column. Raises InvalidAddress, InvalidValue."""
         fields = {}
         evidence = {}
+        is_implied = False
         for at, name in self._others:
             cell = cells[at].strip()
             if name == "evidence":
@@ -99,10 +115,9 @@ class ContactFile:
                 fields[name] = cell
             elif name == "do_not_track":
                 fields[name] = "false"
-        try:
-            return checked(parse_statement(cells[self._address].strip(), fields, evidence=evidence), now)
-        except CandorError as error:
-            return Refused(line=line, reason=str(error), cells=tuple(cells))
+                is_implied = True
+        address = cells[self._address].strip()
+        return parse_statement(address, fields, evidence=evidence, is_implied=is_implied)
 
 
 def _examined(file: Path) -> tuple[int, bytes]:

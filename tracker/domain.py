@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tracker import keyring, log
 from tracker.config import Config
-from tracker.errors import StoreUnavailable
+from tracker.errors import KeyRingError, StoreUnavailable
 from tracker.lookup import Lookup
 from tracker.place import Countries
 from tracker.policy import Policy
@@ -58,6 +58,8 @@ class Domain:
         self.lookup: Lookup | None = None
         """The user's CRM; whoever runs a program that sends mail puts it here, and it is closed with the rest."""
         self._retiring: set[asyncio.Task[None]] = set()
+        self.opening: asyncio.Task[None] | None = None
+        """Where the store was away at the start: ends when it is there, or raises what `open` raises."""
         self.renewals: list[Callable[[Config], None]] = []
         """Called with each new configuration by those who made something of the one before. They never raise."""
 
@@ -127,10 +129,45 @@ class Domain:
                 log.store_awaited(str(error), seconds=left)
                 await asyncio.sleep(min(_TRY_AGAIN, left))
 
+    @classmethod
+    async def open_or_await(cls, config: Config) -> Domain:
+        """As `open`, for a program that has something to do without its PostgreSQL: where that is away, links are told
+        from others by the key file alone, and everybody hears that the store is away until it is there. Without a key
+        file no link was ever made, and it is waited for as `open_patiently` does."""
+        store = config.store
+        try:
+            return await cls.open(config)
+        except StoreUnavailable as error:
+            reason = str(error)
+        try:
+            ring = None if store.url.startswith("sqlite") else keyring.load(Path(config.tokens.keys_file))
+        except KeyRingError:
+            ring = None
+        if ring is None:
+            return await cls.open_patiently(config)
+        limits = {"ask_within": store.ask_within, "write_within": store.write_within}
+        domain = cls(config, Database.awaited(store.url, reason, **limits), ring)
+        domain.opening = asyncio.create_task(domain._until_there())
+        return domain
+
+    async def _until_there(self) -> None:
+        """Opens the store beside the one that is awaited: tables, and the check that store and key ring belong
+        together."""
+        while True:
+            await asyncio.sleep(_TRY_AGAIN)
+            try:
+                opened = await Domain.open(self.config)
+            except StoreUnavailable:
+                continue
+            await opened.close()
+            self.database.there()
+            return
+
     async def close(self) -> None:
-        for task in self._retiring:
+        ending = {*self._retiring, *({self.opening} if self.opening is not None else ())}
+        for task in ending:
             task.cancel()
-        await asyncio.gather(*self._retiring, return_exceptions=True)
+        await asyncio.gather(*ending, return_exceptions=True)
         if self.lookup is not None:
             await self.lookup.close()
         await self.verdicts.close()

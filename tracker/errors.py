@@ -38,6 +38,14 @@ class TokenError(CandorError, ValueError):
     """The token was cut, changed, or not made here."""
 
 
+class UnknownKey(TokenError):
+    """The token names a key that the ring lacks. `key_id`: which."""
+
+    def __init__(self, message: str, key_id: bytes) -> None:
+        super().__init__(message)
+        self.key_id = key_id
+
+
 class CannotListen(CandorError):
     """An address to listen on is somebody else's, or not of this machine."""
 

@@ -12,6 +12,7 @@ import secrets
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -56,6 +57,27 @@ def load(path: Path) -> KeyRing:
     ):
         raise KeyRingError(f"{path}: the key ring is damaged (no key, or a wrong or repeated id)")
     return KeyRing(newest=keys[-1], keys={key.id: key for key in keys}, permanent=permanent)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A key as its file tells of it; nothing secret."""
+
+    id: bytes
+    made: datetime | None
+    newest: bool
+
+
+def listed(path: Path) -> list[Listed]:
+    """The keys in the order in which they were made, the newest last. Raises KeyRingError."""
+    ring = load(path)
+    entries = tomllib.loads(path.read_text(encoding="utf-8"))["key"]
+    found = []
+    for entry in entries:
+        id_, made = bytes.fromhex(entry["id"]), entry.get("made")
+        told = made if isinstance(made, datetime) and made.tzinfo is not None else None
+        found.append(Listed(id=id_, made=told, newest=id_ == ring.newest.id))
+    return found
 
 
 def rotate(path: Path) -> KeyRing:

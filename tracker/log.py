@@ -127,6 +127,12 @@ def keys_taken_up(keys: list[str]) -> None:
     _log.info("keys-taken-up", keys=keys)
 
 
+def unknown_keys(keys: list[str]) -> None:
+    """Links since the last such line name keys that the key file here lacks. After a rotation elsewhere, all
+    that are sent now do; it is read again as soon as it changes. Or somebody makes them up."""
+    _log.error("unknown-keys", keys=keys, remedy="if `candor keys list` shows them elsewhere, copy the file")
+
+
 def keys_refused(problem: str) -> None:
     """The key file as it is now is wrong: the ring of the start goes on holding."""
     _log.error("keys-refused", problem=problem)

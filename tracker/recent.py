@@ -6,13 +6,14 @@ them goes on record with the events.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 
 from tracker.behaviour import NETWORKS, NETWORKS_WITHIN, Span
 from tracker.verdict import Place
 
 _MOST_DELIVERIES = 50_000
 _MOST_HITS = 32
+_FORGET_EVERY = 1.0
 
 
 class Recent:
@@ -20,7 +21,8 @@ class Recent:
 
     def __init__(self, *, most: int = _MOST_DELIVERIES) -> None:
         self._most = most
-        self._of: OrderedDict[bytes, deque[tuple[float, Place]]] = OrderedDict()
+        self._of: OrderedDict[bytes, list[tuple[float, Place]]] = OrderedDict()
+        self._forget_at = 0.0
 
     def __len__(self) -> int:
         return len(self._of)
@@ -28,19 +30,25 @@ class Recent:
     def note(self, delivery: bytes, place: Place, at: float) -> Span | None:
         """One more hit (`at`: Unix seconds). When hits from so many networks came within the window: from the first of
         them until now."""
-        known = self._of.setdefault(delivery, deque(maxlen=_MOST_HITS))
+        if at >= self._forget_at or len(self._of) >= self._most:
+            self._forget(at)
+        known = self._of.get(delivery)
+        if known is None:
+            self._of[delivery] = [(at, place)]
+            return None
         self._of.move_to_end(delivery)
         known.append((at, place))
-        self._forget(at)
-        while known and known[0][0] < at - NETWORKS_WITHIN:
-            known.popleft()
-        if len({one for _, one in known}) < NETWORKS:
+        while known[0][0] < at - NETWORKS_WITHIN or len(known) > _MOST_HITS:
+            del known[0]
+        if len(known) < NETWORKS or len({one for _, one in known}) < NETWORKS:
             return None
         return known[0][0], at
 
     def _forget(self, now: float) -> None:
+        """Whoever was last heard of too long ago, and makes room for one more."""
+        self._forget_at = now + _FORGET_EVERY
         while self._of:
             oldest = next(iter(self._of.values()))
-            if len(self._of) <= self._most and oldest and oldest[-1][0] >= now - NETWORKS_WITHIN:
+            if len(self._of) < self._most and oldest[-1][0] >= now - NETWORKS_WITHIN:
                 return
             self._of.popitem(last=False)

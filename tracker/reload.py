@@ -17,7 +17,7 @@ C = TypeVar("C", bound=Config)
 
 ALL = "*"
 TRACKER_CHANGES: Mapping[str, frozenset[str]] = {
-    "tracker": frozenset({"public_url", "answer_within", "referrer_policy"}),
+    "tracker": frozenset({"public_url", "answer_within", "referrer_policy", "bad_tokens"}),
     "tracking": frozenset({ALL}),
     "goal": frozenset({ALL}),
     "consent": frozenset({ALL}),

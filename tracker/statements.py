@@ -28,6 +28,8 @@ class Statement:
     address: str
     consent: Consent | None = None
     do_not_track: DoNotTrack | None = None
+    is_implied: bool = False
+    """`do_not_track` is what silence means: nobody said it."""
     country: str | None = None
     group: str | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
@@ -38,9 +40,11 @@ class Statement:
     evidence: Mapping[str, str] = field(default_factory=dict)
 
 
-def parse_statement(address: str, fields: Mapping[str, str], *, evidence: Mapping[str, str]) -> Statement:
+def parse_statement(
+    address: str, fields: Mapping[str, str], *, evidence: Mapping[str, str], is_implied: bool = False
+) -> Statement:
     """A statement from words, exactly as sent: `tracking_consent`, `do_not_track`, `country`, `group`, `as_of`,
-    and free attributes under any other name.
+    and free attributes under any other name. `is_implied`: its `do_not_track` is what silence means.
 
     Raises InvalidAddress, and InvalidValue that names key, value and what is allowed."""
     consent, do_not_track = fields.get("tracking_consent"), fields.get("do_not_track")
@@ -51,6 +55,7 @@ def parse_statement(address: str, fields: Mapping[str, str], *, evidence: Mappin
         do_not_track=_word(DoNotTrack, _CHOICES, "do_not_track", do_not_track)
         if do_not_track is not None
         else None,
+        is_implied=is_implied,
         country=_country(country) if country is not None else None,
         group=fields.get("group"),
         as_of=parse_moment("as_of", as_of) if as_of is not None else None,

@@ -1,8 +1,9 @@
 """The rules of the register: what a statement does to what is known of a person, and what the ledger says about it.
 
 The value with the latest `as_of` holds; a person's own refusal is lifted only by a later grant with evidence; who was
-erased comes back only by a grant with fresh evidence. Pure: no clock, no store. Whoever weighs many statements about
-one person hands over the same `Held` again, in the order in which they were said.
+erased comes back only by a grant with fresh evidence. What a file proves is later only if the file says when it was
+said: that it was imported later proves nothing, and what an empty cell means nobody said. Pure: no clock, no store.
+Whoever weighs many statements about one person hands over the same `Held` again, in the order in which they were said.
 """
 
 from __future__ import annotations
@@ -101,24 +102,28 @@ def weigh(held: Held, address: str, statement: Statement, speaker: Speaker, note
     form."""
     proven = bool(statement.evidence) and speaker.source not in _RESTATING
     if held.erased_key is not None:
-        refusal = _restore(held, address, statement, speaker.now, proven)
+        refusal = _restore(
+            held, address, statement, speaker.now, proven and _is_dated(statement.as_of, speaker.source)
+        )
         if refusal:
             return Recorded(address=address, effect=Effect.NOT_EFFECTIVE, reason=refusal)
     refusals = ""
     changed = False
-    for attribute, present, said, at in (
-        ("tracking_consent", held.consent, statement.consent, statement.as_of),
+    for attribute, present, said, at, is_proven in (
+        ("tracking_consent", held.consent, statement.consent, statement.as_of, proven),
         (
             "do_not_track",
             held.do_not_track,
             statement.do_not_track,
             statement.do_not_track_as_of or statement.as_of,
+            proven and not statement.is_implied,
         ),
     ):
-        if said is None or _repeats(present, said, at, speaker.source, proven):
+        if said is None or _repeats(present, said, at, speaker.source, is_proven):
             continue
         as_of = min(at or speaker.now, speaker.now).astimezone(UTC)  # as the ledger says it
-        refusal = _refusal(attribute, present, said, as_of, speaker.source, proven)
+        lifts = is_proven and _is_dated(at, speaker.source)
+        refusal = _refusal(attribute, present, said, as_of, speaker.source, lifts)
         notes.append(
             (
                 held,
@@ -147,6 +152,11 @@ def weigh(held: Held, address: str, statement: Statement, speaker: Speaker, note
     return Recorded(address=address, effect=Effect.CHANGED if changed else Effect.UNCHANGED)
 
 
+def _is_dated(at: datetime | None, source: Source) -> bool:
+    """A file is an account of other times; at every other door what is said is said now."""
+    return at is not None or source is not Source.IMPORT
+
+
 def _repeats(present: Value, said: StrEnum, at: datetime | None, source: Source, proven: bool) -> bool:
     """A bare repetition (yesterday's export sent again) says nothing new; the person's own word does, where so far
     it was a list's."""
@@ -169,7 +179,8 @@ _LIFTING = {"tracking_consent": str(Consent.GRANTED), "do_not_track": str(DoNotT
 def _refusal(
     attribute: str, present: Value, said: StrEnum, as_of: datetime, source: Source, proven: bool
 ) -> str:
-    """Why the statement may not take effect; `""` when it may."""
+    """Why the statement may not take effect; `""` when it may. `proven`: it comes with evidence that counts against the
+    person's own choice, if it is later."""
     protecting = _PROTECTING[attribute]
     protects = str(said) in protecting
     if present.as_of is None or (source is Source.PREFERENCE_PAGE and protects):

@@ -191,35 +191,8 @@ def _placeholder(change: Change) -> dict[str, Any]:
 
 def show_inspected(found: dict[str, Any]) -> None:
     """The same as tables."""
-    click.echo(printable(f"{found['file']}: {found['subject'] or '(no subject)'}"))
-    if found["from"]:
-        click.echo(printable(f"from {found['from']}"))
-    decision = found["decision"]
-    whose = found["as"] or "somebody who agreed to everything"
-    click.echo(printable(f"the copy of {whose}: {decision['mode']} ({decision['reason']})"))
-    if decision["rule"] and decision["reason"].startswith("unknown"):
-        click.echo(printable(f"of what they never said, {decision['rule']} decides"))
-    if found["signatures"] != "kept":
-        click.echo(_SIGNATURES[found["signatures"]])
-    if found["asks_for_override"]:
-        click.echo(
-            "it asks to pass over consent; who may is decided when it is sent, and here it is not granted"
-        )
-    if found["untouched"]:
-        click.echo(f"left as it came: {found['untouched']}. {found['untouched_explanation']}")
-    changed, size = found["changed"], found["size"]
-    click.echo(
-        f"changed: {changed['bytes']:,} of {changed['of_bytes']:,} bytes, in {changed['lines']:,} of "
-        f"{changed['of_lines']:,} lines; {size['before']:,} bytes became {size['after']:,}"
-    )
-    pixel = found["pixel"]
-    if pixel["place"]:
-        click.echo(f"pixel: in part {pixel['part']}, line {pixel['line']}, {pixel['explanation']}")
-    else:
-        click.echo(f"pixel: none, {pixel['reason']}. {pixel['explanation']}")
-    for footer in found["footer"]:
-        when = "" if found["as"] else ", where a rule or preset asks for a withdrawal link"
-        click.echo(f"footer: in part {footer['part']}, line {footer['line']}{when}")
+    _show_decision(found)
+    _show_changes(found)
     click.echo("")
     if found["parts"]:
         rows = [
@@ -247,6 +220,43 @@ def show_inspected(found: dict[str, Any]) -> None:
         show_table(("part", "line", "placeholder or mark", "becomes"), ours + left)
     for problem in found["problems"]:
         click.echo(printable(f"WRONG: {problem}"), err=True)
+
+
+def _show_decision(found: dict[str, Any]) -> None:
+    """Whose copy it is, and what was decided for it."""
+    click.echo(printable(f"{found['file']}: {found['subject'] or '(no subject)'}"))
+    if found["from"]:
+        click.echo(printable(f"from {found['from']}"))
+    decision = found["decision"]
+    whose = found["as"] or "somebody who agreed to everything"
+    click.echo(printable(f"the copy of {whose}: {decision['mode']} ({decision['reason']})"))
+    if decision["rule"] and decision["reason"].startswith("unknown"):
+        click.echo(printable(f"of what they never said, {decision['rule']} decides"))
+    if found["signatures"] != "kept":
+        click.echo(_SIGNATURES[found["signatures"]])
+    if found["asks_for_override"]:
+        click.echo(
+            "it asks to pass over consent; who may is decided when it is sent, and here it is not granted"
+        )
+    if found["untouched"]:
+        click.echo(f"left as it came: {found['untouched']}. {found['untouched_explanation']}")
+
+
+def _show_changes(found: dict[str, Any]) -> None:
+    """How much of it changed, and where the pixel and the footer went."""
+    changed, size = found["changed"], found["size"]
+    click.echo(
+        f"changed: {changed['bytes']:,} of {changed['of_bytes']:,} bytes, in {changed['lines']:,} of "
+        f"{changed['of_lines']:,} lines; {size['before']:,} bytes became {size['after']:,}"
+    )
+    pixel = found["pixel"]
+    if pixel["place"]:
+        click.echo(f"pixel: in part {pixel['part']}, line {pixel['line']}, {pixel['explanation']}")
+    else:
+        click.echo(f"pixel: none, {pixel['reason']}. {pixel['explanation']}")
+    for footer in found["footer"]:
+        when = "" if found["as"] else ", where a rule or preset asks for a withdrawal link"
+        click.echo(f"footer: in part {footer['part']}, line {footer['line']}{when}")
 
 
 def _why(one: dict[str, Any], otherwise: str) -> str:

@@ -40,7 +40,9 @@ T = TypeVar("T")
 
 @click.group()
 def queue() -> None:
-    """Mail that waits to be sent."""
+    """Mail that waits to be sent.
+
+    retry, hold, release and drop end with 1 where they changed nothing."""
 
 
 @queue.command("list")
@@ -151,6 +153,7 @@ def flush(as_json: bool, config_file: Path | None) -> None:
         as_json,
         config_file,
         lambda postmaster, one: postmaster.retry(one),
+        may_be_nothing=True,
     )
 
 
@@ -231,8 +234,10 @@ def _change(
     do: _Do,
     *,
     always_ask: bool = False,
+    may_be_nothing: bool = False,
 ) -> None:
-    """Asks where much is meant, does it, and says what came of it."""
+    """Asks where much is meant, does it, and says what came of it; ends with 1 where that is nothing, unless it
+    `may_be_nothing`."""
 
     async def work(postmaster: Postmaster) -> tuple[Done, int]:
         selections = await whom.selections(postmaster)
@@ -253,7 +258,10 @@ def _change(
     if as_json:
         show_json({"action": verb, "changed": done.changed, "sending": done.sending, "damaged": done.damaged})
     else:
-        _say(verb, done, held)
+        _say(verb, done, held, may_be_nothing=may_be_nothing)
+    if not done.changed and not may_be_nothing:
+        click.echo(f"0 recipients {_DONE[verb]}: {_why_nothing(done, held)}", err=True)
+        raise SystemExit(1)
 
 
 async def _confirm(verb: str, postmaster: Postmaster, wanted: Selection) -> None:
@@ -262,8 +270,15 @@ async def _confirm(verb: str, postmaster: Postmaster, wanted: Selection) -> None
     click.confirm(f"{verb} {whom}?", abort=True, err=True)
 
 
-def _say(verb: str, done: Done, held: int) -> None:
-    click.echo(f"{_many(done.changed, 'recipient')} {_DONE[verb]}")
+def _why_nothing(done: Done, held: int) -> str:
+    """What stood in the way is told above; where nothing did, nobody was there."""
+    known = done.sending or done.damaged or held
+    return "see above" if known else "nobody in the queue matched, or all were so already"
+
+
+def _say(verb: str, done: Done, held: int, *, may_be_nothing: bool) -> None:
+    if done.changed or may_be_nothing:
+        click.echo(f"{_many(done.changed, 'recipient')} {_DONE[verb]}")
     if held:
         click.echo(f"{_many(held, 'recipient')} held: `candor queue release` lets them go")
     if done.sending:

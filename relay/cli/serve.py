@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +20,10 @@ from tracker.cli.serve import Faces, Numbers, exit_code, prepare, starting, work
 from tracker.cli.signals import Reloading, Signals
 from tracker.config import LookupTable
 from tracker.domain import Domain
+from tracker.garbage import spare_the_lasting
 from tracker.handover import Handover
 from tracker.jobs import nightly
 from tracker.processes import Parent, Ties
-
-_COLLECT_EVERY = 5000
-"""Objects more, of those that can be in cycles, until the collector looks for cycles among the young ones."""
 
 
 @click.command()
@@ -134,7 +131,7 @@ async def _serve(
         jobs.start()
         if ties is not None:
             ties.ready()
-        _spare_the_lasting()
+        spare_the_lasting()
         quiet = ties is not None
         await signals.until_stopped(Reloading(config, read, CHANGES, served.reload, quiet=quiet))
     finally:
@@ -190,14 +187,6 @@ class _Served:
             await self._relay.stop()
         for face in self._faces:
             await face.stop()
-
-
-def _spare_the_lasting() -> None:
-    """What a started program consists of lasts as long as it runs. Walking over it again and again in search of
-    garbage took a tenth of the time of each message."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_COLLECT_EVERY)
 
 
 def _look_up(table: LookupTable, domain: Domain) -> None:

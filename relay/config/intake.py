@@ -98,6 +98,7 @@ class RelayTable(Table):
     max_connections_per_client: int = Field(default=100, ge=1)
     max_memory: Size = Field(default="512MiB", validate_default=True)
     max_errors: int = Field(default=50, ge=1)
+    max_junk_commands: int = Field(default=100, ge=1)
     max_failed_logins: int = Field(default=3, ge=1)
     idle_timeout: Duration = Field(default="5m", validate_default=True)
     data_timeout: Duration = Field(default="5m", validate_default=True)

@@ -6,7 +6,7 @@ hears. Reads no message: headers, consent and copies are the business of those b
 server      listeners, admission, the orderly end    gate, proxy  for whom a load balancer speaks
 session     one connection                           wire         lines, blocks and replies on it
 turns       the client's word, then ours             connection   what these ask of their session
-dialogue    commands and replies
+dialogue    commands and replies                     command      a command line (pure)
 paths, parameters, authentication   what commands carry
 permission  who may send what, and how much          transaction  the envelope while it is spoken
 reception   a message's pace and memory              content      a message as it comes (pure)

@@ -14,12 +14,15 @@ from relay import log as words
 from relay import replies
 from relay.intake.limits import Failures
 from relay.intake.settings import Settings
-from relay.intake.wire import LineTooLong
+from relay.intake.wire import ClientGone, LineTooLong
 from relay.replies import Reply
 
 MECHANISMS = ("PLAIN", "LOGIN")
 MAX_LINE = 12288
 """RFC 4954 4.1.3."""
+
+NEVER_BEGUN = frozenset({replies.AUTH_SYNTAX, replies.AUTH_MECHANISM_UNKNOWN})
+"""Refused before any exchange: no password was tried."""
 
 Authenticate = Callable[[str, str], Awaitable[bool]]
 Ask = Callable[[Reply], Awaitable[bytes]]
@@ -61,14 +64,23 @@ class Login:
         self._failed = 0
 
     async def attempt(self, argument: str, ask: Ask, *, client: str, waiting: Callable[[], None]) -> Reply:
-        """One AUTH command's whole exchange. `client` is whose failures count together; `waiting` is called
-        when no more is expected of the client."""
+        """One AUTH command's whole exchange. `client` is whose failures count together: whatever was begun and came
+        to no login, unless the fault was ours. `waiting` is called when no more is expected of the client."""
+        try:
+            return await self._attempt(argument, ask, client, waiting)
+        except (asyncio.CancelledError, ClientGone):
+            # Whoever leaves before the answer has tried a password all the same, and had it checked.
+            self._failures.note(client, now=asyncio.get_running_loop().time())
+            raise
+
+    async def _attempt(self, argument: str, ask: Ask, client: str, waiting: Callable[[], None]) -> Reply:
         try:
             name, password = await credentials(argument, ask)
         except LineTooLong:
-            return replies.AUTH_LINE_TOO_LONG
+            return self._refused(client, None, replies.AUTH_LINE_TOO_LONG)
         except Unfinished as unfinished:
-            return unfinished.reply
+            reply = unfinished.reply
+            return reply if reply in NEVER_BEGUN else self._refused(client, None, reply)
         waiting()
         clock, unit = asyncio.get_running_loop().time, self._settings.failed_login_delay
         await asyncio.sleep(self._failures.delay(client, unit=unit, now=clock()))
@@ -78,24 +90,28 @@ class Login:
             words.login_error(self._log, self._session, error=error)
             return replies.AUTH_TEMPORARY
         if not correct:
-            return self._refused(client, name, now=clock())
+            return self._refused(client, name, replies.BAD_CREDENTIALS)
         self.user = name
         self._failures.forgive(client)
         words.login_succeeded(self._log, self._session, user=name)
         return replies.AUTHENTICATED
 
-    def _refused(self, client: str, name: str, *, now: float) -> Reply:
+    def _refused(self, client: str, name: str | None, reply: Reply) -> Reply:
+        """An exchange that came to no login; `reply` says so to the client, unless it has failed too often."""
         self._failed += 1
-        self._failures.note(client, now=now)
-        user = name if self._known(name) is not None else None
-        words.login_failed(self._log, self._session, client=words.alias(client), user=user)
+        self._failures.note(client, now=asyncio.get_running_loop().time())
+        if reply == replies.BAD_CREDENTIALS:  # the others are told as refused commands
+            user = name if name is not None and self._known(name) is not None else None
+            words.login_failed(self._log, self._session, client=words.alias(client), user=user)
         exhausted = self._failed >= self._settings.max_failed_logins
-        return replies.TOO_MANY_FAILED_LOGINS if exhausted else replies.BAD_CREDENTIALS
+        return replies.TOO_MANY_FAILED_LOGINS if exhausted else reply
 
 
 async def credentials(argument: str, ask: Ask) -> tuple[str, str]:
     """Name and password. `argument` is what follows the word AUTH. Raises Unfinished."""
     mechanism, _, initial = argument.partition(" ")
+    if not mechanism:
+        raise Unfinished(replies.AUTH_SYNTAX)
     first = initial.strip().encode() or None
     match mechanism.upper():
         case "PLAIN":

@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from relay import log as words
 from relay import replies
 from relay.intake.authentication import MAX_LINE, MECHANISMS, Login
+from relay.intake.command import read_command
 from relay.intake.connection import Connection
 from relay.intake.permission import Permission
 from relay.intake.reception import Reception
@@ -25,10 +27,10 @@ from relay.intake.wire import ClientGone, Wire
 from relay.replies import Reply
 from relay.submission import Client
 
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 _HOST = re.compile(r"[A-Za-z0-9._:\[\]#%&*+=!?/~^$|'{}-]{1,255}")
 """Any name a client may give itself that cannot end the clause it stands in in a `Received:` line."""
 _CHUNK = re.compile(r"(?P<size>[0-9]{1,20})(?P<last> +LAST)?", re.IGNORECASE)
+_JUNK = frozenset({"EHLO", "HELO", "RSET", "NOOP", "VRFY", "HELP"})
 _HTTP = frozenset({"GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "CONNECT", "TRACE", "PATCH", "PRI"})
 
 
@@ -51,6 +53,8 @@ class Dialogue(Turns):
         )
         self._permission = Permission(connection, self._login, settings, services)
         self._transaction: Transaction | None = None
+        self._turned_away: Reply | None = None
+        """The last refusal of a recipient of the open transaction."""
         self._reception: Reception | None = None
         """The open transaction's, once its message has begun."""
 
@@ -67,21 +71,19 @@ class Dialogue(Turns):
         return None if user is None else user.name
 
     def _obey(self, line: bytes) -> Reply | None:
-        is_whole = line.endswith(b"\r\n")
-        text = (line[:-2] if is_whole else line.rstrip(b"\r\n")).decode("utf-8", "surrogateescape")
-        verb, _, argument = text.partition(" ")
-        verb = verb.upper()
+        verb, argument, fault = read_command(line)
         command = _COMMANDS.get(verb)
         if command is None:
             self._check_protocol(verb)
-        if not is_whole:
-            return self._counted(replies.BARE_NEWLINE_IN_COMMAND)
-        if not _is_text(text):
-            return self._counted(replies.BAD_CHARACTERS)
+        if fault is not None:
+            return self._counted(fault)
         if command is None:
             return self._counted(replies.UNKNOWN_COMMAND)
-        reply = command(self, argument.strip(" "))
-        return None if reply is None else self._pardoned(verb, reply)
+        reply = command(self, argument)
+        if reply is None:
+            return None
+        reply = self._pardoned(verb, reply)
+        return self._idled(reply) if verb in _JUNK else reply
 
     def _check_protocol(self, verb: str) -> None:
         """Is it SMTP at all? Raises Goodbye."""
@@ -105,39 +107,32 @@ class Dialogue(Turns):
     def _failed(self, error: Exception) -> Reply:
         if self._transaction is None:
             return super()._failed(error)
-        return self._failed_as(self._transaction.id, error)
+        reply = self._failed_as(self._transaction.id, error)
+        self._services.refused(reply)
+        return reply
 
     # --- the session ---
 
     def _ehlo(self, argument: str) -> Reply:
-        return self._greeted(argument, esmtp=True, extensions=self._extensions())
+        settings = self._settings
+        hello = _offering(
+            settings.hostname,
+            settings.max_message_size,
+            settings.max_recipients,
+            starttls=self._connection.can_start_tls,
+            auth=self._permission.may_authenticate,
+        )
+        return self._greeted(argument, hello, esmtp=True)
 
     def _hello(self, argument: str) -> Reply:
-        return self._greeted(argument, esmtp=False, extensions=())
+        return self._greeted(argument, replies.hello(self._settings.hostname), esmtp=False)
 
-    def _greeted(self, argument: str, *, esmtp: bool, extensions: tuple[str, ...]) -> Reply:
+    def _greeted(self, argument: str, hello: Reply, *, esmtp: bool) -> Reply:
         if not _HOST.fullmatch(argument):
             return replies.HELLO_SYNTAX
         self._helo, self._esmtp = argument, esmtp
         self._reset()
-        return replies.hello(self._settings.hostname, extensions)
-
-    def _extensions(self) -> tuple[str, ...]:
-        offered = [
-            "PIPELINING",
-            f"SIZE {self._settings.max_message_size}",
-            "8BITMIME",
-            "SMTPUTF8",
-            "ENHANCEDSTATUSCODES",
-            "DSN",
-            "CHUNKING",
-            f"LIMITS RCPTMAX={self._settings.max_recipients}",
-        ]
-        if self._connection.can_start_tls:
-            offered.append("STARTTLS")
-        if self._permission.may_authenticate:
-            offered.append(f"AUTH {' '.join(MECHANISMS)}")
-        return tuple(offered)
+        return hello
 
     def _noop(self, _: str) -> Reply:
         return replies.OK
@@ -160,6 +155,10 @@ class Dialogue(Turns):
     def _reset(self) -> None:
         if self._reception is not None:
             self._reception.close()
+        if self._turned_away is not None:
+            if self._transaction is not None and not self._transaction.recipient_count:
+                self._services.refused(self._turned_away)
+            self._turned_away = None
         self._transaction = self._reception = None
 
     def _quit(self, argument: str) -> Reply:
@@ -222,6 +221,14 @@ class Dialogue(Turns):
             return replies.HELLO_FIRST
         if self._transaction is not None:
             return replies.NESTED_MAIL
+        refusal = self._begin(argument)
+        if refusal is None:
+            return replies.SENDER_OK
+        self._services.refused(refusal)
+        return refusal
+
+    def _begin(self, argument: str) -> Reply | None:
+        """Opens a transaction; or why not."""
         # Whoever may not send may still write to a domain of ours: which it is, RCPT will tell.
         refusal = None if self._settings.local_domains else self._permission.relaying()
         refusal = refusal or (self._services.check() if self._services.check else None)
@@ -234,24 +241,28 @@ class Dialogue(Turns):
         if refusal := self._permission.message(transaction.sender):
             return refusal
         self._transaction = transaction
-        return replies.SENDER_OK
+        return None
 
     def _rcpt(self, argument: str) -> Reply:
         if self._transaction is None:
             return replies.MAIL_FIRST
         if self._reception is not None:
             return replies.CHUNKS_BEGUN
-        if refusal := self._permission.recipient(counts=False):
-            return refusal
-        local_domains, before = self._settings.local_domains, self._transaction.recipient_count
-        reply = self._transaction.recipient(
+        reply = self._permission.recipient(counts=False) or self._recipient(self._transaction, argument)
+        if not reply.is_success:
+            self._turned_away = reply
+        return reply
+
+    def _recipient(self, transaction: Transaction, argument: str) -> Reply:
+        local_domains, before = self._settings.local_domains, transaction.recipient_count
+        reply = transaction.recipient(
             argument,
             limit=self._settings.max_recipients,
             local_domains=local_domains,
             refusal=self._permission.relaying() if local_domains else None,  # else MAIL has asked
             has_mailbox=self._services.has_mailbox,
         )
-        if self._transaction.recipient_count > before:
+        if transaction.recipient_count > before:
             self._permission.recipient(counts=True)
         return reply
 
@@ -301,6 +312,7 @@ class Dialogue(Turns):
         log, id = self._services.log, transaction.id.hex()
         if reception.refusal is not None:
             words.submission_refused(log, id, reply=reception.refusal)
+            self._services.refused(reception.refusal)
             self._reset()
             return reception.refusal
         client, now = self._client(), datetime.now(UTC)
@@ -326,7 +338,8 @@ class Dialogue(Turns):
     def _delivered(self, verb: str, reply: Reply) -> None:
         self._reset()
         self._waits = False
-        self._errors = 0 if reply.is_success else self._errors
+        if reply.is_success:
+            self._errors = self._junk = 0
         self._answer(verb, reply)
 
     def _client(self) -> Client:
@@ -344,20 +357,27 @@ class Dialogue(Turns):
         )
 
 
+@lru_cache(maxsize=16)
+def _offering(hostname: str, size: int, recipients: int, *, starttls: bool, auth: bool) -> Reply:
+    """The answer to EHLO."""
+    offered = [
+        "PIPELINING",
+        f"SIZE {size}",
+        "8BITMIME",
+        "SMTPUTF8",
+        "ENHANCEDSTATUSCODES",
+        "DSN",
+        "CHUNKING",
+        f"LIMITS RCPTMAX={recipients}",
+        *(["STARTTLS"] if starttls else []),
+        *([f"AUTH {' '.join(MECHANISMS)}"] if auth else []),
+    ]
+    return replies.hello(hostname, tuple(offered))
+
+
 def _missing(transaction: Transaction | None) -> Reply:
     """Why no message can come now."""
     return replies.MAIL_FIRST if transaction is None else replies.NO_RECIPIENTS
-
-
-def _is_text(text: str) -> bool:
-    """False where there are controls, and for what was no UTF-8 and now holds lone surrogates."""
-    if text.isascii():
-        return text.isprintable()
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return _CONTROLS.search(text) is None
 
 
 _Command = Callable[[Dialogue, str], Reply | None]

@@ -55,10 +55,10 @@ class Permission:
         user = self.user
         if user is not None and not user.may_send_as(sender):
             return replies.SENDER_NOT_YOURS
-        whose, rate = self._rate(user)
+        rate = self._settings.client_rate if user is None else user.rate
         if rate is None:
             return None
-        now, buckets = asyncio.get_running_loop().time(), self._services.rates
+        whose, now, buckets = self._whose(user), asyncio.get_running_loop().time(), self._services.rates
         if rate.counted == "messages":
             room = buckets.take(whose, rate, now=now)
         else:
@@ -67,17 +67,17 @@ class Permission:
 
     def recipient(self, *, counts: bool) -> Reply | None:
         """Why there can be no further recipient now. `counts`: this one was taken."""
-        whose, rate = self._rate(self.user)
+        user = self.user
+        rate = self._settings.client_rate if user is None else user.rate
         if rate is None or rate.counted != "recipients":
             return None
-        now, buckets = asyncio.get_running_loop().time(), self._services.rates
+        whose, now, buckets = self._whose(user), asyncio.get_running_loop().time(), self._services.rates
         room = buckets.take(whose, rate, now=now) if counts else buckets.has(whose, rate, now=now)
         return None if room else self._exceeded(rate)
 
-    def _rate(self, user: User | None) -> tuple[str, Rate | None]:
-        if user is not None:
-            return f"user {user.name}", user.rate
-        return f"client {self._peer.key}", self._settings.client_rate
+    def _whose(self, user: User | None) -> str:
+        """Under which name it is counted."""
+        return f"client {self._peer.key}" if user is None else f"user {user.name}"
 
     def _exceeded(self, rate: Rate) -> Reply:
         user = self.user

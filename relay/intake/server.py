@@ -16,7 +16,7 @@ from relay import replies
 from relay.intake.deliveries import Deliver, Deliveries
 from relay.intake.gate import Gate
 from relay.intake.limits import Connections, possible_connections
-from relay.intake.services import Check, HasMailbox, Services, UserBase
+from relay.intake.services import Check, HasMailbox, Refused, Services, UserBase
 from relay.intake.session import Session
 from relay.intake.settings import Address, Settings
 from relay.replies import Reply
@@ -38,9 +38,10 @@ class Intake:
         tls: ssl.SSLContext | None = None,
         check: Check | None = None,
         has_mailbox: HasMailbox | None = None,
+        refused: Refused = lambda reply: None,
     ) -> None:
         """`deliver` may raise: the client is then asked to try again. `check` is asked at every MAIL and may
-        refuse it (disk nearly full); it must not block."""
+        refuse it (disk nearly full); it must not block. `refused` hears of what never comes to `deliver`."""
         self._log = structlog.get_logger("relay.intake")
         self._settings = settings
         self._tls = tls
@@ -50,6 +51,7 @@ class Intake:
             check=check,
             log=self._log,
             has_mailbox=has_mailbox,
+            refused=refused,
         )
         self._connections = Connections()
         self._possible = possible_connections()

@@ -18,6 +18,9 @@ HasMailbox = Callable[[str], bool]
 Check = Callable[[], Reply | None]
 """Asked at every MAIL: the reply that refuses it for now, or None."""
 
+Refused = Callable[[Reply], None]
+"""Told of every message that ends here: refused or put off before anybody was asked to deliver it."""
+
 
 class UserBase(Protocol):
     """Who may log in, and what each may do."""
@@ -34,6 +37,7 @@ class Services:
     check: Check | None
     log: words.Log
     has_mailbox: HasMailbox | None = None
+    refused: Refused = lambda reply: None
     memory: Memory = field(default_factory=Memory)
     failures: Failures = field(default_factory=Failures)
     rates: Buckets = field(default_factory=Buckets)

@@ -11,7 +11,6 @@ import itertools
 import ssl
 from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable, Coroutine
-from functools import cached_property
 from typing import Any, cast
 
 from relay import log as words
@@ -48,6 +47,8 @@ class Session(asyncio.Protocol):
         connection and may refuse it; `leave` is told of every end."""
         self.name = f"s{next(_numbers)}"
         self.address = client
+        self.key = ""
+        """What its limits are counted under."""
         self.tls_version: str | None = None
         self._loop = asyncio.get_running_loop()
         self._settings = settings
@@ -81,6 +82,7 @@ class Session(asyncio.Protocol):
             if self.address is None:
                 peer = stream.get_extra_info("peername")
                 self.address = client_address(peer[0]) if isinstance(peer, tuple) else None
+            self.key = client_key(self.address)
             self._refusal = self._enter(self)
             if self._implicit_tls:
                 self._begin_tls(stream)
@@ -178,12 +180,7 @@ class Session(asyncio.Protocol):
 
     # --- what a dialogue asks of its connection ---
 
-    @cached_property
-    def key(self) -> str:
-        """What its limits are counted under."""
-        return client_key(self.address)
-
-    @cached_property
+    @property
     def alias(self) -> str:
         return words.alias(self.key)
 

@@ -53,6 +53,8 @@ class Settings:
     """Octets per second a client must reach on average while it sends a message; 0 for no such limit."""
     max_errors: int = 50
     """Bad commands in a session, counted afresh after each message taken."""
+    max_junk_commands: int = 100
+    """Commands in a session that bring no message nearer, such as NOOP and RSET, counted afresh likewise."""
     max_failed_logins: int = 3
     """On one connection."""
     client_rate: Rate | None = None
@@ -71,6 +73,7 @@ class Settings:
             "max_connections",
             "max_connections_per_client",
             "max_errors",
+            "max_junk_commands",
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")

@@ -9,6 +9,7 @@ import re
 import secrets
 from collections.abc import Callable
 from datetime import datetime
+from functools import lru_cache
 
 from relay import replies
 from relay.intake.parameters import MailParameters, ParameterError, mail_parameters, rcpt_parameters
@@ -96,6 +97,7 @@ class Transaction:
         )
 
 
+@lru_cache(maxsize=256)
 def _read_mail(argument: str) -> tuple[str, MailParameters]:
     match = _FROM.match(argument)
     if match is None:

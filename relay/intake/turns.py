@@ -40,8 +40,10 @@ class Turns:
         self._wire = wire
         self._settings = settings
         self._services = services
-        self._refusals = words.Refusals(services.log, connection.name, client=connection.alias)
+        self._refusals: words.Refusals | None = None
+        """Once there is one: few sessions have any."""
         self._errors = 0
+        self._junk = 0
         self._waits = False
         """For a login, for a delivery."""
         self._expects = False
@@ -60,7 +62,7 @@ class Turns:
             return
         try:
             for _ in range(BATCH):
-                if not self._turn():
+                if not self._turn() or self._must_wait():
                     break
             else:
                 self._connection.call_again()
@@ -70,7 +72,8 @@ class Turns:
     def close(self) -> None:
         """The session is over."""
         self._reset()
-        self._refusals.close()
+        if self._refusals is not None:
+            self._refusals.close()
 
     # --- what the commands' side says ---
 
@@ -117,8 +120,20 @@ class Turns:
         except Exception as error:  # noqa: BLE001 - the border: never a 500, never a traceback to the client
             reply = self._failed(error)
         if reply is not None:
-            self._answer(line[:4].decode("ascii", "replace").upper(), reply)
+            if reply.code < 400 and reply.code != 221:  # what `_answer` has nothing to add to
+                self._wire.say(reply)
+            else:
+                self._answer(line[:4].decode("ascii", "replace").upper(), reply)
         return not self._waits
+
+    def _must_wait(self) -> bool:
+        """Nothing more is there, and the client may take its time. What another turn would find out anyway, at a
+        fraction of its cost."""
+        if not self._wire.is_drained or self._services.stopping:
+            return False
+        if self._receiving is None:
+            self._expect()
+        return True
 
     def _expect(self) -> None:
         """The deadline is for the whole command, however it comes."""
@@ -148,6 +163,9 @@ class Turns:
             and (verb not in ("DATA", "BDAT") or reply.detail.startswith("5."))
             and reply != replies.BAD_CREDENTIALS
         ):
+            if self._refusals is None:
+                peer = self._connection
+                self._refusals = words.Refusals(self._services.log, peer.name, client=peer.alias)
             self._refusals.note(verb, reply, self._account)
         if reply.code in (221, 421):
             raise Goodbye(reply)
@@ -156,6 +174,11 @@ class Turns:
     def _counted(self, reply: Reply) -> Reply:
         self._errors += reply.is_permanent
         return replies.TOO_MANY_ERRORS if self._errors >= self._settings.max_errors else reply
+
+    def _idled(self, reply: Reply) -> Reply:
+        """The answer to a command that brought no message nearer: all by itself, none of them is an error."""
+        self._junk += 1
+        return replies.TOO_MANY_JUNK_COMMANDS if self._junk > self._settings.max_junk_commands else reply
 
     def _failed(self, error: Exception) -> Reply:
         return self._failed_as(secrets.token_bytes(16), error)

@@ -43,6 +43,11 @@ class Wire:
 
     # --- from the connection ---
 
+    @property
+    def is_drained(self) -> bool:
+        """All that has come was taken, and more may come."""
+        return self._at == len(self._read) and not (self._ended or self._held_back or self._skipping)
+
     def attach(self, transport: asyncio.Transport) -> None:
         """The same client under TLS. What it has said in clear counts no more (RFC 3207 4.2)."""
         self._transport = transport
@@ -160,8 +165,11 @@ class Wire:
 
     def say_last(self) -> None:
         """The same for a connection that is about to be closed."""
-        if self._said and not self._transport.is_closing():
-            self.flush()
+        if not self._said:
+            return
+        if not self._transport.is_closing():
+            self._transport.write(self._said[0] if len(self._said) == 1 else b"".join(self._said))
+            self._said.clear()
 
 
 _NO_CONTROLS = dict.fromkeys((*range(10), 11, 12, *range(14, 32), 127), "?")
@@ -170,4 +178,7 @@ _NO_CONTROLS = dict.fromkeys((*range(10), 11, 12, *range(14, 32), 127), "?")
 @lru_cache(maxsize=256)
 def _encode(reply: Reply) -> bytes:
     """A reply may carry an upstream's words: what is neither printable nor ASCII becomes `?`."""
-    return str(reply).translate(_NO_CONTROLS).encode("ascii", "replace") + b"\r\n"
+    text = str(reply)
+    if not (text.isascii() and text.isprintable()):
+        text = text.translate(_NO_CONTROLS)
+    return text.encode("ascii", "replace") + b"\r\n"

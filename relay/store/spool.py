@@ -35,6 +35,7 @@ from tracker.consent import Decision, Mode
 from tracker.errors import InvalidAddress
 from tracker.store.database import Statement
 from tracker.store.deliveries import decision_of
+from tracker.store.question import Question
 from tracker.store.schema import deliveries, messages
 
 WAITING, HELD, DAMAGED = "waiting", "held", "damaged"
@@ -95,6 +96,12 @@ _INSERT_QUEUE = insert(queue).values(
     queued_at=database_now(), due_at=database_now() + bindparam("in_seconds", type_=Double)
 )
 _OURS = queue.c.delivery_id == bindparam("b_id"), queue.c.lease == bindparam("b_lease")
+_HELD = Question(
+    select(queue.c.delivery_id).where(
+        queue.c.delivery_id.in_(bindparam("ids", expanding=True)),
+        queue.c.lease.in_(bindparam("leases", expanding=True)),
+    )
+)
 _REMOVE = delete(queue).where(*_OURS)
 _WITHDRAW = delete(queue).where(queue.c.delivery_id == bindparam("b_id"))
 _AGAIN = (
@@ -188,8 +195,7 @@ def ours(
             connection.execute(locking.order_by(spool.c.message_id).with_for_update())
     held: set[bytes] = set()
     for some in _shares(ids):
-        rows = select(queue.c.delivery_id).where(queue.c.delivery_id.in_(some), queue.c.lease == lease)
-        held.update(bytes(row.delivery_id) for row in connection.execute(rows))
+        held.update(bytes(row.delivery_id) for row in _HELD.rows(connection, ids=some, leases=[lease]))
     return held
 
 

@@ -16,8 +16,9 @@ import pytest
 from support.outages import Outage, locked
 from support.sites import Program, Site, domain_of, site, until
 from support.stores import PostgresServer
-from support.tracking import IDENTIFIED, PERSON, Copy, Mail, say, send
+from support.tracking import IDENTIFIED, PERSON, Copy, Mail, send
 
+from tracker import keyring
 from tracker.domain import Domain
 from tracker.journal import waiting
 
@@ -182,15 +183,74 @@ async def test_the_database_may_be_killed_under_load_and_no_answered_hit_is_miss
         server.close()
 
 
-async def test_with_the_database_deleted_links_lead_on(tmp_path: Path) -> None:
-    where = tracker_site(tmp_path, f"sqlite:///{tmp_path / 'candor.db'}", store=QUICK)
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_tracker_that_starts_before_its_database_leads_on_and_keeps_what_came(
+    workers: int, own_server: PostgresServer, tmp_path: Path
+) -> None:
+    where = tracker_site(tmp_path, await own_server.create(), store=QUICK)
     async with domain_of(where) as domain:
         copies = await mail(domain)
-        await say(domain, "p0@people.example", "denied")
-    async with Program(where, "tracker") as program:
-        for file in tmp_path.glob("candor.db*"):
-            file.unlink()
+    own_server.kill()
+    async with Program(where, f"tracker --workers {workers}") as program:
         async with load(where, copies) as heard:
             await until(lambda: heard.total() > 100, "links lead on")
+            assert waiting(where.folder / "journal")
+            own_server.restart()
+            await until(lambda: program.log.count('"store-back"') >= 2 * workers, "the store is there")
+            before = heard.total()
+            await until(lambda: heard.total() > before + 50, "links lead on")
+        await gone(where)
         assert await program.stop() == 0
+    async with domain_of(where) as domain:
+        kept = await stored(domain, copies)
+    assert heard - kept == Counter()
+    assert '"hits-late-or-lost"' not in program.log or '"lost": 0' in program.log
+    assert "Traceback" not in program.log
+
+
+async def test_a_tracker_with_another_key_ring_ends_when_its_database_is_there(
+    own_server: PostgresServer, tmp_path: Path
+) -> None:
+    where = tracker_site(tmp_path, await own_server.create(), store=QUICK)
+    async with domain_of(where) as domain:
+        await mail(domain)
+    (where.folder / "keys.toml").unlink()
+    keyring.load_or_create(where.folder / "keys.toml")
+    own_server.kill()
+    async with Program(where, "tracker") as program:
+        own_server.restart()
+        assert await program.ended() == 1
+        assert "which this ring lacks" in program.log
+        assert "Traceback" not in program.log
+
+
+@pytest.mark.parametrize("then", ["deleted", "replaced"])
+async def test_with_the_database_deleted_links_lead_on_and_nothing_vanishes_with_it(
+    then: str, tmp_path: Path
+) -> None:
+    file, aside = tmp_path / "candor.db", tmp_path / "aside"
+    where = tracker_site(tmp_path, f"sqlite:///{file}", store=QUICK)
+    async with domain_of(where) as domain:
+        copies = await mail(domain)
+    aside.mkdir()
+    async with Program(where, "tracker") as program:
+        async with load(where, copies) as heard:
+            await until(lambda: heard.total() > 100, "hits are answered")
+            for one in tmp_path.glob("candor.db*"):
+                one.rename(aside / one.name)
+            if then == "replaced":
+                file.write_bytes((aside / "candor.db").read_bytes())
+            before = heard.total()
+            await until(lambda: heard.total() > before + 200, "links lead on")
+            await until(lambda: "deleted or replaced" in program.log, "it says why the store is away")
+            assert waiting(where.folder / "journal")
+            for one in aside.iterdir():
+                one.rename(tmp_path / one.name)
+            await until(lambda: '"store-back"' in program.log, "the store is back")
+        await gone(where)
+        assert await program.stop() == 0
+    async with domain_of(where) as domain:
+        kept = await stored(domain, copies)
+    assert heard - kept == Counter()
+    assert (kept - heard).total() <= CONNECTIONS
     assert "Traceback" not in program.log

@@ -64,9 +64,10 @@ async def test_all_workers_are_added_up_and_a_fallen_one_takes_nothing_along(
             assert (await send(where.smtp_port, newsletter(), "gone@people.example"))[0] == 550
             assert (await send(where.smtp_port, newsletter(), "busy@people.example"))[0] == 451
             assert (await send(where.smtp_port, newsletter(), TO, sender="late@shop.example"))[0] == 451
+            await turned_away(where.smtp_port)
             before = scraped(port)
             assert before['candor_messages_total{answer="accepted"}'] == 30
-            assert before['candor_messages_total{answer="refused"}'] == 1
+            assert before['candor_messages_total{answer="refused"}'] == 1 + len(TURNED_AWAY)
             assert before['candor_messages_total{answer="put-off"}'] == 2
             assert before['candor_outcomes_total{status="accepted"}'] == 30
             assert before['candor_outcomes_total{status="bounced"}'] == 1
@@ -86,6 +87,28 @@ async def test_all_workers_are_added_up_and_a_fallen_one_takes_nothing_along(
             assert after['candor_messages_total{answer="accepted"}'] == 31
             assert await program.stop() == 0
     assert "people.example" not in str(before)
+
+
+TURNED_AWAY = {
+    "its size": ("MAIL FROM:<a@shop.example> SIZE=999999999", "552"),
+    "its sender": ("MAIL FROM:<not an address>", "501"),
+    "its recipients": ("MAIL FROM:<a@shop.example>", "RCPT TO:<x>", "RCPT TO:<@>", "DATA", "RSET", "250"),
+    "its recipients, at the end": ("MAIL FROM:<a@shop.example>", "RCPT TO:<x>", "501"),
+    "its bytes": ("MAIL FROM:<a@shop.example>", "RCPT TO:<b@shop.example>", "DATA", "bare\n\r\n.", "550"),
+}
+"""What is said of a message that the intake itself refuses, and its last word."""
+
+
+async def turned_away(port: int) -> None:
+    for *said, last in TURNED_AWAY.values():
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for line in ("EHLO x", "RSET", *said):
+            writer.write(line.encode() + b"\r\n")
+        writer.write(b"QUIT\r\n")
+        *_, answer, _ = (await reader.read()).splitlines()
+        assert answer.startswith(last.encode()), answer
+        writer.close()
+        await writer.wait_closed()
 
 
 def test_the_page_for_operators_names_every_metric_and_no_other() -> None:

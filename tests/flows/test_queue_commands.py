@@ -143,6 +143,40 @@ async def test_what_is_held_is_not_tried_until_it_is_released(store_url: str, tm
         assert here.got(CY)
 
 
+NOTHING = {
+    "retry": ("--recipient", "nobody@two.example"),
+    "hold": ("--sender", "@nobody.example", "--yes"),
+    "release": ("--state", "held"),
+    "drop": ("--older-than", "10d", "--silent", "--yes"),
+}
+
+
+async def test_what_changes_nothing_ends_with_1_and_says_so(store_url: str, tmp_path: Path) -> None:
+    async with desk(tmp_path, store_url) as here:
+        before = await here.states()
+        for verb, options in NOTHING.items():
+            told = await here.candor(verb, *options)
+            assert (told.code, told.out) == (1, ""), told
+            assert told.err.startswith("0 recipients "), told
+            assert told.err.endswith(": nobody in the queue matched, or all were so already\n"), told
+            assert (await here.candor(verb, *options, "--json")).json["changed"] == 0
+        assert await here.states() == before
+        message = (await here.candor("list", "--json", "--recipient", CY)).json["waiting"][0]["message"]
+        assert (await here.candor("hold", message)).code == 0
+        assert (await here.candor("hold", message)).code == 1
+        refused = await here.candor("retry", message)
+        assert (refused.code, refused.err) == (1, "0 recipients due now: see above\n")
+        assert (await here.candor("drop", message, "--silent")).code == 0
+        assert (await here.candor("drop", message, "--silent")).code == 1  # there is none of that id
+        assert (await here.candor("flush")).code == 0
+
+
+async def test_flush_of_an_empty_queue_is_no_failure(store_url: str, tmp_path: Path) -> None:
+    async with desk(tmp_path, store_url, mail=False) as here:
+        flushed = await here.candor("flush")
+        assert (flushed.code, flushed.out) == (0, "0 recipients due now\n")
+
+
 async def both_are_left(here: Desk) -> bool:
     return await here.states() == {BOB: "held", CY: "held"}
 

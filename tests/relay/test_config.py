@@ -330,13 +330,15 @@ def test_what_the_file_says_of_limits_reaches_the_intake(file: Path) -> None:
     config = loaded(
         file,
         "[relay]\nmax_connections = 11\nmax_connections_per_client = 12\nmax_errors = 13\nmax_failed_logins = 14\n"
+        "max_junk_commands = 15\n"
         'max_recipients = 150\nmax_header_size = "16KB"\nmax_message_size = "17KB"\nmax_memory = "18KB"\n'
         'idle_timeout = "19s"\ndata_timeout = "20s"\nlowest_data_rate = "0B"\nclient_rate = "22/m"\n'
         'proxy_protocol_from = ["10.1.0.0/16"]\nplaintext_auth_from = ["10.2.0.0/16"]\n',
     )
     found = intake_settings(config)
     assert (found.max_connections, found.max_connections_per_client, found.max_errors) == (11, 12, 13)
-    assert (found.max_failed_logins, found.max_recipients, found.max_header_size) == (14, 150, 16_000)
+    assert (found.max_failed_logins, found.max_junk_commands) == (14, 15)
+    assert (found.max_recipients, found.max_header_size) == (150, 16_000)
     assert (found.max_message_size, found.max_memory, found.command_timeout) == (17_000, 18_000, 19)
     assert (found.data_timeout, found.lowest_data_rate, str(found.client_rate)) == (20, 0, "22/m")
     assert list(map(str, found.proxy_networks)) == ["10.1.0.0/16"]

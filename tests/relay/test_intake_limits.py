@@ -106,6 +106,46 @@ async def test_too_many_errors_end_the_session() -> None:
         assert await client.closed()
 
 
+JUNK = ("NOOP", "RSET", "VRFY a", "HELP", "EHLO client.test", "HELO client.test")
+
+
+@pytest.mark.parametrize("command", JUNK)
+async def test_too_many_commands_that_bring_no_message_nearer_end_the_session(command: str) -> None:
+    async with serving(Inbox(), max_junk_commands=3) as server, server.talk() as client:
+        await client.hello()  # the first of them
+        for _ in range(2):
+            assert (await client.ask(command)).startswith("2")
+        assert (await client.ask(command)).startswith("421 4.7.0 Too many commands without a message")
+        assert await client.closed()
+
+
+async def test_opening_a_transaction_and_dropping_it_brings_no_message_nearer() -> None:
+    async with serving(Inbox(), max_junk_commands=4) as server, server.talk() as client:
+        await client.hello()
+        for _ in range(3):
+            await client.envelope()
+            assert (await client.ask("RSET")).startswith("250 ")
+        await client.envelope()
+        assert (await client.ask("RSET")).startswith("421 ")
+
+
+async def test_a_message_taken_pardons_the_commands_before_it_and_one_refused_does_not() -> None:
+    inbox = Inbox()
+    async with serving(inbox, max_junk_commands=3) as server, server.talk() as client:
+        await client.hello()
+        for _ in range(4):
+            assert (await client.ask("NOOP")).startswith("250 ")
+            assert (await client.ask("RSET")).startswith("250 ")
+            await client.envelope()
+            assert (await client.data(b".\r\n")).startswith("250 ")
+        for _ in range(3):
+            assert (await client.ask("NOOP")).startswith("250 ")
+        await client.envelope()
+        assert (await client.data(b"bare\n\r\n.\r\n")).startswith("550 ")
+        assert (await client.ask("NOOP")).startswith("421 ")
+    assert len(inbox.submissions) == 4
+
+
 async def test_refused_recipients_are_no_errors_and_a_message_taken_clears_the_count() -> None:
     async with serving(Inbox(), max_errors=2) as server, server.talk() as client:
         await client.hello()
@@ -133,7 +173,7 @@ async def test_many_commands_at_once_leave_others_their_turn() -> None:
     def check() -> None:
         checks.append(turns)
 
-    async with serving(Inbox(), check=check, max_errors=10**9) as server, server.talk() as client:
+    async with serving(Inbox(), check=check, max_junk_commands=10**9) as server, server.talk() as client:
         await client.hello()
 
         async def other() -> None:
@@ -215,7 +255,7 @@ async def test_no_deadline_runs_while_the_message_is_delivered() -> None:
 
 
 async def test_a_client_that_never_reads_is_cut_off() -> None:
-    async with serving(Inbox(), command_timeout=0.3, max_errors=10**9) as server:
+    async with serving(Inbox(), command_timeout=0.3, max_junk_commands=10**9) as server:
         reader, writer = await asyncio.open_connection(server.host, server.port, limit=1024)
         async with asyncio.timeout(60):  # it ends when the connection does
             await drip(lambda octets: send_all(writer, octets), b"HELP\r\n" * 10_000)
@@ -234,12 +274,14 @@ async def test_a_client_that_never_reads_is_cut_off_after_its_delivery_too() -> 
         await go_on.wait()
         return Reply(code=250, detail="0.0", text="Ok\n" * 2_000_000)
 
-    async with serving(deliver, command_timeout=1.0) as server:
+    async with serving(deliver, command_timeout=1.0, max_junk_commands=10**9) as server:
         reader, writer = await asyncio.open_connection(server.host, server.port, limit=1024)
         await send_all(writer, b"EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<a@b.c>\r\nDATA\r\n.\r\n")
         await begun.wait()
         go_on.set()
-        await drip(lambda o: send_all(writer, o), b"NOOP\r\n" * 10_000)
+        async with asyncio.timeout(60):  # it ends when the connection does
+            await drip(lambda o: send_all(writer, o), b"NOOP\r\n" * 10_000)
+        assert server.intake.sessions == 0
         writer.close()
         await asyncio.gather(writer.wait_closed(), return_exceptions=True)
         del reader
@@ -338,6 +380,7 @@ def test_the_memory_of_failures_is_bounded() -> None:
         {"max_connections": 0},
         {"max_connections_per_client": 0},
         {"max_errors": 0},
+        {"max_junk_commands": 0},
         {"command_timeout": 0},
         {"data_timeout": -1},
     ],

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import smtplib
+import socket
 import ssl
+import struct
 from base64 import b64encode
 from ipaddress import ip_network
 
 import pytest
 from support.certificates import client_context, server_context
+from support.sites import until
 from support.smtp import LOOPBACK, Anybody, Inbox, Server, Talker, serving, settings
 
 
@@ -229,7 +232,8 @@ AUTH_DIALOGUES: dict[str, list[tuple[str, str]]] = {
     "no base64": [("AUTH PLAIN !!", "501 5.5.2"), ("AUTH LOGIN", "334 "), ("joe!", "501 5.5.2")],
     "too few parts": [(f"AUTH PLAIN {b64('joe')}", "501 5.5.2")],
     "no UTF-8": [("AUTH PLAIN AP8A/w==", "501 5.5.2")],
-    "an unknown mechanism": [("AUTH CRAM-MD5", "504 5.5.4"), ("AUTH", "504 5.5.4")],
+    "an unknown mechanism": [("AUTH CRAM-MD5", "504 5.5.4"), ("AUTH XOAUTH2 eA==", "504 5.5.4")],
+    "no mechanism": [("AUTH", "501 5.5.4"), ("AUTH ", "501 5.5.4"), (PLAIN, "235 2.7.0")],
     "a line without end": [("AUTH PLAIN", "334 "), ("A" * 13_000, "500 5.5.6"), ("NOOP", "250")],
 }
 
@@ -274,6 +278,54 @@ async def test_who_guesses_waits_longer_on_every_connection() -> None:
             await client.hello()
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(client.ask(PLAIN), timeout=0.1)
+
+
+# What a client says and then leaves, without having heard what came of it.
+LEAVING = {
+    "in the middle of the exchange": ["AUTH LOGIN"],
+    "while its password is looked at": [WRONG],
+    "while the right one is": [PLAIN],
+}
+
+
+@pytest.mark.parametrize("name", LEAVING)
+async def test_who_leaves_before_the_answer_has_failed(name: str) -> None:
+    async def slow(user: str, password: str) -> bool:
+        looked_at.set()
+        await asyncio.Event().wait()
+        return True
+
+    looked_at = asyncio.Event()
+    options = {"plaintext_auth_networks": LOOPBACK, "failed_login_delay": 3600.0}
+    async with serving(Inbox(), authenticate=slow, **options) as server:
+        async with server.talk() as client:
+            await client.hello()
+            for line in LEAVING[name]:
+                await client.send(line.encode() + b"\r\n")
+            if name.startswith("in the"):
+                assert (await client.reply()).startswith("334 ")
+            else:
+                await looked_at.wait()
+            at_once = struct.pack("ii", 1, 0)  # with a reset, not with a polite end
+            client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+            client.writer.transport.abort()
+        await until(lambda: not server.intake.sessions, "it has gone")
+        await asyncio.sleep(0)  # what it had begun hears of that a turn later
+        failures = server.intake._services.failures
+        assert failures.count("127.0.0.1", now=asyncio.get_running_loop().time()) == 1
+
+
+async def test_every_exchange_that_comes_to_no_login_counts_and_none_that_never_began() -> None:
+    options = {"authenticate": joe, "plaintext_auth_networks": LOOPBACK, "max_failed_logins": 3}
+    async with serving(Inbox(), **options) as server, server.talk() as client:
+        await client.hello()
+        for line in ("AUTH", "AUTH CRAM-MD5", "AUTH GSSAPI eA=="):
+            assert (await client.ask(line))[:3] in ("501", "504")
+        assert (await client.ask("AUTH PLAIN")).startswith("334 ")
+        assert (await client.ask("*")).startswith("501 5.7.0")
+        assert (await client.ask("AUTH PLAIN !!")).startswith("501 5.5.2")
+        assert (await client.ask(f"AUTH PLAIN {b64('ann', 'joe', 'secret')}")).startswith("421 4.7.0")
+        assert await client.closed()
 
 
 async def test_who_logs_in_after_all_waits_no_longer() -> None:

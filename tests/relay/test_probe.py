@@ -142,5 +142,10 @@ async def test_it_looks_by_itself(store_url: str, tmp_path: Path) -> None:
         try:
             states = partial(domain.database.read, tracking_hosts_of)
             await until(states, "it has looked")
+            (state,) = (await states()).values()
+            assert (state.url, state.problem.startswith("no connection to")) == (
+                config.tracker.public_url,
+                True,
+            )
         finally:
             await probe.stop()

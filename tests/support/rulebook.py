@@ -178,7 +178,12 @@ class Rulebook(RuleBasedStateMachine):
                 apart = row["apart"] or "false"  # an empty cell under a header is a no
             table.append(cells)
             said = Statement(
-                person=row["address"], consent=row["consent"], apart=apart, as_of=as_of, evidence=row["proof"]
+                person=row["address"],
+                consent=row["consent"],
+                apart=apart,
+                by_silence=not row["apart"],
+                as_of=as_of,
+                evidence=row["proof"],
             )
             refused += not self.model.say(said, "import", now)
         columns = [

@@ -53,6 +53,8 @@ class Statement:
     person: str
     consent: str | None = None
     apart: str | None = None
+    by_silence: bool = False
+    """`apart` is what an empty cell means."""
     group: str | None = None
     as_of: datetime | None = None
     evidence: bool = False
@@ -153,8 +155,9 @@ class Model:
         person = self.person(said.person)
         proven = said.evidence and source not in ("header", "lookup")
         at = min(said.as_of or now, now)
+        dated = said.as_of is not None or source != "import"
         if person.erased is not None:
-            if not (said.consent == "granted" and proven and at > person.erased):
+            if not (said.consent == "granted" and proven and dated and at > person.erased):
                 return False
             self.people[said.person] = person = Person()
         person.known = True
@@ -164,7 +167,8 @@ class Model:
             ("do_not_track", person.apart, said.apart),
         ):
             if word is not None:
-                fine &= _say(held, REFUSALS[attribute], word, said.as_of, at, source, proven)
+                by_name = attribute != "do_not_track" or not said.by_silence
+                fine &= _say(held, REFUSALS[attribute], word, said.as_of, at, source, proven and by_name)
         person.group = said.group or person.group
         return fine
 
@@ -345,7 +349,9 @@ def _say(
         if not (own and refuses):  # who refuses on their own page is heard at once
             if at < held.at or (at == held.at and stands and not refuses):
                 return False
-            if stands and held.own and not refuses and not (word in GRANTS and proven and at > held.at):
+            dated = given is not None or source != "import"
+            lifts = word in GRANTS and proven and dated and at > held.at
+            if stands and held.own and not refuses and not lifts:
                 return False
     stays_own = held.own and held.word in refusals and refuses
     held.word, held.own = word, own or stays_own

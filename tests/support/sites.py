@@ -207,6 +207,11 @@ class Program:
         self._process.wait(_PATIENCE)
         self._process = None
 
+    async def ended(self) -> int:
+        """Waits until it ends by itself; gives the exit code."""
+        assert self._process is not None
+        return await asyncio.to_thread(self._process.wait, _PATIENCE)
+
     async def stop(self) -> int:
         """SIGTERM; gives the exit code."""
         assert self._process is not None

@@ -124,6 +124,19 @@ async def test_who_may_not_does_nothing_and_who_may_is_written_down(
     assert action in (await visits["viewer"].get("/audit")).text
 
 
+@pytest.mark.parametrize("role", ROLES)
+async def test_the_menu_leads_to_the_audit_log_and_nowhere_a_role_may_not_go(
+    role: str, visits: dict[str, Visit]
+) -> None:
+    menu = (await visits[role].get("/")).text.partition("<nav")[2].partition("</nav>")[0]
+    places = re.findall(r'href="([^"]+)"', menu)
+    assert "/audit" in places
+    for place in places:
+        answer = await visits[role].get(place)
+        assert answer.status == 200
+        assert f'href="{place}" aria-current="page"' in answer.text
+
+
 async def test_what_is_taken_down_holds_with_its_evidence(domain: Domain, visits: dict[str, Visit]) -> None:
     path = await joe(domain)
     answer = await visits["operator"].post(

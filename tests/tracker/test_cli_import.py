@@ -225,6 +225,56 @@ def test_what_does_not_take_effect_is_reported(candor: Installation) -> None:
     assert held(candor, "joe@x.example")["tracking_consent"] == "denied"
 
 
+LIFTING = {
+    # columns, cells: consent and do_not_track afterwards, where the person chose "withdrawn" and "true" on their page
+    "evidence of no time": ("tracking_consent,evidence", "granted,form 1", "withdrawn", "true"),
+    "an empty cell": ("do_not_track", "", "withdrawn", "true"),
+    "an empty cell beside evidence": ("do_not_track,evidence", ",form 1", "withdrawn", "true"),
+    "an empty cell beside later evidence": (
+        "tracking_consent,do_not_track,evidence,as_of",
+        "granted,,form 1,{later}",
+        "granted",
+        "true",
+    ),
+    "a word with evidence of no time": ("do_not_track,evidence", "false,form 1", "withdrawn", "true"),
+    "a word with later evidence": (
+        "do_not_track,evidence,as_of",
+        "false,form 1,{later}",
+        "withdrawn",
+        "false",
+    ),
+    "a word with evidence that is later for it only": (
+        "tracking_consent,do_not_track,evidence,do_not_track_as_of",
+        "granted,false,form 1,{later}",
+        "withdrawn",
+        "false",
+    ),
+    "a word with earlier evidence": (
+        "tracking_consent,do_not_track,evidence,as_of",
+        "granted,false,form 1,2020-01-01T00:00:00Z",
+        "withdrawn",
+        "true",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LIFTING)
+@pytest.mark.parametrize("store_kind", ["sqlite"])
+def test_a_file_lifts_a_person_s_own_choice_only_by_name_and_with_later_evidence(
+    candor: Installation, case: str
+) -> None:
+    columns, cells, consent, do_not_track = LIFTING[case]
+    candor.prepare(
+        lambda domain: say(domain, "joe@x.example", "withdrawn", "true", source=Source.PREFERENCE_PAGE)
+    )
+    cells = cells.format(later=datetime.now(UTC).isoformat())
+    said = imported(candor, f"address,{columns}\njoe@x.example,{cells}\n", "--json")
+    joe = held(candor, "joe@x.example")
+    assert (joe["tracking_consent"], joe["do_not_track"]) == (consent, do_not_track)
+    whole = case == "a word with later evidence"  # it says nothing of consent
+    assert (said.json["changed"], said.json["not_effective"]) == (whole, not whole)
+
+
 @pytest.mark.parametrize("store_kind", ["sqlite"])
 def test_the_same_file_again_changes_nothing(candor: Installation) -> None:
     content = "address,tracking_consent,do_not_track\njoe@x.example,granted,\n"

@@ -115,3 +115,17 @@ def test_without_a_key_ring_nothing_is_made(tmp_path: Path) -> None:
         assert (result.code, result.err.count("\n")) == (1, 1)
         assert str(tmp_path / "keys.toml") in result.err
     assert {file.name for file in tmp_path.iterdir()} == {"candor.toml"}
+
+
+def test_keys_are_listed_with_what_they_are_for_and_without_their_secrets(
+    candor: Installation, ring: KeyRing
+) -> None:
+    newer = keyring.rotate(candor.folder / "keys.toml")
+    first, second = candor.call("keys", "list", "--json").json
+    assert (first["id"], first["state"], first["used_for"]) == (ring.newest.id.hex(), "retired", "links sent")
+    assert (second["id"], second["state"]) == (newer.newest.id.hex(), "active")
+    assert datetime.fromisoformat(second["created"]) <= datetime.now(UTC)
+    table = candor.call("keys", "list").out
+    for key in newer.keys.values():
+        assert key.id.hex() in table
+        assert key.secret.hex() not in table

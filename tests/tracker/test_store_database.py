@@ -50,6 +50,26 @@ async def opened(url: str, *, ask_within: float = 20, write_within: float = 30) 
         await database.close()
 
 
+async def test_what_the_log_holds_is_brought_in_beside_the_commits(tmp_path: Path) -> None:
+    file = tmp_path / "store.db"
+    async with opened(f"sqlite:///{file}") as database:
+        before = file.stat().st_size
+        for start in range(0, 3000, 1000):
+            await database.write(
+                (_INSERT, [mailing(number, "x" * 50) for number in range(start, start + 1000)])
+            )
+        async with asyncio.timeout(30):
+            while file.stat().st_size == before:
+                await asyncio.sleep(0.01)
+        pages = await database.change(
+            lambda found: found.execute(text("PRAGMA wal_autocheckpoint")).scalar_one()
+        )
+        assert (
+            file.with_name("store.db-wal").stat().st_size < pages * 4096
+        )  # so it was not the writer's doing
+        assert len(await database.read(stored)) == 3000
+
+
 async def until_back(*breakers: Breaker) -> None:
     async with asyncio.timeout(30):
         while any(breaker.tripped for breaker in breakers):

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import timedelta, timezone
 
 import pytest
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, select, update
 from support.deliveries import NOW, a_delivery, a_message, an_event, id_of, record
 from support.stores import dump, slow
 
 from tracker.events import Device, EventKind, Verdict, VerdictKind
+from tracker.store import events as store_events
 from tracker.store.database import Database, execute
 from tracker.store.erasure import Erasure
 from tracker.store.events import Events, recording
-from tracker.store.schema import deliveries
+from tracker.store.schema import deliveries, events
 from tracker.tokens import KeyRing
 
 BOB = "bob@example.org"
@@ -149,3 +150,24 @@ async def test_an_erasure_on_its_way_is_waited_for_by_the_event_that_comes_meanw
     finally:
         await web.close()
         await admin.close()
+
+
+async def test_a_hits_way_and_the_long_way_keep_an_event_alike(database: Database) -> None:
+    await record(database, a_message(), a_delivery(1), a_delivery(2), a_delivery(3, None))
+    verdict = Verdict(kind=VerdictKind.PREFETCH, reasons=("apple-mpp", "too-soon"), rules=2)
+    device = Device(client="Apple Mail", kind="mobile", system="iOS")
+    happened = [
+        an_event(
+            1, at=NOW.astimezone(timezone(timedelta(hours=2))), verdict=verdict, device=device, country="DE"
+        ),
+        an_event(2, kind=EventKind.CLICKED, link=7, at=NOW + timedelta(microseconds=1)),
+        an_event(3),
+    ]
+    await database.together(store_events.record, happened[:2])
+    await database.together(store_events.record, happened[2:])
+    await database.write(recording(*happened))
+    columns = [column for column in events.c if column.name != "id"]
+    query = select(*columns).order_by(events.c.id)
+    rows = await database.read(lambda connection: [tuple(row) for row in connection.execute(query)])
+    assert len(rows) == 4
+    assert rows[:2] == rows[2:]

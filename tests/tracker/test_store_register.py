@@ -25,8 +25,10 @@ from tracker.store.contacts import Contacts, Person
 from tracker.store.database import Database
 from tracker.store.erasure import Erasure
 from tracker.store.ledger import canonical
+from tracker.store.newcomers import Newcomer, foresee
 from tracker.store.register import MOST_CHANGES, Effect, Recorded, Register, Source, overriding
 from tracker.store.schema import consent_ledger, contacts
+from tracker.store.standing import Standing
 from tracker.tokens import KeyRing
 from tracker.weighing import Speaker
 
@@ -120,7 +122,12 @@ HISTORIES: dict[str, tuple[list[Said], Consent]] = {
         [(PAGE, W, 1, None, False, CHANGED), (IMPORT, UNKNOWN, 2, None, True, NOT_EFFECTIVE)],
         W,
     ),
-    "later evidence can": ([(PAGE, W, 1, None, False, CHANGED), (IMPORT, G, 2, None, True, CHANGED)], G),
+    "later evidence can": ([(PAGE, W, 1, None, False, CHANGED), (API, G, 2, None, True, CHANGED)], G),
+    "in a file, too": ([(PAGE, W, 1, None, False, CHANGED), (IMPORT, G, 3, 2, True, CHANGED)], G),
+    "a file's evidence of no time is not later": (
+        [(PAGE, W, 1, None, False, CHANGED), (IMPORT, G, 2, None, True, NOT_EFFECTIVE)],
+        W,
+    ),
     "older evidence cannot": (
         [(PAGE, W, 2, None, False, CHANGED), (IMPORT, G, 3, 1, True, NOT_EFFECTIVE)],
         W,
@@ -235,7 +242,8 @@ TRUE, FALSE, UNSET = DoNotTrack.TRUE, DoNotTrack.FALSE, DoNotTrack.UNSET
         ([(PAGE, TRUE, False), (IMPORT, FALSE, False)], TRUE),
         ([(PAGE, TRUE, False), (IMPORT, UNSET, False)], TRUE),
         ([(PAGE, TRUE, False), (IMPORT, UNSET, True)], TRUE),
-        ([(PAGE, TRUE, False), (IMPORT, FALSE, True)], FALSE),
+        ([(PAGE, TRUE, False), (API, FALSE, True)], FALSE),
+        ([(PAGE, TRUE, False), (IMPORT, FALSE, True)], TRUE),
         ([(IMPORT, TRUE, False), (IMPORT, FALSE, False)], FALSE),
         ([(IMPORT, FALSE, False), (PAGE, TRUE, False), (IMPORT, TRUE, False), (IMPORT, FALSE, False)], TRUE),
     ],
@@ -442,7 +450,7 @@ async def test_passing_consent_over_leaves_a_row_for_each_person_but_not_for_the
         (Statement(address=BOB, group="staff"), 2, NOT_EFFECTIVE),
         (Statement(address=BOB, consent=G, evidence=PROOF, as_of=day(0)), 2, NOT_EFFECTIVE),
         (Statement(address=BOB, consent=G, evidence=PROOF, as_of=day(1)), 2, NOT_EFFECTIVE),
-        (Statement(address=BOB, consent=G, evidence=PROOF), 2, CHANGED),
+        (Statement(address=BOB, consent=G, evidence=PROOF), 2, NOT_EFFECTIVE),
         (Statement(address=BOB, consent=G, evidence=PROOF, as_of=day(2)), 3, CHANGED),
     ],
     ids=[
@@ -452,7 +460,7 @@ async def test_passing_consent_over_leaves_a_row_for_each_person_but_not_for_the
         "facts",
         "evidence from before",
         "evidence of the same moment",
-        "a grant with evidence",
+        "a file's evidence of no time",
         "a grant with evidence said in between",
     ],
 )
@@ -617,7 +625,7 @@ def test_an_attribute_of_one_s_own_may_have_any_other_name(name: str) -> None:
 
 SAID = st.builds(
     Statement,
-    address=st.sampled_from([f"p{number}@example.org" for number in range(4)]),
+    address=st.sampled_from([f"p{number}@example.org" for number in (*range(4), *range(100, 160))]),
     consent=st.sampled_from([None, G, D, W, UNKNOWN]),
     do_not_track=st.sampled_from([None, *DoNotTrack]),
     country=st.sampled_from([None, "", "FR"]),
@@ -641,21 +649,25 @@ async def test_statements_taken_down_together_come_to_the_same_as_one_by_one(
     database: Database,
     ring: KeyRing,
 ) -> None:
-    """Batches are weighed before their transaction and written in bulk; single statements inside, one at a time."""
+    """Batches are weighed before their transaction and written in bulk, those of a file even before anything is known;
+    single statements inside, one at a time."""
     outcomes = []
-    for at_once in (True, False):
+    for way in ("at once", "foreseen", "one by one"):
         await database.write(*((delete(table), [{}]) for table in (contacts, consent_ledger)))
         register = Register(database, ring)
         for statement, source in before:
             await register.record([statement], source=source, actor="test", now=day(1))
         if erased:
             await Erasure(database, ring).erase(erased, actor="test", now=day(2))
-        batches = [said] if at_once else [[one] for one in said]
-        results = [
-            one
-            for some in batches
-            for one in await register.record(some, source=IMPORT, actor="t", now=day(3))
-        ]
+        if way == "foreseen":
+            results = await foreseen(database, register, said, Speaker(source=IMPORT, actor="t", now=day(3)))
+        else:
+            batches = [said] if way == "at once" else [[one] for one in said]
+            results = [
+                one
+                for some in batches
+                for one in await register.record(some, source=IMPORT, actor="t", now=day(3))
+            ]
         rows = await ledger(database)
         verified(rows)
         people = {row["id"]: row.pop("address") for row in (await dump(database))["contacts"]}
@@ -663,7 +675,18 @@ async def test_statements_taken_down_together_come_to_the_same_as_one_by_one(
             str({**row, "id": 0, "address": people[row["id"]]}) for row in (await dump(database))["contacts"]
         )
         outcomes.append((results, kept, [(people.get(row["contact_id"]), row["content"]) for row in rows]))
-    assert outcomes[0] == outcomes[1]
+    assert outcomes[0] == outcomes[1] == outcomes[2]
+
+
+async def foreseen(
+    database: Database, register: Register, said: list[Statement], speaker: Speaker
+) -> list[Recorded]:
+    """What an import does with them."""
+    named = [(one.address, one) for one in said]
+    (engine, *_) = database.engines
+    newcomers = [Newcomer(*one) for one in foresee(named, speaker, Standing(engine.dialect).row)]
+    taken = await register.take_newcomers(newcomers, lambda place: (said[place], speaker), speaker.now)
+    return taken.recorded
 
 
 async def test_who_changes_between_weighing_and_writing_is_weighed_anew(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 
 import pytest
@@ -296,3 +297,47 @@ async def test_whoever_is_to_be_nobody_leaves_no_look_at_the_page_either(
             "joe@people.example", source=Source.API, actor="test", now=datetime.now(UTC)
         )
     assert (await dump(domain))["page_visits"] == []
+
+
+def a_story(chance: Random) -> list[tuple[float, int | None, Verdict]]:
+    """Hits of one delivery as they are on record when somebody looks: second, link, what each told by itself."""
+    told = [
+        ("person", ()),
+        ("person", ()),
+        ("scanner", ("too-soon",)),
+        ("scanner", ("program",)),
+        ("unsure", ("two-at-once",)),
+    ]
+    story = []
+    for _ in range(chance.randint(1, 4)):
+        kind, reasons = chance.choice(told) if chance.random() < 0.3 else told[0]
+        verdict = Verdict(kind=VerdictKind(kind), reasons=reasons, rules=RULES)
+        story.append((chance.uniform(0, 12), chance.choice((None, 1, 1, 2, 3)), verdict))
+    return story
+
+
+async def test_whose_hits_tell_nothing_together_is_known_without_judging_them(database: Database) -> None:
+    chance, numbers = Random(7), range(1, 401)
+    await sent(database, *numbers)
+    happened, visited = [], []
+    for number in numbers:
+        for second, link, verdict in a_story(chance):
+            kind = EventKind.CLICKED if link else EventKind.OPENED
+            at = LATER + timedelta(seconds=second)
+            happened.append(an_event(number, kind=kind, at=at, link=link, verdict=verdict))
+        if chance.random() < 0.1:
+            visited.append((id_of(number), LATER + timedelta(seconds=chance.uniform(0, 12))))
+    await database.write(recording(*happened))
+    await database.change(lambda connection: histories.note_visits(connection, visited))
+    wanted = histories.Wanted(
+        since=LATER,
+        now=LATER + timedelta(seconds=20),
+        spreads={id_of(number): [(LATER.timestamp(), LATER.timestamp() + 12)] for number in (5, 6, 7)},
+    )
+    ids, kinds = [id_of(number) for number in numbers], shipped().kinds
+    doubtful = await database.read(lambda connection: histories.doubtful(connection, ids, wanted))
+    judged = await database.read(lambda connection: histories._judged(connection, ids, wanted, kinds))
+    would_change = {id_ for id_, changes in judged.items() if changes}
+    assert would_change <= doubtful
+    assert len(would_change) > 50
+    assert len(doubtful) < 300

@@ -162,6 +162,28 @@ async def test_what_is_too_large_is_refused_with_an_answer_that_arrives(
     assert int(answer[9:12]) == status
 
 
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"GET /o/secret HTTP/1.1\r\nHost x\r\n\r\n",
+        b"GET /o/secret HTTP/1.1\r\nHost: x\r\nSecret : x\r\n\r\n",
+        b"POST /o/x HTTP/1.1\r\nContent-Length: secret\r\n\r\n",
+        b"POST /o/x HTTP/1.1\r\nTransfer-Encoding: secret\r\nContent-Length: 2\r\n\r\n",
+        b"GET /o/x HTTP/1.1\r\nHost: x\r\nX: secret\x00\r\n\r\n",
+        b"secret\n\n",
+    ],
+    ids=lambda octets: str(octets)[:50],
+)
+async def test_what_is_no_request_is_refused_without_repeating_it_or_naming_a_library(
+    octets: bytes, client: Client
+) -> None:
+    answer = await client.octets(octets)
+    assert answer.status == 400
+    assert answer.all("Server") == [b"candor"]
+    assert answer.body == b"400 Bad Request\n"
+    assert b"secret" not in answer.head
+
+
 # --- how slowly ---
 
 Slow = Callable[[Client, Copy], Awaitable[bytes]]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,13 +18,17 @@ from support.tracking import (
     dump,
     opened,
     to_joe,
+    tracker_table,
 )
-from support.web import Client
+from support.web import Client, serving
 
+from tracker.consent import Mode
 from tracker.domain import Domain
-from tracker.tokens import read
+from tracker.tokens import Key, KeyRing, Kind, Token, read, seal
 from tracker.web.app import PublicFace
 from tracker.web.hits import PIXEL
+
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
 
 # --- tokens that are not ours ---
 
@@ -142,3 +149,70 @@ async def test_a_request_line_of_any_length_is_answered(client: Client) -> None:
     assert (await client.ask("/c/" + "A" * 15_000)).status == 404
     assert (await client.ask("/c/" + "A" * 40_000)).status in (400, 414)
     assert (await client.ask("/", headers={"X": "A" * 40_000})).status in (400, 431)
+
+
+# --- too many of them ---
+
+
+async def read_answer(reader: asyncio.StreamReader) -> bytes:
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = next(
+        int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")
+    )
+    return head + await reader.readexactly(length)
+
+
+@pytest.mark.parametrize("store_kind", ["sqlite"])
+async def test_who_sends_bad_tokens_by_the_dozen_hears_few_words_and_good_ones_lead_on(
+    store_url: str, tmp_path: Path
+) -> None:
+    table = tracker_table(tmp_path, bad_tokens="3/h", trusted_proxies=["127.0.0.0/8"])
+    async with (
+        opened(configuration(store_url, tmp_path, tracker=table)) as domain,
+        serving(domain) as (client, face),
+    ):
+        copy = await to_joe(domain)
+        bad, here = f"/c/{copy.link()[3:-1]}", {"X-Forwarded-For": "203.0.113.9"}
+        assert [(await client.ask(bad, headers=here)).status for _ in range(5)] == [404, 404, 404, 429, 429]
+        assert (await client.ask("http://t" + bad, headers=here)).status == 429  # not plain: the framework's
+        refused = await client.ask(bad, headers=here)
+        assert (refused.body, refused.location, refused.all("Server")) == (b"", None, [b"candor"])
+        assert (await client.ask("/o/bad.gif", headers=here)).body == PIXEL
+        assert (await client.ask(copy.link(), headers=here)).location == URLS[0].encode()
+        other = {"X-Forwarded-For": "203.0.113.10"}
+        assert (await client.ask(bad, headers=other)).status == 404
+        assert face.hits.bad_tokens == 9
+        assert len(await domain.events.list()) == 1
+
+
+@pytest.mark.parametrize("store_kind", ["sqlite"])
+async def test_a_shared_connection_goes_on_behind_a_bad_token(store_url: str, tmp_path: Path) -> None:
+    table = tracker_table(tmp_path, bad_tokens="1/h")
+    async with (
+        opened(configuration(store_url, tmp_path, tracker=table)) as domain,
+        serving(domain) as (client, _),
+    ):
+        copy = await to_joe(domain)
+        bad = f"GET {copy.link()[:-1]} HTTP/1.1\r\nHost: t\r\n\r\n".encode()
+        assert (await client.octets(bad)).status == 404  # the framework closes behind its page
+        reader, writer = await asyncio.open_connection(*client.address)
+        good = f"GET {copy.link()} HTTP/1.1\r\nHost: t\r\n\r\n".encode()
+        for octets, status in ((bad, 429), (good, 302), (b"GET /o/x.gif HTTP/1.1\r\n\r\n", 200), (good, 302)):
+            writer.write(octets)
+            assert int((await read_answer(reader))[9:12]) == status
+        writer.close()
+
+
+async def test_links_of_a_key_that_is_not_here_are_told_of_aloud_but_rarely(
+    client: Client, ring: KeyRing
+) -> None:
+    elsewhere = Key(id=b"new", secret=b"n" * 32)
+    token = Token(
+        kind=Kind.CLICK, mode=Mode.IDENTIFIED, subject=bytes(16), sent_at=NOW, link=1, destination=URLS[0]
+    )
+    path = f"/c/{seal(token, replace(ring, newest=elsewhere))}"
+    with capture_logs() as said:
+        for _ in range(3):
+            assert (await client.ask(path)).status == 404
+    [told] = [line for line in said if line["event"] == "unknown-keys"]
+    assert (told["log_level"], told["keys"]) == ("error", [b"new".hex()])

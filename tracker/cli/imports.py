@@ -26,6 +26,8 @@ from tracker.domain import Domain
 from tracker.errors import CandorError, StoreError, StoreUnavailable
 from tracker.importing import Counted, Import
 
+_INTERRUPTED = 130
+"""As shells have it for Ctrl-C."""
 _MOST_PRINTED = 50
 _MOST_IN_JSON = 10_000
 
@@ -58,8 +60,10 @@ def import_(
     has taken down: --resume goes on behind it.
     """
     first: list[Refused] = []
+    task: Import | None = None
 
     async def work(domain: Domain) -> Counted:
+        nonlocal task
         contacts = ContactFile(file)
         with (
             _refusals(refused_file, contacts.columns) as write,
@@ -74,7 +78,11 @@ def import_(
             task = Import(domain, contacts, actor=_actor(), refused=refused, advance=_by_position(advance))
             return await _run(task, resume=resume, dry_run=dry_run)
 
-    counted = with_domain(config_file, work)
+    try:
+        counted = with_domain(config_file, work)
+    except KeyboardInterrupt:
+        click.echo(f"candor: interrupted: {_kept(task, dry_run=dry_run)}", err=True)
+        raise SystemExit(_INTERRUPTED) from None
     first.sort(key=lambda one: one.line)
     numbers = _numbers(counted, resumed=resume)
     if as_json:
@@ -92,6 +100,14 @@ async def _run(task: Import, *, resume: bool, dry_run: bool) -> Counted:
     except (StoreUnavailable, StoreError) as error:
         kept = "what was taken down stays; the same command with --resume goes on there"
         raise type(error)(f"{error}; {kept}") from error
+
+
+def _kept(task: Import | None, *, dry_run: bool) -> str:
+    if task is None or dry_run:
+        return "nothing was changed"
+    # Without the transaction that was under way.
+    rows = sum(task.counted.effects.values()) + task.counted.before
+    return f"what was taken down stays, about {rows:,} rows; the same command with --resume goes on there"
 
 
 def _by_position(advance: Callable[[int], None]) -> Callable[[int], None]:

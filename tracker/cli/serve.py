@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ from tracker.cli.signals import Reloading, Signals
 from tracker.config import RELAY_TABLES, Config, load, parse_listen
 from tracker.domain import Domain
 from tracker.errors import CandorError, ConfigError
+from tracker.garbage import hand_on_soon, spare_the_lasting
 from tracker.handover import Handover
 from tracker.jobs import nightly
 from tracker.keyring import load as load_keys
@@ -81,7 +82,7 @@ def tracker(config_file: Path | None, workers: int, links_only: bool) -> None:
     parent = Parent(
         work=work,
         workers=workers,
-        prepare=lambda: exit_code(lambda: run(prepare(table, addresses, store=not links_only))),
+        prepare=lambda: exit_code(lambda: run(prepare(table, addresses, store=not links_only, links=True))),
         reload=reload,
         ended=numbers.sheet.leave,
     )
@@ -93,7 +94,7 @@ async def serve(config: Config, read: Callable[[], Config], numbers: Numbers, ti
     if ties is not None:
         log.speaker.worker = ties.number
     signals = Signals(ties)
-    domain = await Domain.open_patiently(config)
+    domain = await Domain.open_or_await(config)
     domain.holders.extend(holders_beside())
     faces = Faces(domain, numbers, admin=ties is None or ties.number == 0)
     jobs = nightly(domain)
@@ -101,14 +102,29 @@ async def serve(config: Config, read: Callable[[], Config], numbers: Numbers, ti
     try:
         await faces.start(share_port=ties is not None)
         jobs.start()
+        spare_the_lasting()
+        hand_on_soon()
         if ties is not None:
             ties.ready()
         quiet = ties is not None
-        await signals.until_stopped(Reloading(config, read, TRACKER_CHANGES, domain.reconfigure, quiet=quiet))
+        reloading = Reloading(config, read, TRACKER_CHANGES, domain.reconfigure, quiet=quiet)
+        await _until_stopped(signals.until_stopped(reloading), domain.opening)
     finally:
         await jobs.stop()
         await faces.stop()
         await domain.close()
+
+
+async def _until_stopped(stopped: Coroutine[None, None, None], opening: asyncio.Task[None] | None) -> None:
+    """Raises what is wrong with a store that was awaited: it is not ours, or not for this release."""
+    stopping = asyncio.create_task(stopped)
+    if opening is not None:
+        await asyncio.wait({stopping, opening}, return_when=asyncio.FIRST_COMPLETED)
+        if opening.done() and opening.exception() is not None:
+            stopping.cancel()
+            await asyncio.gather(stopping, return_exceptions=True)
+            opening.result()
+    await stopping
 
 
 async def serve_links(
@@ -122,6 +138,7 @@ async def serve_links(
     numbers.sheet.take(ties.number if ties is not None else 0)
     try:
         await face.start(share_port=ties is not None)
+        spare_the_lasting()
         if ties is not None:
             ties.ready()
         apply = face.reconfigure
@@ -169,9 +186,11 @@ class Faces:
             await self.admin.stop()
 
 
-async def prepare(config: Config, addresses: Mapping[str, str], *, store: bool = True) -> None:
+async def prepare(
+    config: Config, addresses: Mapping[str, str], *, store: bool = True, links: bool = False
+) -> None:
     """What workers find done when they start: the store's tables, the key file, addresses that nobody else has, by
-    the options that name them."""
+    the options that name them. `links`: they have something to do while the store is away."""
     for option, address in addresses.items():
         if not address:
             continue
@@ -185,7 +204,7 @@ async def prepare(config: Config, addresses: Mapping[str, str], *, store: bool =
     if not store:
         load_keys(Path(config.tokens.keys_file))
         return
-    domain = await Domain.open_patiently(config)
+    domain = await (Domain.open_or_await if links else Domain.open_patiently)(config)
     await domain.close()
 
 

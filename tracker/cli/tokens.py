@@ -1,4 +1,4 @@
-"""`candor token show` and `candor keys rotate`: what one of our links says, and what it is sealed with."""
+"""`candor token show`, `candor keys list` and `candor keys rotate`: what one of our links says, and what it is sealed with."""
 
 from __future__ import annotations
 
@@ -52,6 +52,34 @@ def show(url: str, as_json: bool, config_file: Path | None) -> None:
 @click.group()
 def keys() -> None:
     """The key ring."""
+
+
+@keys.command("list")
+@json_option
+@config_option
+def list_(as_json: bool, config_file: Path | None) -> None:
+    """Show which keys there are, and what each is used for. Two nodes with the same file show the same."""
+    try:
+        config = load(config_file, Config, foreign=RELAY_TABLES)
+        found = keyring.listed(Path(config.tokens.keys_file))
+    except CandorError as error:
+        raise CommandError(error) from error
+    rows = [
+        {
+            "id": one.id.hex(),
+            "created": isoformat(one.made) if one.made is not None else None,
+            "state": "active" if one.newest else "retired",
+            "used_for": "new links (of a relay from its next start on), and those sent"
+            if one.newest
+            else "links sent",
+        }
+        for one in found
+    ]
+    if as_json:
+        show_json(rows)
+    else:
+        cells = [(row["id"], row["created"] or "", row["state"], row["used_for"]) for row in rows]
+        show_table(("key", "created", "state", "used for"), cells)
 
 
 @keys.command()

@@ -23,6 +23,7 @@ from tracker.config.values import (
     NetworkText,
     OptionalListen,
     PublicUrl,
+    RateText,
     SenderPattern,
     Size,
     StoreUrl,
@@ -33,6 +34,7 @@ from tracker.config.values import (
 from tracker.errors import InvalidAddress
 from tracker.passwords import is_hash
 from tracker.policy import PRESETS, Policy, Rule, Unknown, is_from
+from tracker.rates import Rate, parse_rate
 
 _LOGO_OCTETS = 256 * 1024
 _LOGOS = (".svg", ".png", ".jpg", ".jpeg", ".webp", ".gif")
@@ -114,11 +116,16 @@ class TrackerTable(Table):
     ] = "no-referrer"
     trusted_proxies: tuple[NetworkText, ...] = ()
     proxy_header: Literal["x-forwarded-for", "forwarded", "proxy-protocol"] = "x-forwarded-for"
+    bad_tokens: RateText = "30/m"
     journal: str = "./candor-data/journal"
     journal_size: Size = Field(default="256MB", validate_default=True, ge=16_000_000)
     apple_app_site_association: AppLinks = ""
     asset_links: AppLinks = ""
     host: tuple[HostTable, ...] = ()
+
+    @property
+    def bad_token_rate(self) -> Rate | None:
+        return parse_rate(self.bad_tokens) if self.bad_tokens else None
 
     @property
     def urls(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from pydantic import (
 
 from tracker.address import normalize, normalize_domain
 from tracker.errors import InvalidAddress
+from tracker.rates import parse_rate
 
 
 class Table(BaseModel):
@@ -162,12 +163,18 @@ def _store_url(value: str) -> str:
     return value
 
 
+def _rate(value: str) -> str:
+    return str(parse_rate(value)) if value else value
+
+
 Duration = Annotated[float, BeforeValidator(_duration), Field(ge=0), PlainSerializer(_shown_duration)]
 """Seconds; written `"20s"`."""
 Size = Annotated[int, BeforeValidator(_size), Field(gt=0), PlainSerializer(_shown_size)]
 """Octets; written `"25MB"`."""
 OptionalSize = Annotated[int, BeforeValidator(_size), Field(ge=0), PlainSerializer(_shown_size)]
 """Octets; `"0B"` for none."""
+RateText = Annotated[str, AfterValidator(_rate)]
+"""A rate as people write it, or empty for none."""
 Listen = Annotated[str, AfterValidator(_listen)]
 OptionalListen = Annotated[str, AfterValidator(_optional_listen)]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]

@@ -7,27 +7,32 @@ such errand altogether, on a SQLite connection of its own. On PostgreSQL it goes
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, create_engine, event, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from tracker.store.database import Database
 from tracker.store.engines import translated
+from tracker.store.sqlite import is_busy
 
 T = TypeVar("T")
 
 _PATIENCE = 30.0
 """Seconds a batch waits for its turn: nobody else waits for it."""
+_NAP = 0.25
+"""Seconds the driver itself waits for the write lock at a time: between two of them a batch can be given up."""
 _PRAGMAS = (
-    f"PRAGMA busy_timeout={int(_PATIENCE * 1000)}",
+    f"PRAGMA busy_timeout={int(_NAP * 1000)}",
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA secure_delete=ON",
-    # New addresses fall all over their index: more of it in memory, 64 MiB.
-    "PRAGMA cache_size=-65536",
+    # New addresses fall all over their index: more of it in memory, 96 MiB.
+    "PRAGMA cache_size=-98304",
     # The log is folded in between transactions (`fold_log`), not at the end of every one.
     "PRAGMA wal_autocheckpoint=0",
 )
@@ -39,6 +44,7 @@ class Bulk:
     def __init__(self, database: Database, connection: Connection | None) -> None:
         self._database = database
         self._connection = connection
+        self._given_up = threading.Event()
 
     @property
     def is_one_connection(self) -> bool:
@@ -76,7 +82,7 @@ class Bulk:
         """In a transaction; `work` may run twice. Raises StoreUnavailable, StoreError."""
         if self._connection is None:
             return await self._database.change(work, within=within)
-        return await self._run(lambda connection: _transact(connection, work))
+        return await self._run(lambda connection: self._transact(connection, work))
 
     async def fold_log(self) -> None:
         """Moves SQLite's write-ahead log into the database as far as nobody reads it; writers go on meanwhile."""
@@ -85,21 +91,40 @@ class Bulk:
 
     async def _run(self, work: Callable[[Connection], T]) -> T:
         assert self._connection is not None  # noqa: S101 - asked by the callers
+        errand = asyncio.create_task(asyncio.to_thread(work, self._connection))
         try:
-            return await asyncio.to_thread(work, self._connection)
+            return await asyncio.shield(errand)
+        except asyncio.CancelledError:
+            # The connection is the thread's until it is done with it: what has begun is committed.
+            self._given_up.set()
+            await asyncio.wait({errand})
+            if not errand.cancelled():
+                errand.exception()  # seen: nobody is left to hear it
+            raise
         except (OSError, SQLAlchemyError) as error:
             raise translated(error) from error
 
+    def _transact(self, connection: Connection, work: Callable[[Connection], T]) -> T:
+        self._begin(connection)
+        try:
+            result = work(connection)
+            connection.exec_driver_sql("COMMIT")
+        except BaseException:
+            if connection.connection.driver_connection.in_transaction:  # type: ignore[union-attr]
+                connection.exec_driver_sql("ROLLBACK")
+            raise
+        return result
 
-def _transact(connection: Connection, work: Callable[[Connection], T]) -> T:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
-    try:
-        result = work(connection)
-    except BaseException:
-        connection.exec_driver_sql("ROLLBACK")
-        raise
-    connection.exec_driver_sql("COMMIT")
-    return result
+    def _begin(self, connection: Connection) -> None:
+        latest = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            except OperationalError as error:
+                if not is_busy(error) or self._given_up.is_set() or time.monotonic() >= latest:
+                    raise
+            else:
+                return
 
 
 def _fold_log(connection: Connection) -> None:

@@ -7,6 +7,7 @@ What may be counted without a name only is shared out at once, into totals.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -89,20 +90,25 @@ class Conversions:
         self._people = people
         self._told: dict[bytes, datetime] = {}
         """Of whom nothing may be written down: who was told of lately, in this process only."""
+        self._one_by_one = asyncio.Lock()
 
     async def record(self, told: Told, *, policy: Policy, min_group: int, now: datetime) -> Recorded:
         """Takes it down, unless it is there. Raises StoreUnavailable, StoreError."""
-        guard = self._guard(told)
-        before = self._told.get(guard)
-        if not told.order and before is not None and abs(told.at - before) < REPEAT:
-            return Recorded(is_new=False)
         work = partial(self._record, told=told, policy=policy, min_group=min_group, now=now)
-        recorded = await self._database.change(work, within=_WITHIN)
-        if recorded.is_new and recorded.reason:
-            self._told[guard] = told.at
-            if len(self._told) > _MOST_TOLD:
-                del self._told[next(iter(self._told))]
-        return recorded
+        if told.order:
+            return await self._database.change(work, within=_WITHIN)
+        async with self._one_by_one:
+            guard = self._guard(told)
+            before = self._told.get(guard)
+            if before is not None and abs(told.at - before) < REPEAT:
+                return Recorded(is_new=False)
+            recorded = await self._database.change(work, within=_WITHIN)
+            if recorded.is_new and recorded.reason:
+                self._told.pop(guard, None)  # so that the oldest stands first
+                self._told[guard] = told.at
+                if len(self._told) > _MOST_TOLD:
+                    del self._told[next(iter(self._told))]
+            return recorded
 
     def _guard(self, told: Told) -> bytes:
         whose = told.delivery or (told.address or "").encode("utf-8", "surrogatepass")

@@ -51,6 +51,7 @@ class Database:
         self._server: Sqlite | Postgresql = kind(self._url, ask_within, write_within)
         self.reads = Breaker("reads", self._probe_read, patience=max(ask_within, _LEAST_PATIENCE))
         self.writes = Breaker("writes", self._probe_write, patience=max(write_within, _LEAST_PATIENCE))
+        self._is_awaited = False
         self._writer = Writer(self)
         self._coalescers: list[Coalescer[Any, Any]] = []
         self._abandoned: set[asyncio.Task[Any]] = set()
@@ -70,6 +71,22 @@ class Database:
                 raise kind(f"cannot open the store {database.shown_url}: {reason(error)}") from None
             raise
         return database
+
+    @classmethod
+    def awaited(
+        cls, url: str, reason: str, *, ask_within: float = 1.0, write_within: float = 5.0
+    ) -> Database:
+        """One that is away, for this `reason`, until `there` is called: whoever that is has opened it elsewhere, so that
+        its tables are up to date."""
+        database = cls(url, ask_within=ask_within, write_within=write_within)
+        database._is_awaited = True
+        database.reads.trip(reason)
+        database.writes.trip(reason)
+        return database
+
+    def there(self) -> None:
+        """An awaited store is there: it answers from the next look on."""
+        self._is_awaited = False
 
     @property
     def shown_url(self) -> str:
@@ -173,10 +190,16 @@ class Database:
         return coalescer
 
     async def _probe_read(self) -> None:
+        self._check_awaited()
         await self.run_read(lambda connection: connection.execute(text("SELECT 1")).close())
 
     async def _probe_write(self) -> None:
+        self._check_awaited()
         await self.transact(lambda connection: connection.execute(text("SELECT 1")).close())
+
+    def _check_awaited(self) -> None:
+        if self._is_awaited:
+            raise StoreUnavailable("the store was not there yet")
 
     async def transact(self, work: Callable[[Connection], T]) -> T:
         """Runs `work` in a transaction of its own; again when the database gave it up for another's sake."""

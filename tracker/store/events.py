@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, desc, exists, func, insert, select
 
-from tracker.events import Event
+from tracker.events import Event, EventKind, VerdictKind
 from tracker.moments import isoformat
 from tracker.store.database import Database, Statement, execute
 from tracker.store.messages import urls
-from tracker.store.schema import deliveries, events
+from tracker.store.prepared import drive
+from tracker.store.schema import deliveries, events, moment_text
 
 ANONYMIZED = "anonymized"
 """Why a delivery measured by name no longer is: its person wanted past events to name nobody either."""
 
 _NAMES = [column.name for column in events.c if column.name != "id"]
 _BOUND = {name: bindparam(f"b_{name}", type_=events.c[name].type) for name in _NAMES}
-_BOUND_NAMES = [f"b_{name}" for name in _NAMES]
+_WORDS: Mapping[str, str] = {one: one.value for one in (*EventKind, *VerdictKind)}
+"""Words of our own as plain texts, which the driver takes several times quicker."""
 _OF_SOMEBODY = (
     select(*_BOUND.values())
     .select_from(deliveries)
@@ -63,15 +64,29 @@ def record(connection: Connection, batches: list[Sequence[Event]]) -> list[None]
     """Keeps events as `recording` does; for `Database.together`."""
     happened = [event for batch in batches for event in batch]
     if connection.dialect.name == "sqlite":
-        rows = [tuple([_plain(row[name]) for name in _BOUND_NAMES]) for row in map(_row, happened)]
-        connection.exec_driver_sql(_DRIVER, rows).close()
+        drive(connection, _DRIVER, [_plain(event) for event in happened])
     else:
         execute(connection, [recording(*happened)])
     return [None] * len(batches)
 
 
-def _plain(value: Any) -> Any:
-    return value.astimezone(UTC).isoformat(" ", "microseconds")[:26] if isinstance(value, datetime) else value
+def _plain(event: Event) -> tuple[Any, ...]:
+    """What `_row` says, in the order of `_NAMES`, as the driver takes it: a test holds the two alike."""
+    verdict, device = event.verdict, event.device
+    return (
+        _WORDS[event.kind],
+        moment_text(event.at),
+        event.message,
+        event.delivery,
+        event.link,
+        _WORDS[verdict.kind],
+        " ".join(verdict.reasons),
+        verdict.rules,
+        device.client,
+        device.kind,
+        device.system,
+        event.country,
+    )
 
 
 def _row(event: Event) -> Mapping[str, Any]:

@@ -12,7 +12,18 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, case, delete, exists, func, insert, select, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from tracker.behaviour import PAGE_WITHIN, PROVISIONAL, History, Kinds, Seen, Span, judge
 from tracker.events import EventKind, Verdict, VerdictKind
@@ -42,6 +53,20 @@ _HIT = (
     events.c.verdict_reasons,
     events.c.rules,
 )
+_IDS: BindParameter[Sequence[bytes]] = bindparam("b_ids", expanding=True)
+_BEGIN = bindparam("b_begin", type_=events.c.at.type)
+_HAS_REASON = (events.c.verdict_reasons != "") | (events.c.verdict != VerdictKind.PERSON.value)
+_DOUBTFUL = (
+    select(events.c.delivery_id)
+    .where(events.c.delivery_id.in_(_IDS), events.c.at >= _BEGIN)
+    .group_by(events.c.delivery_id)
+    .having(
+        (func.min(events.c.link) != func.max(events.c.link)) | (func.sum(case((_HAS_REASON, 1), else_=0)) > 0)
+    )
+)
+_VISITED = select(page_visits.c.delivery_id).where(
+    page_visits.c.delivery_id.in_(_IDS), page_visits.c.at >= _BEGIN
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +80,23 @@ class Wanted:
 
 def differing(connection: Connection, ids: Sequence[bytes], wanted: Wanted, kinds: Kinds) -> set[bytes]:
     """Of these deliveries, those of which a verdict would change; nothing is held or written."""
-    return {id_ for id_, changes in _judged(connection, ids, wanted, kinds).items() if changes}
+    worth = sorted(doubtful(connection, ids, wanted))
+    if not worth:
+        return set()
+    return {id_ for id_, changes in _judged(connection, worth, wanted, kinds).items() if changes}
+
+
+def doubtful(connection: Connection, ids: Sequence[bytes], wanted: Wanted) -> set[bytes]:
+    """Of these deliveries, those whose hits can tell anything together that each did not tell by itself.
+
+    Every rule needs one of these: clicks on two different links, a hit that had a reason of its own (what came too
+    soon has one), a look at the preference page, hits from many networks. Asked of the database, which counts without
+    giving the rows out; most who click have clicked on one link."""
+    begin = wanted.since - _AROUND
+    found = {id_ for id_ in ids if wanted.spreads.get(id_)}
+    found.update(map(bytes, connection.execute(_DOUBTFUL, {"b_ids": ids, "b_begin": begin}).scalars()))
+    found.update(map(bytes, connection.execute(_VISITED, {"b_ids": ids, "b_begin": begin}).scalars()))
+    return found
 
 
 def put_right(connection: Connection, ids: Sequence[bytes], wanted: Wanted, kinds: Kinds) -> int:

@@ -13,11 +13,12 @@ import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Connection, desc, select, text
 
-from tracker.store.schema import consent_ledger
+from tracker.store.prepared import drive
+from tracker.store.schema import consent_ledger, moment_text
 
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 GENESIS = bytes(32)
@@ -26,21 +27,17 @@ _SALT = 16
 _LOCK = 0x6C6564676572  # "ledger": PostgreSQL's advisory locks are numbers
 
 
-class Sealed(NamedTuple):
-    """What a row says, and the commitment to it. It can be made before its place in the chain is known."""
-
-    content: str
-    salt: bytes
-    commitment: bytes
+Seal = tuple[str, bytes, bytes]
+"""What a row says, its salt, and the commitment to both. It can be made before its place in the chain is known."""
 
 
-def seal(contents: Sequence[Mapping[str, Any]]) -> list[Sealed]:
+def seal(contents: Sequence[Mapping[str, Any]]) -> list[Seal]:
     """Each with a salt of its own."""
     salts = secrets.token_bytes(_SALT * len(contents))
     sealed = []
     for number, content in enumerate(contents):
         body, salt = canonical(content), salts[number * _SALT : (number + 1) * _SALT]
-        sealed.append(Sealed(body, salt, commitment(salt, body)))
+        sealed.append((body, salt, commitment(salt, body)))
     return sealed
 
 
@@ -58,21 +55,26 @@ class Chain:
         (sealed,) = seal([content])
         self.extend(at, [(contact_id, sealed)], keep=keep)
 
-    def extend(self, at: datetime, sealed: Iterable[tuple[int, Sealed]], *, keep: bool = True) -> None:
+    def extend(self, at: datetime, sealed: Iterable[tuple[int, Seal]], *, keep: bool = True) -> None:
         """Many rows of one moment: (contact's id, what the row says)."""
         micros = _micros(at)
-        for contact_id, one in sealed:
+        for contact_id, (content, salt, committed) in sealed:
             previous, self.seq = self.hash, self.seq + 1
-            self.hash = _hash(self.seq, micros, previous, one.commitment)
-            salt, content = (one.salt, one.content) if keep else (None, None)
-            self.rows.append((self.seq, at, contact_id, salt, content, one.commitment, previous, self.hash))
+            self.hash = _hash(self.seq, micros, previous, committed)
+            kept = (salt, content) if keep else (None, None)
+            self.rows.append((self.seq, at, contact_id, *kept, committed, previous, self.hash))
 
 
 def canonical(content: Mapping[str, Any]) -> str:
     """The one spelling of a row's content that its commitment is made over."""
-    if content.keys() == _STATED:  # nearly all are; written out, which an import feels
+    if (
+        len(content) == len(_STATED) and content.keys() == _STATED
+    ):  # nearly all; written out: an import feels it
         said = content["evidence"]
-        evidence = _encoded(said) if said else "{}"
+        if len(said) == 1 and type(said.get("reference")) is str:
+            evidence = f'{{"reference":{_quoted(said["reference"])}}}'
+        else:
+            evidence = _encoded(said) if said else "{}"
         effective = "true" if content["effective"] else "false"
         return (
             f'{{"actor":{_quoted(content["actor"])},"address":{_quoted(content["address"])},'
@@ -138,13 +140,23 @@ def write_chain(connection: Connection, link: Chain) -> None:
         return
     names = ", ".join(_COLUMNS)
     if connection.dialect.name == "sqlite":
-        moment = consent_ledger.c.recorded_at.type.dialect_impl(connection.dialect).bind_processor(
-            connection.dialect
-        )
-        stored = {at: moment(at) if moment else at for at in {row[1] for row in link.rows}}
+        stored = {at: moment_text(at) for at in {row[1] for row in link.rows}}
         marks = ", ".join("?" * len(_COLUMNS))
-        rows = [(row[0], stored[row[1]], *row[2:]) for row in link.rows]
-        connection.exec_driver_sql(f"INSERT INTO consent_ledger ({names}) VALUES ({marks})", rows)  # noqa: S608
+        rows = [
+            # The driver looks for an adapter of every `bytes`, which takes longer than storing them; of these not.
+            (
+                seq,
+                stored[at],
+                contact_id,
+                salt and bytearray(salt),
+                content,
+                bytearray(seal),
+                bytearray(previous),
+                bytearray(hashed),
+            )
+            for seq, at, contact_id, salt, content, seal, previous, hashed in link.rows
+        ]
+        drive(connection, f"INSERT INTO consent_ledger ({names}) VALUES ({marks})", rows)  # noqa: S608
     else:
         arrays = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(_COLUMNS.values(), 1))
         columns = tuple(map(list, zip(*link.rows, strict=True)))

@@ -60,21 +60,7 @@ class Prepared:
             raise StoreError(f"{type(error).__name__}: a value does not fit its column") from None
         if self._is_idempotent:
             values = list(dict.fromkeys(values))
-        if connection.dialect.name == "sqlite" and not connection.engine.dispatch.before_cursor_execute:
-            self._drive(connection, values)
-        else:
-            connection.exec_driver_sql(self.sql, values).close()
-
-    def _drive(self, connection: Connection, values: Sequence[_Row]) -> None:
-        """What SQLAlchemy would do for it takes longer than the statement."""
-        driver: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
-        try:
-            if len(values) == 1:  # which may be any statement
-                driver.execute(self.sql, values[0]).close()
-            else:
-                driver.executemany(self.sql, values).close()
-        except sqlite3.Error as error:
-            raise DBAPIError.instance(self.sql, None, error, sqlite3.Error) from error
+        drive(connection, self.sql, values)
 
     def _values(self, row: Mapping[str, Any]) -> _Row:
         values = self._pick({**self._constants, **row} if self._constants else row)
@@ -84,6 +70,22 @@ class Prepared:
         for place, convert in self._converters:
             changed[place] = convert(changed[place])
         return tuple(changed)
+
+
+def drive(connection: Connection, sql: str, rows: Sequence[_Row]) -> None:
+    """Runs a statement for rows that are in the driver's form: what SQLAlchemy would do for it takes longer than the
+    statement. Raises SQLAlchemyError."""
+    if connection.dialect.name != "sqlite" or connection.engine.dispatch.before_cursor_execute:
+        connection.exec_driver_sql(sql, list(rows)).close()
+        return
+    driver: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+    try:
+        if len(rows) == 1:  # which may be any statement
+            driver.execute(sql, rows[0]).close()
+        else:
+            driver.executemany(sql, rows).close()
+    except sqlite3.Error as error:
+        raise DBAPIError.instance(sql, None, error, sqlite3.Error) from error
 
 
 def _picker(names: Sequence[str]) -> Callable[[Mapping[str, Any]], _Row]:

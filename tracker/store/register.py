@@ -9,10 +9,12 @@ the chain still verifies. (GDPR art. 7(1): the controller must be able to demons
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from time import perf_counter
+from typing import Any
 
 from sqlalchemy import Connection, select
 
@@ -23,19 +25,24 @@ from tracker.statements import Statement, checked
 from tracker.store.bulk import Bulk
 from tracker.store.contacts import contact_of, find
 from tracker.store.database import Database
-from tracker.store.ledger import Sealed, end_of_chain, seal, write_chain
+from tracker.store.ledger import Seal, end_of_chain, seal, write_chain
+from tracker.store.newcomers import Newcomer
 from tracker.store.schema import consent_ledger
 from tracker.store.standing import Found, Standing, others_version
 from tracker.tokens import KeyRing
-from tracker.weighing import Effect, Held, Noted, Recorded, Source, Speaker, weigh
+from tracker.weighing import Effect, Held, Recorded, Source, Speaker, weigh
 
-__all__ = ["MOST_CHANGES", "Effect", "Recorded", "Register", "Source", "Taken", "overriding"]
+__all__ = ["MOST_CHANGES", "Beside", "Effect", "Recorded", "Register", "Source", "Taken", "overriding"]
 
 MOST_CHANGES = 5000
 """People in one transaction: longer ones would keep mail waiting for the writer."""
 _WORTH_PREPARING = 50
 """Statements; fewer are weighed inside their transaction, which spares a question."""
 _PATIENCE = 30.0
+Said = Callable[[int], tuple[Statement, Speaker]]
+"""What the statement at this place says, and who brings it."""
+Beside = Callable[[Connection], None]
+"""What else belongs into a transaction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,16 +76,38 @@ class Register:
         named: Sequence[tuple[str, Statement]],
         speaker: Speaker,
         *,
-        beside: Callable[[Connection, list[Recorded]], None] | None = None,
+        beside: Beside | None = None,
         store: Bulk | None = None,
     ) -> Taken:
-        """As `record`, for statements that were `checked`, each with its address in normal form. `beside`: what else
-        belongs into the transaction. `store`: the way into the database, where it is not the programs' own."""
-        if len(named) > MOST_CHANGES:
-            raise InvalidValue(f"at most {MOST_CHANGES} statements at a time, not {len(named)}")
+        """As `record`, for statements that were `checked`, each with its address in normal form. `store`: the way into
+        the database, where it is not the programs' own."""
+        addresses = [address for address, _ in named]
         alone = store is not None and store.is_one_connection
-        batch = _Batch(named, speaker, self._ring, alone=alone)
-        if len(named) >= _WORTH_PREPARING:  # so that others wait only for what must happen inside
+        batch = _Batch(
+            addresses, lambda place: (named[place][1], speaker), speaker.now, self._ring, alone=alone
+        )
+        return await self._take(batch, beside, store)
+
+    async def take_newcomers(
+        self,
+        newcomers: Sequence[Newcomer],
+        said: Said,
+        now: datetime,
+        *,
+        beside: Beside | None = None,
+        store: Bulk | None = None,
+    ) -> Taken:
+        """As `take_down`, for people of whom most are strangers: what their statements come to was worked out ahead.
+        `said` is asked only of those who are known after all."""
+        addresses = [one.address for one in newcomers]
+        alone = store is not None and store.is_one_connection
+        batch = _Batch(addresses, said, now, self._ring, newcomers=newcomers, alone=alone)
+        return await self._take(batch, beside, store)
+
+    async def _take(self, batch: _Batch, beside: Beside | None, store: Bulk | None) -> Taken:
+        if batch.size > MOST_CHANGES:
+            raise InvalidValue(f"at most {MOST_CHANGES} statements at a time, not {batch.size}")
+        if batch.size >= _WORTH_PREPARING:  # so that others wait only for what must happen inside
             await (store or self._database).read(batch.prepare, within=_PATIENCE)
         began = 0.0
 
@@ -87,7 +116,7 @@ class Register:
             began = perf_counter()
             recorded = batch.write(connection)
             if beside is not None:
-                beside(connection, recorded)
+                beside(connection)
             return recorded
 
         patience = max(self._database.write_within, _PATIENCE)
@@ -153,9 +182,9 @@ class _Weighed:
 
     found: Found
     people: dict[str, Held]
-    new: list[Held]
+    new: list[Held | Newcomer]
     recorded: list[Recorded]
-    notes: list[tuple[Held, Sealed]]
+    notes: list[tuple[Held | Newcomer, Seal]]
 
 
 class _Batch:
@@ -164,14 +193,25 @@ class _Batch:
     connection prepares and writes, so that it can tell whether anybody else wrote in between."""
 
     def __init__(
-        self, named: Sequence[tuple[str, Statement]], speaker: Speaker, ring: KeyRing, *, alone: bool = False
+        self,
+        addresses: Sequence[str],
+        said: Said,
+        now: datetime,
+        ring: KeyRing,
+        *,
+        newcomers: Sequence[Newcomer] = (),
+        alone: bool,
     ) -> None:
+        """`newcomers`: what each statement comes to if its person is a stranger, where that is known."""
+        self.size = len(addresses)
         self._alone = alone
         self._version: int | None = None
-        self._named = named
-        self._speaker = speaker
+        self._said = said
+        self._now = now
         self._ring = ring
-        self._addresses = sorted({address for address, _ in named})
+        self._newcomers = newcomers
+        self._in_order = addresses
+        self._addresses = sorted(set(addresses))
         self._weighed: _Weighed | None = None
 
     def prepare(self, connection: Connection) -> None:
@@ -182,7 +222,7 @@ class _Batch:
 
     def write(self, connection: Connection) -> list[Recorded]:
         """Inside the transaction."""
-        link, now = end_of_chain(connection), self._speaker.now
+        link, now = end_of_chain(connection), self._now
         standing, weighed = Standing(connection.dialect), self._weighed
         if weighed is None or self._version is None or self._version != others_version(connection):
             standing, found = self._find(connection)
@@ -200,11 +240,35 @@ class _Batch:
         return standing, standing.find(connection, self._addresses, self._ring)
 
     def _weigh(self, standing: Standing, found: Found) -> _Weighed:
-        people, notes = standing.held(self._addresses, found), list[Noted]()
-        new = [held for held in people.values() if held.new]
-        recorded = [
-            weigh(people[address], address, said, self._speaker, notes) for address, said in self._named
-        ]
-        about, seals = [held for held, _ in notes], seal([content for _, content in notes])
-        self._weighed = _Weighed(found, people, new, recorded, list(zip(about, seals, strict=True)))
+        people = standing.held(self._to_be_weighed(found), found)
+        new: list[Held | Newcomer] = [held for held in people.values() if held.new]
+        notes: list[Any] = []
+        recorded = []
+        for place, address in enumerate(self._in_order):
+            held = people.get(address)
+            if held is None:
+                newcomer = self._newcomers[place]
+                new.append(newcomer)
+                notes += [(newcomer, sealed) for sealed in newcomer.sealed]
+                effect = Effect.CHANGED if newcomer.changed else Effect.UNCHANGED
+                recorded.append(Recorded(address=address, effect=effect))
+            else:
+                said, speaker = self._said(place)
+                recorded.append(weigh(held, address, said, speaker, notes))
+        self._weighed = _Weighed(found, people, new, recorded, _sealed(notes) if people else notes)
         return self._weighed
+
+    def _to_be_weighed(self, found: Found) -> Sequence[str]:
+        """Who is no stranger, or is spoken of twice."""
+        if not self._newcomers:
+            return self._addresses
+        known = found.by_address.keys() | found.by_erased_key.keys()
+        if len(self._addresses) < self.size:
+            known |= {address for address, times in Counter(self._in_order).items() if times > 1}
+        return sorted(known)
+
+
+def _sealed(notes: Sequence[tuple[Held | Newcomer, Any]]) -> list[tuple[Held | Newcomer, Seal]]:
+    """Those that are not, are."""
+    seals = iter(seal([note for _, note in notes if not isinstance(note, tuple)]))
+    return [(about, note if isinstance(note, tuple) else next(seals)) for about, note in notes]

@@ -7,6 +7,7 @@ process; whoever asked need not: an errand that is given up is left out, or brok
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import threading
 import time
@@ -16,8 +17,10 @@ from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
+
+from tracker.errors import StoreUnavailable
 
 T = TypeVar("T")
 
@@ -26,6 +29,11 @@ _NAP = 3
 """Milliseconds the driver itself waits for the write lock at a time: after 1 and 3 it gives up, and is told to try
 again. Left to itself it would soon sleep 100 at a time, and find the lock taken again."""
 _BUSY = 5
+_CHECKPOINT_AFTER, _CHECKPOINTS_APART = 1000, 0.25
+"""Rows changed, and seconds since the last one, until what the log holds is brought into the database's own file."""
+_LOG_PAGES = 8000
+"""Pages of the log after which the writer does that itself, in somebody's commit: only so the log begins anew while
+there is always something to write."""
 
 
 class _Errand(Generic[T]):
@@ -91,13 +99,47 @@ class _Errand(Generic[T]):
             self._future.set_exception(RuntimeError() if isinstance(error, StopIteration) else error)
 
 
+class _File:
+    """The database's file, as it was when it was first opened. Deleted or replaced it would go on taking what nobody
+    can find again."""
+
+    def __init__(self, name: str | None) -> None:
+        self._name = name if name and not name.startswith((":memory:", "file:")) else None
+        self._identity: tuple[int, int] | None = None
+
+    def opened(self) -> None:
+        """There is a connection to it."""
+        if self._name is not None and self._identity is None:
+            self._identity = self._found(self._name)
+
+    def check(self) -> None:
+        """Raises StoreUnavailable where the name leads to no file, or to another."""
+        if (
+            self._name is not None
+            and self._identity is not None
+            and self._found(self._name) != self._identity
+        ):
+            raise StoreUnavailable(
+                "the store's file was deleted or replaced while it was open; put it back, or restart on the new one"
+            )
+
+    @staticmethod
+    def _found(name: str) -> tuple[int, int] | None:
+        try:
+            found = os.stat(name)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+
 class _Threads:
     """As many threads as there is work for, up to `most`; each opens its connection when it first needs it."""
 
-    def __init__(self, name: str, engine: Engine, most: int) -> None:
+    def __init__(self, name: str, engine: Engine, most: int, file: _File) -> None:
         self._name = name
         self._engine = engine
         self._most = most
+        self._file = file
         self._ended: list[asyncio.Future[None]] = []
         """One for each thread."""
         self._errands: SimpleQueue[_Errand[Any] | None] = SimpleQueue()
@@ -135,8 +177,10 @@ class _Threads:
 
         def connect() -> Connection:
             nonlocal connection
+            self._file.check()  # the driver would make a new one where it is gone
             if connection is None or connection.invalidated:
                 connection = self._engine.connect()
+                self._file.opened()
             return connection
 
         while (errand := self._errands.get()) is not None:
@@ -158,12 +202,20 @@ class Sqlite:
         self.writing = _engine(url, write_within, writer=True)
         self.reading = _engine(url, ask_within, writer=False)
         self._patience = write_within * 0.8
-        self._writer = _Threads("writer", self.writing, 1)
-        self._readers = _Threads("reader", self.reading, _READERS)
+        self._file = _File(url.database)
+        self._writer = _Threads("writer", self.writing, 1, self._file)
+        self._readers = _Threads("reader", self.reading, _READERS, self._file)
+        self._checkpoints = _Threads("checkpoint", self.reading, 1, self._file)
+        self._checkpoint: asyncio.Task[None] | None = None
+        self._changes = self._brought_in = 0
+        self._next_checkpoint = 0.0
 
     async def transact(self, work: Callable[[Connection], T]) -> T:
         """Runs `work` in a transaction that has the write lock from its beginning. Raises OSError, SQLAlchemyError."""
-        return await self._writer.run(lambda connection: self._transact(connection, work))
+        result = await self._writer.run(lambda connection: self._transact(connection, work))
+        if not 0 <= self._changes - self._brought_in < _CHECKPOINT_AFTER:  # a new connection counts anew
+            self._checkpoint_beside()
+        return result
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Runs `work`, each of whose statements sees one state of the database. Raises OSError, SQLAlchemyError."""
@@ -171,6 +223,9 @@ class Sqlite:
 
     async def close(self, within: float) -> None:
         """Lets go of every connection."""
+        await self._checkpoints.close(within)
+        if self._checkpoint is not None:
+            await asyncio.gather(self._checkpoint, return_exceptions=True)
         await self._readers.close(within)
         await self._writer.close(within)
 
@@ -181,12 +236,34 @@ class Sqlite:
                 transaction = connection.begin()
             except OperationalError as error:
                 connection.rollback()
-                if not _is_busy(error) or time.monotonic() >= latest:
+                if not is_busy(error) or time.monotonic() >= latest:
                     raise
             else:
                 break
         with transaction:
-            return work(connection)
+            result = work(connection)
+        self._file.check()
+        self._changes = connection.connection.driver_connection.total_changes  # type: ignore[union-attr]
+        return result
+
+    def _checkpoint_beside(self) -> None:
+        """The driver would do it within a commit, whose callers would wait for ten times as many octets."""
+        if self._checkpoint is None and time.monotonic() >= self._next_checkpoint:
+            self._brought_in = self._changes
+            self._checkpoint = asyncio.create_task(self._bring_in())
+
+    async def _bring_in(self) -> None:
+        with suppress(
+            OSError, SQLAlchemyError, StoreUnavailable
+        ):  # it stays in the log, which is as good a place
+            await self._checkpoints.run(_checkpoint)
+        self._next_checkpoint = time.monotonic() + _CHECKPOINTS_APART
+        self._checkpoint = None
+
+
+def _checkpoint(connection: Connection) -> None:
+    """Holds nobody up: what others still read or write now is left for the next time."""
+    _read(connection, lambda found: found.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").close())
 
 
 def _read(connection: Connection, work: Callable[[Connection], T]) -> T:
@@ -196,7 +273,7 @@ def _read(connection: Connection, work: Callable[[Connection], T]) -> T:
         connection.rollback()  # SQLAlchemy's own notion of a transaction; the database has none open
 
 
-def _is_busy(error: OperationalError) -> bool:
+def is_busy(error: OperationalError) -> bool:
     return (getattr(error.orig, "sqlite_errorcode", 0) & 0xFF) == _BUSY
 
 
@@ -213,7 +290,7 @@ def _engine(url: URL, patience: float, *, writer: bool) -> Engine:
     ]
     if writer:
         # In WAL mode only the first statement of a transaction ever waits.
-        pragmas.append(f"PRAGMA busy_timeout={_NAP}")
+        pragmas += [f"PRAGMA busy_timeout={_NAP}", f"PRAGMA wal_autocheckpoint={_LOG_PAGES}"]
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: object) -> None:
@@ -225,6 +302,10 @@ def _engine(url: URL, patience: float, *, writer: bool) -> Engine:
 
         @event.listens_for(engine, "begin")
         def _begin(connection: Connection) -> None:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            driver: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+            try:
+                driver.execute("BEGIN IMMEDIATE").close()
+            except sqlite3.Error as error:
+                raise DBAPIError.instance("BEGIN IMMEDIATE", None, error, sqlite3.Error) from error
 
     return engine

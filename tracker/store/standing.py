@@ -15,8 +15,10 @@ from typing import Any
 from sqlalchemy import Column, Connection, Dialect, bindparam, update
 
 from tracker.address import erased_key_of
+from tracker.store.newcomers import Newcomer
+from tracker.store.prepared import drive
 from tracker.store.requests import NOBODY, RequestState
-from tracker.store.schema import contacts, requests
+from tracker.store.schema import contacts, moment_text, requests
 from tracker.tokens import KeyRing
 from tracker.weighing import Held, Value
 
@@ -40,6 +42,7 @@ _TYPES = dict.fromkeys(_KEPT, "text") | {
 }
 _COLUMNS = ", ".join(_KEPT)
 _MOST_KEYS = 900  # SQLite's oldest limit on bound parameters is 999
+_KEYS_IN_STEPS_OF = 50
 
 _SINCE = update(contacts).where(contacts.c.id == bindparam("b_id")).values(created_at=bindparam("b_now"))
 _SETTLED = (
@@ -68,7 +71,8 @@ class Standing:
         self._sqlite = dialect.name == "sqlite"
         self._in = [_in(contacts.c[name], dialect) for name in _KEPT]
         self._out = [_out(contacts.c[name], dialect) for name in _KEPT]
-        self._moment = lru_cache(maxsize=1024)(_in(contacts.c.created_at, dialect))
+        moment = moment_text if self._sqlite else _in(contacts.c.created_at, dialect)
+        self._moment = lru_cache(maxsize=1024)(moment)
 
     def find(self, connection: Connection, addresses: Sequence[str], ring: KeyRing) -> Found:
         """The rows of these people (in normal form); of whom nothing is known there is none."""
@@ -89,15 +93,15 @@ class Standing:
             held[address] = Held(id=0, address=address, new=True) if row is None else self._held(row)
         return held
 
-    def number(self, connection: Connection, new: Sequence[Held], now: datetime) -> bool:
+    def number(self, connection: Connection, new: Sequence[Held | Newcomer], now: datetime) -> bool:
         """Gives ids to those who are new. False when another writer has made contacts of some of them meanwhile, so
         that they are to be looked up again."""
         if not new:
             return True
         if self._sqlite:  # nobody else writes until the transaction is over: what SQLite itself would choose
             last = connection.exec_driver_sql("SELECT coalesce(max(id), 0) FROM contacts").scalar_one()
-            for number, held in enumerate(new, last + 1):
-                held.id = number
+            for number, one in enumerate(new, last + 1):
+                one.id = number
             return True
         made = connection.exec_driver_sql(
             "INSERT INTO contacts (address, tracking_consent, do_not_track, attributes, created_at)"
@@ -111,7 +115,7 @@ class Standing:
         return len(ids) == len(new)
 
     def write(
-        self, connection: Connection, new: Sequence[Held], known: Iterable[Held], now: datetime
+        self, connection: Connection, new: Sequence[Held | Newcomer], known: Iterable[Held], now: datetime
     ) -> None:
         """Writes what holds now: of everybody who is new (they have their ids), and of those of `known` who changed;
         who is in both is new."""
@@ -120,32 +124,32 @@ class Standing:
             if new:
                 marks = ", ".join("?" * (len(_KEPT) + 2))
                 created = self._moment(now)
-                _many(
+                drive(
                     connection,
                     f"INSERT INTO contacts (id, created_at, {_COLUMNS}) VALUES ({marks})",  # noqa: S608
-                    [(held.id, created, *self._row(held)) for held in new],
+                    [(one.id, created, *self._row_of(one)) for one in new],
                 )
             if changed:
                 sets = ", ".join(f"{name} = ?" for name in _KEPT)
-                _many(
+                drive(
                     connection,
                     f"UPDATE contacts SET {sets} WHERE id = ?",  # noqa: S608
-                    [(*self._row(held), held.id) for held in changed],
+                    [(*self.row(held), held.id) for held in changed],
                 )
         else:
-            self._update_postgresql(connection, [*(held for held in new if held.changed), *changed])
+            self._update_postgresql(connection, [*(one for one in new if one.changed), *changed])
         _begin_anew(connection, [held.id for held in changed if held.restored], now)
 
-    def _update_postgresql(self, connection: Connection, changed: Sequence[Held]) -> None:
+    def _update_postgresql(self, connection: Connection, changed: Sequence[Held | Newcomer]) -> None:
         if not changed:
             return
-        values = zip(*(self._row(held) for held in changed), strict=True)
+        values = zip(*(self._row_of(one) for one in changed), strict=True)
         arrays = ", ".join(f"${number}::{_TYPES[name]}[]" for number, name in enumerate(_KEPT, 2))
         sets = ", ".join(f"{name} = v.{name}" + ("::json" if name == "attributes" else "") for name in _KEPT)
         connection.exec_driver_sql(
             f"UPDATE contacts c SET {sets} FROM unnest($1::bigint[], {arrays}) v (id, {_COLUMNS})"  # noqa: S608
             " WHERE c.id = v.id",
-            ([held.id for held in changed], *map(list, values)),
+            ([one.id for one in changed], *map(list, values)),
         )
 
     def _select(self, connection: Connection, column: str, keys: list[Any]) -> list[Row]:
@@ -160,6 +164,8 @@ class Standing:
         rows: list[Row] = []
         for start in range(0, len(keys), _MOST_KEYS):
             some = keys[start : start + _MOST_KEYS]
+            # A key asked for twice is answered once; and so few different statements are kept prepared.
+            some += some[-1:] * (-len(some) % _KEYS_IN_STEPS_OF)
             marks = ", ".join("?" * len(some))
             rows.extend(map(tuple, connection.exec_driver_sql(f"{query} IN ({marks})", tuple(some))))
         return rows
@@ -180,7 +186,11 @@ class Standing:
             attributes=more,
         )
 
-    def _row(self, held: Held) -> Row:
+    def _row_of(self, one: Held | Newcomer) -> Row:
+        return one.row if isinstance(one, Newcomer) else self.row(one)
+
+    def row(self, held: Held) -> Row:
+        """The columns of `_KEPT` as the driver takes them."""
         consent, apart = held.consent, held.do_not_track
         said, apart_said = consent.as_of, apart.as_of
         moment, attributes = self._moment, self._in[10]
@@ -217,10 +227,6 @@ def _begin_anew(connection: Connection, restored: list[int], now: datetime) -> N
     if restored:
         connection.execute(_SINCE, [{"b_id": one, "b_now": now} for one in restored])
         connection.execute(_SETTLED, [{"b_id": one} for one in restored])
-
-
-def _many(connection: Connection, statement: str, rows: list[Row]) -> None:
-    connection.exec_driver_sql(statement, rows)
 
 
 def _in(column: Column[Any], dialect: Dialect) -> Callable[[Any], Any]:

@@ -168,12 +168,14 @@ def _for_caller(error: Exception, job: _Job) -> Exception:
 
 
 def _run_batch(connection: Connection, jobs: list[_Job]) -> list[Any]:
-    execute(connection, (one for job in jobs if isinstance(job.work, tuple) for one in job.work))
     shared: dict[Any, list[Any]] = {}
     for job in jobs:
         if isinstance(job.work, Shared):
             shared.setdefault(job.work.work, []).append(job.work.item)
+    # First of all: the queue's end of a message is shared work. What it lets go of makes room for what is kept now, and
+    # a page that is freed and filled again is written once.
     results = {work: iter(work(connection, items)) for work, items in shared.items()}
+    execute(connection, (one for job in jobs if isinstance(job.work, tuple) for one in job.work))
     return [_result(connection, job, results) for job in jobs]
 
 

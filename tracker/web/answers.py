@@ -75,6 +75,15 @@ class Octets:
         start = b"HTTP/1.0 302 Found\r\nLocation: " if old else b"HTTP/1.1 302 Found\r\nLocation: "
         return start + location.encode("ascii") + found
 
+    def turned_away(self, *, old: bool, keep: bool) -> bytes:
+        """To a token that does not verify, of somebody who sends too many."""
+        kept = self._this_second()
+        key = ("turned away", old, keep)
+        if (found := kept.get(key)) is None:
+            headers = {"Cache-Control": "no-store", "Content-Length": "0"}
+            found = kept[key] = _status(old, "429 Too Many Requests") + self._block(headers, old, keep)
+        return found
+
     def refusal(self, status: str) -> bytes:
         """To what is too large or too slow to be a request; the connection ends with it."""
         self._this_second()

@@ -20,7 +20,6 @@ from tracker.config import Config, parse_listen
 from tracker.device import device_of
 from tracker.domain import Domain
 from tracker.errors import CandorError, StoreUnavailable
-from tracker.httplog import retelling
 from tracker.journal import Journal
 from tracker.listening import listening
 from tracker.metrics import Sheet
@@ -31,12 +30,12 @@ from tracker.web.conversions import ConversionPixel
 from tracker.web.hits import Hits
 from tracker.web.metrics import HitMetrics
 from tracker.web.preferences import Preferences
+from tracker.web.refusals import HANDLING, framework
 from tracker.web.replay import Replay
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Clock = Callable[[], datetime]
 _MOST_FORM = 16 * 1024
-_MOST_LINE = 16 * 1024  # a request line: our longest token is a quarter of that
 _BACKLOG = 1024
 """Connections that wait for us; a newsletter's readers come together."""
 _PAGE_HEADERS = {
@@ -76,12 +75,8 @@ class PublicFace:
         self._connections: Connections | None = None
         self._runner = web.AppRunner(
             build(domain, self.hits, clock),
-            access_log=None,
-            logger=retelling(),
             handle_signals=False,
-            max_line_size=_MOST_LINE,
-            max_field_size=_MOST_LINE,
-            keepalive_timeout=30.0,
+            **HANDLING,
         )
 
     async def start(self, *, share_port: bool = False) -> tuple[str, int]:
@@ -117,11 +112,9 @@ class PublicFace:
 
 def connections(configured: Configured, hits: Taking, runner: web.AppRunner) -> Connections:
     """The connections of a listener whose framework is `runner`, which was set up."""
-    server = runner.server
-    assert server is not None  # noqa: S101 - it was set up just now
     # Mail comes in through the same process, and idle readers must not keep it out.
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
-    return Connections(configured, hits, server, most=most)
+    return Connections(configured, hits, framework(runner), most=most)
 
 
 async def listen(those: Connections, config: Config, *, share_port: bool) -> asyncio.Server:

@@ -44,6 +44,8 @@ class Taking(Protocol):
 
     def verified(self, text: str, kind: Kind) -> Token | None: ...
 
+    def needs_page(self, kind: Kind, client: Address | None) -> bool: ...
+
     def take(self, token: Token, heard: Heard, answer: Answer) -> None: ...
 
     def location(self, token: Token, *, named: bool) -> str: ...
@@ -188,18 +190,25 @@ class Connection(asyncio.Protocol):
                 self._refuse(self._too_large())
                 return
             plain = read_plain(self._buffer[:end])
-            token = self._all.hits.verified(plain.token, plain.kind) if plain is not None else None
-            if plain is None or token is None:  # of a bad token the framework says what is to be said
+            if plain is None:
+                self._hand_over()
+                return
+            hits = self._all.hits
+            token = hits.verified(plain.token, plain.kind)
+            client = hits.proxies.client(self._peer, plain.forwarded, plain.forwarded_for)
+            if token is None and hits.needs_page(plain.kind, client):
                 self._hand_over()
                 return
             self._buffer = self._buffer[end:]
-            self._plain, self._token = plain, token
-            if plain.get:
-                self._busy = True
+            self._plain = plain
+            if token is None:
+                self._turn_away()
+            elif plain.get:
+                self._token, self._busy = token, True
                 self.until = float("inf")  # the answer has its own limit
-                client = self._all.hits.proxies.client(self._peer, plain.forwarded, plain.forwarded_for)
-                self._all.hits.take(token, Heard(plain.user_agent, client), self.answer)
+                hits.take(token, Heard(plain.user_agent, client), self.answer)
             else:
+                self._token = token
                 self.answer(named=False)
 
     def answer(self, *, named: bool) -> None:
@@ -207,8 +216,7 @@ class Connection(asyncio.Protocol):
         if self._closing:
             return
         self._busy = False
-        last = self._all.stopping or (self._ended and _END not in self._buffer)
-        old, keep = self._plain.old, self._plain.keep and not last
+        old, keep = self._plain.old, self._keeps
         token, octets = self._token, self._all.octets
         if self._plain.kind is Kind.OPEN:
             said = octets.pixel(old=old, keep=keep, body=self._plain.get)
@@ -216,6 +224,23 @@ class Connection(asyncio.Protocol):
             location = self._all.hits.location(token, named=named)
             policy = self._all.configured.config.tracker.referrer_policy
             said = octets.redirect(location, policy, old=old, keep=keep)
+        self._say(said, keep)
+
+    @property
+    def _keeps(self) -> bool:
+        """Does the connection outlast the running request?"""
+        last = self._all.stopping or (self._ended and _END not in self._buffer)
+        return self._plain.keep and not last
+
+    def _turn_away(self) -> None:
+        """The pixel, whatever the token; a link that leads nowhere, in few words."""
+        plain, octets, keep = self._plain, self._all.octets, self._keeps
+        if plain.kind is Kind.OPEN:
+            self._say(octets.pixel(old=plain.old, keep=keep, body=plain.get), keep)
+        else:
+            self._say(octets.turned_away(old=plain.old, keep=keep), keep)
+
+    def _say(self, said: bytes, keep: bool) -> None:
         self._transport.write(said)
         self.until = self._loop.time() + (HEAD_WITHIN if self._buffer else IDLE)
         if not keep:

@@ -18,12 +18,12 @@ from tracker import log
 from tracker.clickid import click_id
 from tracker.consent import Mode
 from tracker.domain import Domain
-from tracker.errors import StoreError, StoreUnavailable, TokenError
+from tracker.errors import StoreError, StoreUnavailable
 from tracker.events import Event
 from tracker.journal import Entry, Journal
 from tracker.metrics import Sheet
 from tracker.store.deliveries import Sent
-from tracker.tokens import Kind, Token, read
+from tracker.tokens import Kind, Token
 from tracker.web.answers import (
     PIXEL,
     PIXEL_HEADERS,
@@ -34,6 +34,7 @@ from tracker.web.answers import (
 )
 from tracker.web.keeping import EVENTS, Counted, Facts, Heard, Keeping
 from tracker.web.metrics import HitMetrics
+from tracker.web.mistakes import Mistakes
 from tracker.web.origin import Address, Proxies, Tells, address_of
 from tracker.web.trouble import Trouble
 
@@ -101,6 +102,7 @@ class Hits:
         table = domain.config.tracker
         self.proxies = Proxies(table.trusted_proxies, Tells(table.proxy_header))
         self._trouble = Trouble()
+        self._mistakes = Mistakes()
         self._arrived: deque[Hit] = deque()
         self._unanswered: deque[Hit] = deque()
         self._begin_soon: asyncio.Handle | None = None
@@ -111,11 +113,15 @@ class Hits:
 
     def verified(self, text: str, kind: Kind) -> Token | None:
         """What the token says; None when it is not one of ours of that kind. From here the answer is fixed."""
-        try:
-            token = read(text, self._domain.ring)
-        except TokenError:
-            return None
-        return token if token.kind is kind else None
+        return self._mistakes.read(text, kind, self._domain.ring)
+
+    def needs_page(self, kind: Kind, client: Address | None) -> bool:
+        """Of a token of that kind, which did not verify: is a page to say so? If not, that is all to it."""
+        rate = self._domain.config.tracker.bad_token_rate
+        if kind is Kind.CLICK and self._mistakes.may(client, rate):
+            return True
+        self._note_bad(kind)
+        return False
 
     def location(self, token: Token, *, named: bool) -> str:
         """Where a click leads: the author's destination; with the suffix and the click id, where the hit is known to
@@ -160,24 +166,29 @@ class Hits:
             await self._each_alone(hits, error)
             return
         named: list[_Named] = []
+        aside: list[tuple[Hit, Facts]] | None = [] if self._keeping.is_away else None
         keep = []
         for hit in hits:
             try:
                 if _names_mailing(hit.token):
                     counting = self._keeping.count_aggregate(hit.token.subject, hit.at)
                     keep.append(self._kept(hit, Mode.AGGREGATE, counting))
-                elif counted := self._decide(hit, sent.get(hit.token.subject), named):
+                elif counted := self._decide(hit, sent.get(hit.token.subject), named, aside):
                     keep.append(self._kept(hit, counted.mode, self._keeping.count(counted)))
             except Exception as error:  # noqa: BLE001 - as above
                 self._lose([hit], _word(error))
         if named:
             keep.append(self._record(named))
+        if aside:
+            keep.append(self._put_aside(aside, "away"))
         if keep:
             await (keep[0] if len(keep) == 1 else asyncio.gather(*keep))
 
-    def _decide(self, hit: Hit, sent: Sent | None, named: list[_Named]) -> Counted | None:
-        """What today's consent leaves of it: an event, added to `named`; something to count; or nothing, and then
-        its answer need not wait for the others."""
+    def _decide(
+        self, hit: Hit, sent: Sent | None, named: list[_Named], aside: list[tuple[Hit, Facts]] | None
+    ) -> Counted | None:
+        """What today's consent leaves of it: an event, added to `named`, or where nothing can be written to `aside`;
+        something to count; or nothing, and then its answer need not wait for the others."""
         kind, token = EVENTS[hit.token.kind], hit.token
         decision, reading = self._keeping.decide(kind, sent)
         if decision.mode is Mode.UNTRACKED or sent is None:
@@ -187,6 +198,9 @@ class Hits:
             verdict = self._keeping.verdict(kind, hit.at, sent, hit.heard)
             return Counted(decision.mode, kind, token.link, hit.at, sent, verdict)
         facts = self._keeping.facts(kind, hit.heard)
+        if aside is not None:
+            aside.append((hit, facts))
+            return None
         event = self._keeping.event(kind, token.link, hit.at, sent, reading, facts, hit.heard)
         named.append(_Named(hit, event, facts))
         return None
@@ -323,28 +337,34 @@ class Hits:
 
     async def open(self, request: web.Request) -> web.Response:
         """`GET /o/TOKEN.gif`: the pixel, whatever the token."""
-        token = self._named_in(request, request.match_info["token"].removesuffix(".gif"), Kind.OPEN)
+        token = self._named_in(request.match_info["token"].removesuffix(".gif"), Kind.OPEN)
         if token is not None and request.method == "GET":
             await self._taken(token, request)
         return web.Response(body=PIXEL, content_type=PIXEL_TYPE, headers=PIXEL_HEADERS)
 
     async def click(self, request: web.Request) -> web.Response:
         """`GET /c/TOKEN`: the author's destination, byte for byte; 404 when the token does not verify."""
-        token = self._named_in(request, request.match_info["token"], Kind.CLICK)
+        token = self._named_in(request.match_info["token"], Kind.CLICK)
         if token is None:
+            rate = self._domain.config.tracker.bad_token_rate
+            if not self._mistakes.made(self._client(request), rate):
+                return web.Response(status=429, headers={"Cache-Control": "no-store"})
             raise web.HTTPNotFound
         named = request.method == "GET" and await self._taken(token, request)
         location = self.location(token, named=named)
         policy = self._domain.config.tracker.referrer_policy
         return web.Response(status=302, headers=redirect_headers(location, policy))
 
-    def _named_in(self, request: web.Request, text: str, kind: Kind) -> Token | None:
+    def _named_in(self, text: str, kind: Kind) -> Token | None:
         token = self.verified(text, kind)
         if token is None:
-            self.bad_tokens += 1
-            self._metrics.bad_token()
-            log.bad_token(kind.name.lower())
+            self._note_bad(kind)
         return token
+
+    def _note_bad(self, kind: Kind) -> None:
+        self.bad_tokens += 1
+        self._metrics.bad_token()
+        log.bad_token(kind.name.lower())
 
     async def _taken(self, token: Token, request: web.Request) -> bool:
         """Takes it down and waits for its answer."""

@@ -100,6 +100,11 @@ class Keeping:
         self._policy: Policy | None = None
         self._decisions: dict[tuple[object, ...], tuple[Decision, Reading]] = {}
 
+    @property
+    def is_away(self) -> bool:
+        """Is it known that nothing can be written now?"""
+        return self._domain.database.writes.tripped
+
     async def look_up(self, ids: Collection[bytes]) -> Mapping[bytes, Sent]:
         """The deliveries of these ids, with what their recipients say today. Raises StoreUnavailable, StoreError."""
         return await self._domain.deliveries.several(ids) if ids else {}

@@ -14,15 +14,15 @@ from aiohttp import web
 
 from tracker import keyring, log
 from tracker.config import Config
-from tracker.errors import TokenError
-from tracker.httplog import retelling
 from tracker.keywatch import KeyWatch
-from tracker.tokens import KeyRing, Kind, Token, read
+from tracker.tokens import KeyRing, Kind, Token
 from tracker.web.answers import PIXEL, PIXEL_HEADERS, PIXEL_TYPE, redirect_headers
 from tracker.web.app import bare, connections, listen
 from tracker.web.connection import Connections
 from tracker.web.hits import Answer, Heard
-from tracker.web.origin import Proxies, Tells
+from tracker.web.mistakes import Mistakes
+from tracker.web.origin import Address, Proxies, Tells
+from tracker.web.refusals import HANDLING
 
 
 class LinksFace:
@@ -34,6 +34,7 @@ class LinksFace:
         self.proxies = Proxies(config.tracker.trusted_proxies, Tells(config.tracker.proxy_header))
         file = Path(config.tokens.keys_file)
         self._ring = keyring.load(file)
+        self._mistakes = Mistakes()
         self._watch = KeyWatch(file, lambda: self._ring, self._renew)
         app = bare(config)
         app.router.add_get("/o/{token}", self._open)
@@ -43,15 +44,7 @@ class LinksFace:
         app.router.add_post("/p{rest:(/.*)?}", self._page)
         self._listener: asyncio.Server | None = None
         self._connections: Connections | None = None
-        self._runner = web.AppRunner(
-            app,
-            access_log=None,
-            logger=retelling(),
-            handle_signals=False,
-            max_line_size=16 * 1024,
-            max_field_size=16 * 1024,
-            keepalive_timeout=30.0,
-        )
+        self._runner = web.AppRunner(app, handle_signals=False, **HANDLING)
 
     async def start(self, *, share_port: bool = False) -> tuple[str, int]:
         """Listens where the configuration says; gives the address bound."""
@@ -77,11 +70,11 @@ class LinksFace:
 
     def verified(self, text: str, kind: Kind) -> Token | None:
         """What the token says; None when it is not one of ours of that kind."""
-        try:
-            token = read(text, self._ring)
-        except TokenError:
-            return None
-        return token if token.kind is kind else None
+        return self._mistakes.read(text, kind, self._ring)
+
+    def needs_page(self, kind: Kind, client: Address | None) -> bool:
+        """Of a token of that kind, which did not verify: is a page to say so?"""
+        return kind is Kind.CLICK and self._mistakes.made(client, self.config.tracker.bad_token_rate)
 
     def take(self, token: Token, heard: Heard, answer: Answer) -> None:
         """A plain request's hit: answered, and forgotten."""

@@ -34,6 +34,7 @@ _MEANINGS = {
     b"upgrade": _ASKS,
     b"http2-settings": _ASKS,
 }
+_ABOUT_KEEPING = {b"close", b"keep-alive", b""}
 _seen: dict[bytes, int] = {}
 """Header names as they were spelt, and what they mean here: a mail program spells them the same each time."""
 
@@ -69,7 +70,7 @@ def read_plain(head: bytes) -> Plain | None:
     agent: bytes | None = None
     forwarded = forwarded_for = b""
     old = minor == b"0"
-    keep = not old
+    asked: set[bytes] = set()
     for line in lines[1:]:
         name, colon, value = line.partition(b":")
         meaning = _seen.get(name, -1)
@@ -81,16 +82,16 @@ def read_plain(head: bytes) -> Plain | None:
         elif meaning == _AGENT:
             agent = value if agent is None else agent
         elif meaning == _CONNECTION:
-            word = value.strip(b" \t").lower()
-            if word not in (b"keep-alive", b"close"):
-                return None
-            keep = word == b"keep-alive"
+            asked.update(word.strip(b" \t") for word in value.lower().split(b","))
         elif meaning == _FORWARDED:
             forwarded = forwarded + b"," + value if forwarded else value
         elif meaning == _FORWARDED_FOR:
             forwarded_for = forwarded_for + b"," + value if forwarded_for else value
         else:
             return None
+    if asked and not asked <= _ABOUT_KEEPING:
+        return None
+    keep = b"close" not in asked and (not old or b"keep-alive" in asked)  # RFC 9112 9.3
     return Plain(
         method == b"GET",
         _KINDS[kind],
