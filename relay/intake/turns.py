@@ -129,10 +129,9 @@ class Turns:
     def _must_wait(self) -> bool:
         """Nothing more is there, and the client may take its time. What another turn would find out anyway, at a
         fraction of its cost."""
-        if not self._wire.is_drained or self._services.stopping:
-            return False
-        if self._receiving is None:
-            self._expect()
+        if self._receiving is not None or not self._wire.is_drained or self._services.stopping:
+            return False  # a chunk of no octets is complete although nothing comes
+        self._expect()
         return True
 
     def _expect(self) -> None:

@@ -174,7 +174,7 @@ def _is_escaped(charset: str) -> bool:
     """ISO-2022 in one of its kinds, by any of their names."""
     try:
         return codecs.lookup(charset).name.startswith("iso2022")
-    except LookupError:
+    except (LookupError, ValueError):  # with a NUL in it
         return False
 
 
