@@ -16,6 +16,7 @@ from tracker.policy import Policy
 from tracker.store import ringkeys
 from tracker.store.audit import Audit
 from tracker.store.contacts import Contacts
+from tracker.store.conversions import Conversions
 from tracker.store.database import Database
 from tracker.store.deliveries import Deliveries
 from tracker.store.erasure import Erasure
@@ -48,6 +49,7 @@ class Domain:
         self.events = Events(database)
         self.holders: list[Holder] = []
         """Others who keep something of people in this store; they join when they start."""
+        self.conversions = Conversions(database, ring, self.contacts)
         self.requests = Requests(database, ring)
         self.audit = Audit(database)
         self._set_limits(config)

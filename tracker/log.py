@@ -151,6 +151,11 @@ def request_failed(reason: str) -> None:
     _log.error("request-failed", reason=reason)
 
 
+def conversion_lost(reason: str) -> None:
+    """A site told of one by its pixel, and the store did not take it."""
+    _log.warning("conversion-lost", reason=reason)
+
+
 def request_refused(reason: str) -> None:
     _log.debug("request-refused", reason=reason)
 

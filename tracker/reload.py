@@ -18,6 +18,8 @@ C = TypeVar("C", bound=Config)
 ALL = "*"
 TRACKER_CHANGES: Mapping[str, frozenset[str]] = {
     "tracker": frozenset({"public_url", "answer_within", "referrer_policy", "bad_tokens"}),
+    "tracking": frozenset({ALL}),
+    "goal": frozenset({ALL}),
     "consent": frozenset({ALL}),
     "anonymity": frozenset({ALL}),
     "retention": frozenset({ALL}),

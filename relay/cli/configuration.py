@@ -41,9 +41,22 @@ def show(as_json: bool, config_file: Path | None) -> None:
     if as_json:
         show_json(document)
         return
+    for table in [table for table, keys in document.items() if keys == []]:
+        click.echo(f"{table} = []")  # what belongs to no table comes first in TOML
     for table, keys in document.items():
+        if isinstance(keys, list):
+            _show_entries(table, keys)
+            continue
         click.echo(f"[{table}]")
         for key, value in keys.items():
+            click.echo(f"{key} = {_toml(value)}")
+        click.echo("")
+
+
+def _show_entries(table: str, entries: list[dict[str, Any]]) -> None:
+    for entry in entries:
+        click.echo(f"[[{table}]]")
+        for key, value in entry.items():
             click.echo(f"{key} = {_toml(value)}")
         click.echo("")
 
@@ -58,7 +71,9 @@ def _checked(config_file: Path | None) -> Config:
     return found
 
 
-def _shown(table: str, model: BaseModel) -> dict[str, Any]:
+def _shown(table: str, model: BaseModel | tuple[BaseModel, ...]) -> dict[str, Any] | list[dict[str, Any]]:
+    if isinstance(model, tuple):
+        return [one.model_dump(mode="json") for one in model]
     document = model.model_dump(mode="json")
     for key in document:
         if (table, key) in _HIDDEN:

@@ -328,7 +328,8 @@ async def test_a_footer_is_put_in_from_the_reload_on(tmp_path: Path) -> None:
 
 def test_every_table_that_changes_at_once_exists() -> None:
     for table, keys in CHANGES.items():
-        known = set(type(getattr(Config(), table)).model_fields)
+        found = getattr(Config(), table)
+        known = set() if isinstance(found, tuple) else set(type(found).model_fields)  # a list of tables
         assert keys <= known | {ALL}
 
 

@@ -45,6 +45,10 @@ def gaps(text: str) -> list[str]:
     defaults = Config().model_dump(mode="json")
     for table, field in Config.model_fields.items():
         kind: Any = field.annotation
+        if (entry := _entry(kind)) is not None:
+            (example,) = document.pop(table)
+            found += _compare(f"[[{table}]]", entry, example, entry(**example).model_dump(mode="json"))
+            continue
         found += _compare(f"[{table}]", kind, document.pop(table, {}), defaults[table])
     return found + [f"[{table}]: no such table" for table in document]
 
@@ -151,6 +155,13 @@ WRONG = [
     ('[bounces]\nfeedback = "f@x"', "[bounces] feedback", "before the @", "'f@x'"),
     ("[suppression]\nafter = 0", "[suppression] after", "greater than or equal to 1", "0"),
     ("[rewrite]\nmax_links = -1", "[rewrite] max_links", "greater than or equal to 0", "-1"),
+    ('[[goal]]\nname = "a b"', "[[goal]] 0.name", "pattern", "'a b'"),
+    ('[[goal]]\nname = "a"\nmodel = "last"', "[[goal]] 0.model", "'position'", "'last'"),
+    ('[[goal]]\nname = "a"\ncolour = "red"', "[[goal]] 0.colour", "no such key", "window_days"),
+    ('[[goal]]\nname = "a"\nvalue = "5"', "[[goal]] 0", "needs a currency", "'5'"),
+    ('[[goal]]\nname = "a"\nvalue = "5,0"\ncurrency = "eur"', "[[goal]] 0", "12.50", "'5,0'"),
+    ('[[goal]]\nname = "a"\n[[goal]]\nname = "a"', "[[goal]]", "same name", ""),
+    ('[tracking]\nclick_id_parameter = "c d"', "[tracking] click_id_parameter", "pattern", "'c d'"),
     ('[override]\nnetworks = ["all"]', "[override] networks.0", "expected a network", "'all'"),
 ]  # fmt: skip
 

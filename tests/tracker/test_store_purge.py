@@ -47,7 +47,9 @@ async def test_what_expired_goes_and_what_did_not_stays(domain: Domain) -> None:
         for copy in copies.values():
             await hit(domain, copy, at)
     due = await domain.purge.due(TODAY)
-    assert asdict(due) == {"events": 6, "messages": 1, "deliveries": 6, "open_days": 0, "requests": 0}
+    assert asdict(due) == {"events": 6, "messages": 1, "deliveries": 6} | dict.fromkeys(
+        ("open_days", "requests", "conversions"), 0
+    )
     assert await domain.purge.run(TODAY) == due
     left = await dump(domain)
     names = [column.name for column in deliveries.c]

@@ -13,7 +13,7 @@ from tracker.admin import signing_in, wording
 from tracker.admin.access import Access
 from tracker.admin.frame import ACCESS, DOMAIN, framed, guarded
 from tracker.admin.monitoring import Monitoring
-from tracker.admin.pages import campaigns, contacts, home, messages, requests
+from tracker.admin.pages import campaigns, contacts, conversions, home, messages, requests
 from tracker.config import parse_listen
 from tracker.domain import Domain
 from tracker.httplog import retelling
@@ -76,6 +76,7 @@ def build(domain: Domain, monitoring: Monitoring) -> web.Application:
     router.add_get("/messages/{id}", messages.shown)
     router.add_get("/campaigns", campaigns.listed)
     router.add_get("/campaign", campaigns.shown, name="campaign")
+    router.add_get("/conversions", conversions.shown)
     router.add_get("/contacts", contacts.listed)
     router.add_get("/contacts/{id}", contacts.shown)
     router.add_post("/contacts/{id}/consent", contacts.say)

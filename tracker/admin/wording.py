@@ -9,7 +9,8 @@ from typing import Any
 from tracker.events import EventKind
 from tracker.moments import isoformat
 from tracker.moments import shown as moment_shown
-from tracker.reports.wording import judged, percent, span
+from tracker.money import shown_amount
+from tracker.reports.wording import credit, judged, percent, span, unattributed_word
 
 _KINDS = {EventKind.OPENED: "Opens", EventKind.CLICKED: "Clicks"}
 
@@ -37,4 +38,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "kind_word": kind_word,
     "judged": judged,
     "octets": size,
+    "amount": shown_amount,
+    "credit": credit,
+    "unattributed": unattributed_word,
 }

@@ -20,6 +20,7 @@ _WORDS = {
     "deliveries": "deliveries with their attempts",
     "open_days": "days of a last open",
     "requests": "settled requests",
+    "conversions": "conversions",
 }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from tracker.cli.common import config_option, json_option, printable, show_json, show_table, with_domain
+from tracker.cli.conversions import conversions_
 from tracker.cli.lists import domains_, leads_, quiet_, read_
 from tracker.cli.messages import message_id_argument, whole_id
 from tracker.domain import Domain
@@ -34,7 +35,7 @@ def report() -> None:
     """
 
 
-for _list in (domains_, leads_, quiet_, read_):
+for _list in (domains_, leads_, quiet_, read_, conversions_):
     report.add_command(_list)
 
 

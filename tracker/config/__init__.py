@@ -7,6 +7,7 @@ not stand in the configuration. The relay's tables are read by `relay.config`; h
 
 from __future__ import annotations
 
+from tracker.config.goals import GoalTable, TrackingTable
 from tracker.config.loading import load
 from tracker.config.tables import (
     AdminTable,
@@ -36,6 +37,7 @@ __all__ = [
     "AdminTable",
     "Config",
     "Duration",
+    "GoalTable",
     "HostTable",
     "Listen",
     "LookupTable",
@@ -49,6 +51,7 @@ __all__ = [
     "Table",
     "TokensTable",
     "TrackerTable",
+    "TrackingTable",
     "load",
     "parse_listen",
     "without_password",

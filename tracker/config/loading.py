@@ -125,7 +125,9 @@ def _explain(name: str, model: type[BaseModel], variables: Mapping[tuple[str, st
     table, *rest = [str(part) for part in item["loc"]] or ["?"]
     key = ".".join(rest)
     source = variables.get((table, rest[0])) if rest else None
-    where = f"{source or name}: [{table}]" + (f" {key}" if key else "")
+    field = model.model_fields.get(table)
+    heading = f"[[{table}]]" if field and get_origin(field.annotation) is tuple else f"[{table}]"
+    where = f"{source or name}: {heading}" + (f" {key}" if key else "")
     if item["type"] == "model_type":
         return f"{where}: expected a table of that name{_shown(key, item['input'])}"
     if item["type"] == "extra_forbidden":

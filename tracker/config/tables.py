@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from tracker import words
 from tracker.address import normalize
+from tracker.config.goals import GoalTable, TrackingTable
 from tracker.config.machines import GeographyTable, VerdictTable
 from tracker.config.values import (
     Country,
@@ -323,6 +324,8 @@ class Config(Table):
     """What the tracker's programs need to know."""
 
     tracker: TrackerTable = TrackerTable()
+    tracking: TrackingTable = TrackingTable()
+    goal: tuple[GoalTable, ...] = ()
     admin: AdminTable = AdminTable()
     store: StoreTable = StoreTable()
     consent: ConsentTable = ConsentTable()
@@ -334,3 +337,16 @@ class Config(Table):
     retention: RetentionTable = RetentionTable()
     tokens: TokensTable = TokensTable()
     log: LogTable = LogTable()
+
+    @field_validator("goal")
+    @classmethod
+    def _goals_differ(cls, value: tuple[GoalTable, ...]) -> tuple[GoalTable, ...]:
+        names = [one.name for one in value]
+        if len(set(names)) < len(names):
+            raise ValueError("two [[goal]] have the same name")
+        return value
+
+    @property
+    def click_id_parameter(self) -> str:
+        """What the click id is called in links that lead on; `""` where none is handed out."""
+        return self.tracking.click_id_parameter if self.goal else ""

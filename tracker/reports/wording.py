@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tracker.attribution import WHOLE
 from tracker.statistics import Contest, Finding, Share
 
 
@@ -28,3 +29,25 @@ def judged(name: str, contest: Contest | None) -> str:
     one = contest.others[name]
     low, high = one.interval
     return f"{one.finding}: {100 * low:+.1f} to {100 * high:+.1f} points, p = {one.p:.2g}"
+
+
+_UNATTRIBUTED = {
+    "declined": "the person declined to be measured",
+    "erased": "the person was erased",
+    "do-not-track": "the person wants nothing tied to them",
+    "not-admitted": "the policy admits nothing of what came before",
+    "no-touch": "no mail was opened or followed in the window",
+    "no-click": "no link was followed in the window",
+    "unknown": "the mail is no longer on record",
+    "without-name": "counted without a name",
+}
+
+
+def unattributed_word(reason: str) -> str:
+    """Why nobody earned a conversion."""
+    return _UNATTRIBUTED.get(reason, reason)
+
+
+def credit(millionths: int) -> str:
+    """Conversions: `3`, or `2.4` with as many decimals as there are, at most three."""
+    return f"{millionths / WHOLE:.3f}".rstrip("0").rstrip(".")

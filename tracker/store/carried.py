@@ -232,7 +232,7 @@ def carry_deliveries(connection: Connection, rows: Iterable[Any], places: Places
         used.add(place)
         totals[place.subject, row.status, row.mode, row.reason] += 1
     names = ("subject_id", "status", "mode", "reason")
-    _make_months(connection, used)
+    make_months(connection, used)
     if totals:
         ordered = [dict(zip(names, key, strict=True), n=n) for key, n in sorted(totals.items())]
         connection.execute(_ADD_DELIVERIES, ordered)
@@ -241,11 +241,12 @@ def carry_deliveries(connection: Connection, rows: Iterable[Any], places: Places
 def _write(connection: Connection, totals: Counter[tuple[Any, ...]], used: set[Place]) -> None:
     """In one order, so that two transactions never wait for each other."""
     names = ("subject_id", "measure", "kind", "verdict", "link", "day")
-    _make_months(connection, used)
+    make_months(connection, used)
     connection.execute(_ADD, [dict(zip(names, key, strict=True), n=n) for key, n in sorted(totals.items())])
 
 
-def _make_months(connection: Connection, used: set[Place]) -> None:
+def make_months(connection: Connection, used: set[Place]) -> None:
+    """Puts the mailings on record that stand for a sender's month."""
     for mailing in sorted((one.mailing for one in used if one.mailing is not None), key=lambda one: one.id):
         statement, rows = insert_mailing(mailing)
         connection.execute(statement, rows)

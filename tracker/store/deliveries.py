@@ -290,7 +290,7 @@ class Deliveries:
 
     def __init__(self, database: Database, ring: KeyRing) -> None:
         self._database = database
-        self._sent = database.coalesced(lambda connection, ids: _fetch_sent(connection, ids, ring))
+        self._sent = database.coalesced(lambda connection, ids: fetch_sent(connection, ids, ring))
 
     async def sent(self, delivery_id: bytes) -> Sent | None:
         """The delivery of a hit; None when there is none of that id (purged, or another store's).
@@ -367,7 +367,8 @@ def _decision(mode: str, opens: bool, clicks: bool, override: bool, reason: str)
         return untracked("not-understood")
 
 
-def _fetch_sent(connection: Connection, ids: list[bytes], ring: KeyRing) -> dict[bytes, Sent]:
+def fetch_sent(connection: Connection, ids: list[bytes], ring: KeyRing) -> dict[bytes, Sent]:
+    """The deliveries of these ids, as far as there are any."""
     rows = _SENT.rows(connection, ids=ids)
     erased = erased_among(connection, {row.recipient for row in rows if row.recipient is not None}, ring)
     found = {}

@@ -20,6 +20,8 @@ from tracker.consent import Consent, DoNotTrack
 from tracker.store.audience import leaving, parting
 from tracker.store.carried import Places, carry_events
 from tracker.store.contacts import find
+from tracker.store.conversions import of_person
+from tracker.store.credits import carry_conversions
 from tracker.store.database import Database
 from tracker.store.engines import hold_writers
 from tracker.store.holders import Holder
@@ -103,6 +105,8 @@ class Erasure:
         link.add(now, contact_id, {"attribute": "status", "new": "erased", "actor": actor})
         write_chain(connection, link)
         settling_erased(connection, contact_id, now)
+        places = Places(connection, self._ring, self._min_group)
+        carry_conversions(connection, of_person(address, self._ring), places)
         removed = self._cut_loose(connection, None, address)
         for holder in self._holders:
             holder.erase(connection, address, self._ring)

@@ -20,6 +20,7 @@ from sqlalchemy import Connection, delete, distinct, exists, func, select, updat
 from tracker.config import RetentionTable
 from tracker.retention import kept_from
 from tracker.store.carried import Places, carry_deliveries, carry_events
+from tracker.store.credits import carry_conversions, expired_conversions, looking_back_at
 from tracker.store.database import Database
 from tracker.store.engines import hold_writers
 from tracker.store.holders import Holder
@@ -27,9 +28,11 @@ from tracker.store.requests import RequestState
 from tracker.store.schema import (
     attempts,
     audience_members,
+    carried_credits,
     carried_deliveries,
     carried_totals,
     contacts,
+    conversions,
     counts,
     deliveries,
     events,
@@ -57,6 +60,7 @@ class Purged:
     deliveries: int = 0
     open_days: int = 0
     requests: int = 0
+    conversions: int = 0
 
     def __str__(self) -> str:
         return ", ".join(f"{number} {kind.replace('_', ' ')}" for kind, number in asdict(self).items())
@@ -95,6 +99,9 @@ class Purge:
         removed, share = 0, Share(first=30, most=300)
         while some := await self._gently(share.of(partial(self._remove_events, before=of_events))):
             removed += some
+        converted = 0
+        while some := await self._gently(share.of(partial(self._remove_conversions, before=of_events))):
+            converted += some
         purged, sent = await self._messages(of_messages)
         days = await self._open_days(of_events)
         settled = await self._until_none(partial(_remove_requests, before=of_messages))
@@ -106,6 +113,7 @@ class Purge:
             deliveries=purged.deliveries,
             open_days=days,
             requests=settled,
+            conversions=converted,
         )
 
     def _limits(self, today: date) -> tuple[datetime, datetime]:
@@ -150,6 +158,7 @@ class Purge:
         if len(ids) > 1:
             places.prepare(ids)
         own = {id_ for id_ in ids if places.of_deliveries(id_).subject == id_}
+        carry_conversions(connection, conversions.c.id.in_(looking_back_at(held)), places)
         removed = carry_events(connection, events.c.delivery_id.in_(held), held, places)
         carry_deliveries(connection, rows, places)
         connection.execute(delete(attempts).where(attempts.c.delivery_id.in_(held)))
@@ -177,6 +186,13 @@ class Purge:
         )
         places = Places(connection, self._ring, self._min_group)
         return carry_events(connection, events.c.id.in_([row.id for row in rows]), held, places)
+
+    def _remove_conversions(self, connection: Connection, most: int, before: datetime) -> int:
+        """Those that are as old as an event may be, or look back at one that is."""
+        some = expired_conversions(before).limit(most)
+        places = Places(connection, self._ring, self._min_group)
+        ids = list(connection.execute(some).scalars())
+        return carry_conversions(connection, conversions.c.id.in_(ids), places) if ids else 0
 
     async def _open_days(self, before: datetime) -> int:
         """The day of the last open, kept in hygiene mode, is as old as an event may be."""
@@ -272,6 +288,7 @@ def _leave_mailing(connection: Connection, mailing: bytes) -> int:
             counts.c.mailing_id,
             carried_totals.c.subject_id,
             carried_deliveries.c.subject_id,
+            carried_credits.c.subject_id,
         )
     ]
     connection.execute(delete(mailings).where(mailings.c.id == mailing, *(~one for one in used)))
@@ -318,4 +335,5 @@ def _due(connection: Connection, of_events: datetime, of_messages: datetime) -> 
         deliveries=number.n,
         open_days=count(contacts, contacts.c.last_open_day < day),
         requests=count(requests, _settled_before(of_messages)),
+        conversions=count(conversions, conversions.c.id.in_(expired_conversions(of_events))),
     )

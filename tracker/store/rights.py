@@ -18,9 +18,12 @@ from tracker.errors import InvalidValue, NotFound
 from tracker.events import EventKind
 from tracker.moments import isoformat
 from tracker.statements import Statement
+from tracker.store import conversions
 from tracker.store.audience import joining
+from tracker.store.carried import Places
 from tracker.store.contacts import find
 from tracker.store.counts import Cell, count_in
+from tracker.store.credits import carry_conversions
 from tracker.store.database import Database, execute
 from tracker.store.events import ANONYMIZED
 from tracker.store.histories import forget_visits
@@ -108,6 +111,8 @@ class Rights:
     def _anonymize(self, connection: Connection, most: int, address: str) -> Anonymized | None:
         """Some of it; None when nothing is left to be done. The deliveries first: who writes an event of one is waited
         for, and who comes later writes none."""
+        places = Places(connection, self._ring, self._min_group)
+        carry_conversions(connection, conversions.of_person(address, self._ring), places)
         rows = {bytes(row.id): row for row in connection.execute(_named(address, most))}
         connection.execute(update(contacts).where(contacts.c.address == address).values(last_open_day=None))
         if not rows:
@@ -156,7 +161,8 @@ class Rights:
                 **beside,
             }
         sent = _deliveries(connection, address)
-        if person is None and not sent and not any(beside.values()):
+        converted = conversions.export(connection, address, self._ring)
+        if person is None and not sent and not converted and not any(beside.values()):
             return None
         return {
             "status": "unknown" if person is None else "active",
@@ -165,6 +171,7 @@ class Rights:
             "ledger": [],
             "deliveries": sent,
             "audiences": _audiences(connection, address),
+            "conversions": converted,
             "requests": asked,
             **beside,
         }

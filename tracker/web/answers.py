@@ -5,7 +5,9 @@ As headers for the web framework, and as the octets themselves for plain request
 
 from __future__ import annotations
 
+import re
 import time
+from urllib.parse import unquote_plus
 from wsgiref.handlers import format_date_time
 
 from tracker.tokens import Token
@@ -16,6 +18,7 @@ PIXEL = bytes.fromhex(
 """A transparent GIF of one pixel, 43 octets."""
 PIXEL_TYPE = "image/gif"
 PIXEL_HEADERS = {"Cache-Control": "no-store, private"}
+_BETWEEN = re.compile("[&;]")
 SERVER = "candor"
 """Which library and version answers is nobody's business."""
 
@@ -29,10 +32,20 @@ def redirect_headers(location: str, referrer_policy: str) -> dict[str, str]:
 
 def with_suffix(token: Token) -> str:
     """The destination with its suffix in the query: before the fragment, joined by `?` or `&`."""
-    url, mark, fragment = token.destination.partition("#")
-    suffix = token.suffix.lstrip("?&")
-    joint = "" if url.endswith(("?", "&")) else "&" if "?" in url else "?"
-    return f"{url}{joint}{suffix}{mark}{fragment}"
+    return _joined(token.destination, token.suffix.lstrip("?&"))
+
+
+def with_parameter(url: str, name: str, value: str) -> str:
+    """The URL with one more parameter, in front of the fragment; as it is where it has one of that name already."""
+    query = url.partition("#")[0].partition("?")[2]
+    names = {unquote_plus(one.partition("=")[0]) for one in _BETWEEN.split(query)}
+    return url if name in names else _joined(url, f"{name}={value}")
+
+
+def _joined(url: str, addition: str) -> str:
+    url, mark, fragment = url.partition("#")
+    joint = "?" if "?" not in url else "" if url.endswith(("?", "&")) else "&"
+    return f"{url}{joint}{addition}{mark}{fragment}"
 
 
 class Octets:

@@ -26,6 +26,7 @@ from tracker.metrics import Sheet
 from tracker.web import applinks, wording
 from tracker.web.answers import SERVER
 from tracker.web.connection import Configured, Connections, Taking
+from tracker.web.conversions import ConversionPixel
 from tracker.web.hits import Hits
 from tracker.web.metrics import HitMetrics
 from tracker.web.preferences import Preferences
@@ -147,6 +148,10 @@ def build(domain: Domain, hits: Hits, clock: Clock = _utc_now) -> web.Applicatio
     preferences = Preferences(domain, clock=clock)
     app.router.add_get("/o/{token}", hits.open)
     app.router.add_get("/c/{token}", hits.click)
+    conversions = ConversionPixel(domain, clock=clock)
+    app.router.add_get("/v/conversion.gif", conversions.pixel)
+    app.router.add_get("/v/candor.js", conversions.script)
+    app.on_cleanup.append(conversions.close)
     app.router.add_get("/p", _nobodys_page)
     app.router.add_get("/p/{token}", preferences.show)
     app.router.add_post("/p/{token}", preferences.choose)

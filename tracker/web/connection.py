@@ -13,7 +13,7 @@ from typing import Any, Protocol, cast
 
 from tracker.config import Config
 from tracker.tokens import Kind, Token
-from tracker.web.answers import Octets, with_suffix
+from tracker.web.answers import Octets
 from tracker.web.hits import Answer, Heard
 from tracker.web.origin import Address, Proxies, address_of, read_preface
 from tracker.web.plain import MOST_HEAD, Plain, read_plain
@@ -47,6 +47,8 @@ class Taking(Protocol):
     def needs_page(self, kind: Kind, client: Address | None) -> bool: ...
 
     def take(self, token: Token, heard: Heard, answer: Answer) -> None: ...
+
+    def location(self, token: Token, *, named: bool) -> str: ...
 
 
 class Connections:
@@ -219,7 +221,7 @@ class Connection(asyncio.Protocol):
         if self._plain.kind is Kind.OPEN:
             said = octets.pixel(old=old, keep=keep, body=self._plain.get)
         else:
-            location = with_suffix(token) if named and token.suffix else token.destination
+            location = self._all.hits.location(token, named=named)
             policy = self._all.configured.config.tracker.referrer_policy
             said = octets.redirect(location, policy, old=old, keep=keep)
         self._say(said, keep)

@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 from aiohttp import web
 
 from tracker import log
+from tracker.clickid import click_id
 from tracker.consent import Mode
 from tracker.domain import Domain
 from tracker.errors import StoreError, StoreUnavailable
@@ -23,7 +24,14 @@ from tracker.journal import Entry, Journal
 from tracker.metrics import Sheet
 from tracker.store.deliveries import Sent
 from tracker.tokens import Kind, Token
-from tracker.web.answers import PIXEL, PIXEL_HEADERS, PIXEL_TYPE, redirect_headers, with_suffix
+from tracker.web.answers import (
+    PIXEL,
+    PIXEL_HEADERS,
+    PIXEL_TYPE,
+    redirect_headers,
+    with_parameter,
+    with_suffix,
+)
 from tracker.web.keeping import EVENTS, Counted, Facts, Heard, Keeping
 from tracker.web.metrics import HitMetrics
 from tracker.web.mistakes import Mistakes
@@ -114,6 +122,17 @@ class Hits:
             return True
         self._note_bad(kind)
         return False
+
+    def location(self, token: Token, *, named: bool) -> str:
+        """Where a click leads: the author's destination; with the suffix and the click id, where the hit is known to
+        be measured by name."""
+        if not named:
+            return token.destination
+        location = with_suffix(token) if token.suffix else token.destination
+        parameter = self._domain.config.click_id_parameter
+        return (
+            with_parameter(location, parameter, click_id(token, self._domain.ring)) if parameter else location
+        )
 
     def take(self, token: Token, heard: Heard, answer: Answer) -> None:
         """Takes a hit down. `answer` is called when what it leaves behind is kept, or when it is time."""
@@ -332,7 +351,7 @@ class Hits:
                 return web.Response(status=429, headers={"Cache-Control": "no-store"})
             raise web.HTTPNotFound
         named = request.method == "GET" and await self._taken(token, request)
-        location = with_suffix(token) if named and token.suffix else token.destination
+        location = self.location(token, named=named)
         policy = self._domain.config.tracker.referrer_policy
         return web.Response(status=302, headers=redirect_headers(location, policy))
 

@@ -13,12 +13,13 @@ from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 
-from tracker.consent import Decision, Mode, Question, Reading, decide, narrow, untracked
+from tracker.consent import Decision, Mode, Reading, untracked
 from tracker.device import device_of
 from tracker.domain import Domain
 from tracker.events import Device, Event, EventKind, Verdict, VerdictKind
 from tracker.policy import Policy
 from tracker.store import counts, events
+from tracker.store.admission import admitted
 from tracker.store.deliveries import Sent
 from tracker.tokens import Kind
 from tracker.verdict import MACHINES, RULES, TOO_SOON, Hit, Lists, classify
@@ -124,7 +125,7 @@ class Keeping:
         if found is None:
             if len(self._decisions) >= _MOST_DECISIONS:
                 self._decisions.clear()
-            found = self._decisions[key] = _decide(sent, kind, self._policy)
+            found = self._decisions[key] = admitted(sent, kind, self._policy)
         return found
 
     def facts(self, kind: EventKind, heard: Heard) -> Facts:
@@ -219,19 +220,3 @@ def verdict_of(sent: Sent, at: datetime, facts: Facts) -> Verdict:
     if accepted is None or (at - accepted).total_seconds() < TOO_SOON:
         return facts.soon
     return facts.later
-
-
-def _decide(sent: Sent, kind: EventKind, policy: Policy) -> tuple[Decision, Reading]:
-    reading = policy.reading(sent.circumstances())
-    today = decide(
-        Question(
-            contact=sent.contact,
-            reading=reading,
-            opens=sent.decision.opens,
-            clicks=sent.decision.clicks,
-            override=sent.decision.override,
-        )
-    )
-    allowed = narrow(sent.decision, today)
-    measured = allowed.opens if kind is EventKind.OPENED else allowed.clicks
-    return (allowed if measured else untracked(allowed.reason)), reading

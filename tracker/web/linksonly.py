@@ -39,6 +39,7 @@ class LinksFace:
         app = bare(config)
         app.router.add_get("/o/{token}", self._open)
         app.router.add_get("/c/{token}", self._click)
+        app.router.add_get("/v/conversion.gif", self._open)
         app.router.add_get("/p{rest:(/.*)?}", self._page)
         app.router.add_post("/p{rest:(/.*)?}", self._page)
         self._listener: asyncio.Server | None = None
@@ -78,6 +79,10 @@ class LinksFace:
     def take(self, token: Token, heard: Heard, answer: Answer) -> None:
         """A plain request's hit: answered, and forgotten."""
         answer(named=False)
+
+    def location(self, token: Token, *, named: bool) -> str:
+        """Where a click leads: nobody is known by name here."""
+        return token.destination
 
     async def _renew(self, ring: KeyRing) -> None:
         self._ring = ring

@@ -280,6 +280,73 @@ def upgrade() -> None:
     op.create_index(op.f("ix_page_visits_at"), "page_visits", ["at"], unique=False)
     op.create_index(op.f("ix_page_visits_delivery_id"), "page_visits", ["delivery_id"], unique=False)
     op.create_table(
+        "conversions",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("goal", sa.Text(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("person_key", sa.LargeBinary(length=16), nullable=True),
+        sa.Column("order_key", sa.LargeBinary(length=16), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("window_days", sa.Integer(), nullable=False),
+        sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("value", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_conversions")),
+    )
+    op.create_index(op.f("ix_conversions_goal_at"), "conversions", ["goal", "at"], unique=False)
+    op.create_index(op.f("ix_conversions_at"), "conversions", ["at"], unique=False)
+    for name in ("person_key", "order_key"):
+        op.create_index(
+            op.f(f"ix_conversions_{name}"),
+            "conversions",
+            [name],
+            unique=name == "order_key",
+            sqlite_where=sa.text(f"{name} IS NOT NULL"),
+            postgresql_where=sa.text(f"{name} IS NOT NULL"),
+        )
+    op.create_table(
+        "conversion_touches",
+        sa.Column("conversion_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("position", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("event_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("message_id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("delivery_id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("grp", sa.Text(), nullable=False),
+        sa.Column("link", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("conversion_id", "position", name=op.f("pk_conversion_touches")),
+    )
+    op.create_index(op.f("ix_conversion_touches_at"), "conversion_touches", ["at"], unique=False)
+    op.create_index(
+        op.f("ix_conversion_touches_delivery_id"), "conversion_touches", ["delivery_id"], unique=False
+    )
+    op.create_table(
+        "carried_conversions",
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("goal", "day", "reason", "currency")),
+        sa.Column("n", sa.BigInteger(), nullable=False),
+        sa.Column("value", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("goal", "day", "reason", "currency", name=op.f("pk_carried_conversions")),
+    )
+    op.create_table(
+        "carried_credits",
+        sa.Column("subject_id", sa.LargeBinary(length=16), nullable=False),
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("goal", "model", "day")),
+        sa.Column("link", sa.Integer(), autoincrement=False, nullable=False),
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("grp", "currency")),
+        sa.Column("credit", sa.BigInteger(), nullable=False),
+        sa.Column("value", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint(
+            *("subject_id", "goal", "model", "day", "link", "grp", "currency"),
+            name=op.f("pk_carried_credits"),
+        ),
+    )
+    op.create_index(
+        op.f("ix_carried_credits_goal_model_day"), "carried_credits", ["goal", "model", "day"], unique=False
+    )
+    op.create_table(
         "requests",
         sa.Column(
             "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
