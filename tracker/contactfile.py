@@ -20,6 +20,8 @@ from tracker.statements import KEYS, Statement, attribute_name, checked, parse_s
 if TYPE_CHECKING:
     from _csv import Reader
 
+ABOUT_REFUSAL = ("line", "reason")
+"""What a list of refused rows puts before the columns of the file."""
 _LONGEST_HEADER = 1 << 20
 _ADDRESS = ("address", "email", "e-mail", "mail")
 
@@ -49,7 +51,13 @@ class ContactFile:
         """Octets, and the SHA-256 of all of them: the same digest is the same file."""
         with path.open(encoding="utf-8-sig", newline="") as text:
             self.columns, self._address = _header(path, _table(path, text))
-        self._others = [(at, name) for at, name in enumerate(self.columns) if name and at != self._address]
+        self.own = len(ABOUT_REFUSAL) if tuple(self.columns[: len(ABOUT_REFUSAL)]) == ABOUT_REFUSAL else 0
+        """Columns at the left that a list of refused rows put there: they say nothing of a person."""
+        self._others = [
+            (at, name)
+            for at, name in enumerate(self.columns)
+            if name and at >= self.own and at != self._address
+        ]
         self._octets: BinaryIO | None = None
 
     @property

@@ -159,6 +159,25 @@ def test_refused_rows_are_written_with_line_reason_and_cells_for_their_owner_onl
 
 
 @pytest.mark.parametrize("store_kind", ["sqlite"])
+def test_a_list_of_refused_rows_is_corrected_and_imported(candor: Installation) -> None:
+    file = candor.folder / "refused.csv"
+    imported(
+        candor,
+        "address,tracking_consent,note\njoe@x.example,yes,a\nann@x.example,no,b\n",
+        "--refused",
+        str(file),
+    )
+    imported(candor, file.read_text("utf-8").replace(",yes,", ",granted,"), "--refused", str(file))
+    joe = held(candor, "joe@x.example")
+    assert (joe["tracking_consent"], joe["attributes"]) == ("granted", {"note": "a"})
+    header, *rows = list(csv.reader(io.StringIO(file.read_text("utf-8"), newline="")))
+    assert header == ["line", "reason", "address", "tracking_consent", "note"]
+    assert [row[2:] for row in rows] == [["ann@x.example", "no", "b"]]
+    assert imported(candor, file.read_text("utf-8").replace(",no,", ",denied,")).code == 0
+    assert held(candor, "ann@x.example")["attributes"] == {"note": "b"}
+
+
+@pytest.mark.parametrize("store_kind", ["sqlite"])
 def test_refused_rows_that_cannot_be_written_are_known_before_anything_is_changed(
     candor: Installation,
 ) -> None:

@@ -21,7 +21,7 @@ from tracker.cli.common import (
     show_table,
     with_domain,
 )
-from tracker.contactfile import ContactFile, Refused
+from tracker.contactfile import ABOUT_REFUSAL, ContactFile, Refused
 from tracker.domain import Domain
 from tracker.errors import CandorError, StoreError, StoreUnavailable
 from tracker.importing import Counted, Import
@@ -66,7 +66,7 @@ def import_(
         nonlocal task
         contacts = ContactFile(file)
         with (
-            _refusals(refused_file, contacts.columns) as write,
+            _refusals(refused_file, contacts) as write,
             progress("importing", contacts.size) as advance,
         ):
 
@@ -147,7 +147,7 @@ def _show(
 
 
 @contextmanager
-def _refusals(file: Path | None, columns: list[str]) -> Iterator[Callable[[Refused], None]]:
+def _refusals(file: Path | None, contacts: ContactFile) -> Iterator[Callable[[Refused], None]]:
     """Gives what writes a row of the file, if there is to be one. It holds addresses: only its owner may read it."""
     if file is None:
         yield lambda one: None
@@ -162,8 +162,8 @@ def _refusals(file: Path | None, columns: list[str]) -> Iterator[Callable[[Refus
         raise CommandError(CandorError(f"{file}: cannot be written: {error.strerror}")) from None
     with opened as text:
         rows = csv.writer(text)
-        rows.writerow(["line", "reason", *columns])
-        yield lambda one: rows.writerow([one.line, one.reason, *one.cells])
+        rows.writerow([*ABOUT_REFUSAL, *contacts.columns[contacts.own :]])
+        yield lambda one: rows.writerow([one.line, one.reason, *one.cells[contacts.own :]])
 
 
 def _actor() -> str:
