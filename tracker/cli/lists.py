@@ -19,8 +19,9 @@ from tracker.events import EventKind
 from tracker.moments import isoformat
 from tracker.moments import shown as moment_shown
 from tracker.reports.domains import DomainReport, report_domains
-from tracker.reports.engagement import Reading, leads, quiet, who_has_read
+from tracker.reports.engagement import Lead, Quiet, Reading, leads, quiet, who_has_read
 from tracker.reports.wording import percent
+from tracker.segments.selection import Selection, saved
 from tracker.spreadsheet import as_csv
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -29,11 +30,16 @@ _days = click.option(
     "--days", default=30, show_default=True, type=click.IntRange(1, 3660), help="So far back from now."
 )
 _limit = click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1_000_000))
+_segment = click.option("--segment", metavar="NAME", help="Only people of this saved segment.")
 _csv = click.option("--csv", "as_csv_", is_flag=True, help="Write CSV.")
 
 
 def _since(days: int) -> datetime:
     return datetime.now(UTC) - timedelta(days=days)
+
+
+async def _of(domain: Domain, segment: str | None) -> Selection | None:
+    return None if segment is None else await saved(domain, segment, datetime.now(UTC))
 
 
 def _tell(
@@ -112,15 +118,22 @@ def _domain_row(one: DomainReport) -> dict[str, Any]:
 @click.command("leads")
 @_days
 @_limit
+@_segment
 @_csv
 @json_option
 @config_option
-def leads_(days: int, limit: int, as_csv_: bool, as_json: bool, config_file: Path | None) -> None:
+def leads_(
+    days: int, limit: int, segment: str | None, as_csv_: bool, as_json: bool, config_file: Path | None
+) -> None:
     """Who engaged most: mails clicked count three, mails opened one; persons only.
 
     Whoever may not be measured by name today is in no list, whatever they did before.
     """
-    found = with_domain(config_file, lambda domain: leads(domain, since=_since(days), limit=limit))
+
+    async def work(domain: Domain) -> list[Lead]:
+        return await leads(domain, since=_since(days), limit=limit, segment=await _of(domain, segment))
+
+    found = with_domain(config_file, work)
     columns = {
         "address": "address",
         "group": "group",
@@ -141,17 +154,29 @@ def leads_(days: int, limit: int, as_csv_: bool, as_json: bool, config_file: Pat
     "--least", default=3, show_default=True, type=click.IntRange(1), help="Mails they got in that time."
 )
 @_limit
+@_segment
 @_csv
 @json_option
 @config_option
-def quiet_(days: int, least: int, limit: int, as_csv_: bool, as_json: bool, config_file: Path | None) -> None:
+def quiet_(
+    days: int,
+    least: int,
+    limit: int,
+    segment: str | None,
+    as_csv_: bool,
+    as_json: bool,
+    config_file: Path | None,
+) -> None:
     """Who gets measured mail and shows no sign of life, for the hygiene of your lists.
 
     Mail programs that load no images show none either: ask before you strike anybody off.
     """
-    found = with_domain(
-        config_file, lambda domain: quiet(domain, since=_since(days), least=least, limit=limit)
-    )
+
+    async def work(domain: Domain) -> list[Quiet]:
+        chosen = await _of(domain, segment)
+        return await quiet(domain, since=_since(days), least=least, limit=limit, segment=chosen)
+
+    found = with_domain(config_file, work)
     columns = {
         "address": "address",
         "group": "group",
@@ -164,10 +189,11 @@ def quiet_(days: int, least: int, limit: int, as_csv_: bool, as_json: bool, conf
 
 @click.command("read")
 @click.argument("id")
+@_segment
 @_csv
 @json_option
 @config_option
-def read_(id: str, as_csv_: bool, as_json: bool, config_file: Path | None) -> None:
+def read_(id: str, segment: str | None, as_csv_: bool, as_json: bool, config_file: Path | None) -> None:
     """By department, how many have shown that they read a message.
 
     Who is not measured by name stands apart, and never counts as not having read.
@@ -175,7 +201,8 @@ def read_(id: str, as_csv_: bool, as_json: bool, config_file: Path | None) -> No
     prefix = message_id_argument(id)
 
     async def work(domain: Domain) -> list[Reading]:
-        return await who_has_read(domain, await whole_id(domain, prefix))
+        message = await whole_id(domain, prefix)
+        return await who_has_read(domain, message, segment=await _of(domain, segment))
 
     columns = {
         "group": "department",
