@@ -10,11 +10,13 @@ import click
 
 from relay.config import CHANGES, Config, load
 from relay.metrics import MailMetrics
+from relay.post import Post
 from relay.queue import Queue
 from relay.service import Relay, checked
 from relay.store.holdings import Holdings
 from tracker import log
 from tracker.admin.monitoring import Monitoring, MonitoringFace
+from tracker.alerting.running import Alerting
 from tracker.cli.common import config_option, run
 from tracker.cli.serve import Faces, Numbers, exit_code, prepare, starting, workers_option
 from tracker.cli.signals import Reloading, Signals
@@ -126,15 +128,18 @@ async def _serve(
     domain = await Domain.open_patiently(config)
     numbers.sheet.take(number)
     served, jobs = _Served(program, config, domain, numbers, number), nightly(domain)
+    alerting = Alerting(domain, served.post)
     try:
         await served.start()
         jobs.start()
+        alerting.start()
         if ties is not None:
             ties.ready()
         spare_the_lasting()
         quiet = ties is not None
         await signals.until_stopped(Reloading(config, read, CHANGES, served.reload, quiet=quiet))
     finally:
+        await alerting.stop()
         await jobs.stop()
         await served.stop()
         await domain.close()
@@ -164,6 +169,11 @@ class _Served:
             address = config.relay.admin_listen
             monitoring = Monitoring(domain, numbers.sheet, look)
             self._faces.append(MonitoringFace(monitoring, option="[relay] admin_listen", address=address))
+
+    @property
+    def post(self) -> Post | None:
+        """The way out for mail of our own; None where nobody here sends any."""
+        return self._relay.post if self._relay is not None else None
 
     async def start(self) -> None:
         """Raises CannotListen."""
