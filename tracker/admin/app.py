@@ -11,7 +11,8 @@ from aiohttp import web
 from tracker import log
 from tracker.admin import signing_in, wording
 from tracker.admin.access import Access
-from tracker.admin.frame import ACCESS, DOMAIN, framed, guarded
+from tracker.admin.frame import ACCESS, DOMAIN, framed, guarded, headed
+from tracker.admin.live import FEED, Feed, stream
 from tracker.admin.monitoring import Monitoring
 from tracker.admin.pages import campaigns, contacts, conversions, glossary, home, messages, requests
 from tracker.config import parse_listen
@@ -66,7 +67,9 @@ def build(domain: Domain, monitoring: Monitoring) -> web.Application:
     templates.globals["glossary"] = TERMS
     app[DOMAIN] = domain
     app[ACCESS] = Access(lambda: domain.config.admin, domain.ring)
-    app.on_response_prepare.append(_nameless)
+    app[FEED] = Feed(domain)
+    app.on_response_prepare.append(headed)
+    app.on_shutdown.append(_end_streams)
     router = app.router
     monitoring.add_to(router)
     router.add_static("/static/", _HERE / "static")
@@ -74,6 +77,7 @@ def build(domain: Domain, monitoring: Monitoring) -> web.Application:
     router.add_post("/sign-in", signing_in.sign_in)
     router.add_post("/sign-out", signing_in.sign_out)
     router.add_get("/", home.shown)
+    router.add_get("/live", stream, allow_head=False)
     router.add_get("/messages", messages.listed)
     router.add_get("/messages/{id}", messages.shown)
     router.add_get("/campaigns", campaigns.listed)
@@ -92,6 +96,5 @@ def build(domain: Domain, monitoring: Monitoring) -> web.Application:
     return app
 
 
-async def _nameless(request: web.Request, response: web.StreamResponse) -> None:
-    """Which library and version answers is nobody's business."""
-    response.headers["Server"] = "candor"
+async def _end_streams(app: web.Application) -> None:
+    await app[FEED].close()
