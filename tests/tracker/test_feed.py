@@ -30,7 +30,7 @@ from tracker.converting import Said, read_said, record_conversion
 from tracker.domain import Domain
 from tracker.events import VerdictKind
 from tracker.reports.feed import News, Place, Position, news
-from tracker.store.schema import events
+from tracker.store.schema import alerts, events
 
 NOW = datetime.now(UTC)
 
@@ -98,6 +98,29 @@ async def test_recipients_of_one_mail_stand_together(domain: Domain) -> None:
     await send(domain, Mail(to=people))
     (entry,) = (await news(domain, None)).entries
     assert (entry.kind, entry.who, entry.number) == ("accepted", "", 6)
+
+
+@pytest.mark.parametrize("consent", ["granted", "denied"])
+async def test_alerts_are_news_of_those_who_may_be_named(consent: str, domain: Domain) -> None:
+    copy = await to_joe(domain)
+    await say(domain, JOE, consent)
+    start = (await news(domain, None)).position
+    row = {"at": NOW, "found_at": NOW, "state": "sent", "domain": "", "of": 0}
+    opens = {**row, "name": "keen", "kind": "opens", "key": b"1" * 16, "n": 3}
+    opens |= {"message_id": copy.message, "delivery_id": copy.delivery}
+    bounces = {
+        **row,
+        "name": "rise",
+        "kind": "bounces",
+        "key": b"2" * 16,
+        "n": 8,
+        "of": 90,
+        "domain": "x.example",
+    }
+    await domain.database.write((insert(alerts), [opens]), (insert(alerts), [bounces]))
+    found = told(await news(domain, start))
+    assert found[-1] == ("alert", "", "rise: 8 of 90 bounces")
+    assert found[:-1] == ([("alert", JOE, "keen: 3 opens")] if consent == "granted" else [])
 
 
 async def test_what_comes_too_thick_is_counted(domain: Domain) -> None:

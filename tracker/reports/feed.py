@@ -22,7 +22,7 @@ from tracker.measurable import by_name
 from tracker.money import shown_amount
 from tracker.store.carried import HUMAN
 from tracker.store.messages import urls
-from tracker.store.schema import attempts, conversions, deliveries, events, messages
+from tracker.store.schema import alerts, attempts, conversions, deliveries, events, messages
 
 MOST = 100
 """Rows of one source in one look; what comes beyond is counted and not told."""
@@ -36,7 +36,7 @@ class Entry:
     """Something that happened. `who` is an address, `""` where nobody may or need be named."""
 
     kind: str
-    """`opened`, `clicked`, `converted`; of deliveries their state: `accepted`, `deferred`, `bounced`, …"""
+    """`opened`, `clicked`, `converted`, `alert`; of deliveries their state: `accepted`, `deferred`, `bounced`, …"""
     at: datetime
     who: str = ""
     number: int = 1
@@ -227,8 +227,34 @@ def _of_conversions(domain: Domain, connection: Connection, ids: Sequence[int]) 
     ]
 
 
+def _of_alerts(domain: Domain, connection: Connection, ids: Sequence[int]) -> list[Entry]:
+    """What somebody is told by mail too. Of people only those who are measured by name today; bounces name nobody."""
+    query = (
+        select(alerts, deliveries.c.recipient, messages.c.subject)
+        .outerjoin(deliveries, deliveries.c.id == alerts.c.delivery_id)
+        .outerjoin(messages, messages.c.id == alerts.c.message_id)
+        .where(alerts.c.id.in_(ids), alerts.c.kind != "test")
+        .order_by(alerts.c.id)
+    )
+    rows = connection.execute(query).all()
+    named = by_name(domain, connection, {row.recipient for row in rows if row.recipient})
+    return [
+        Entry(
+            kind="alert",
+            at=row.found_at,
+            who=row.recipient or "",
+            message=bytes(row.message_id) if row.message_id else None,
+            subject=row.subject or row.domain or "all domains",
+            detail=f"{row.name}: {row.n}{f' of {row.of}' if row.of else ''} {row.kind}",
+        )
+        for row in rows
+        if (row.recipient in named if row.delivery_id is not None else row.of)
+    ]
+
+
 SOURCES = (
     Source(letter="d", table=attempts, tell=_of_attempts),
     Source(letter="e", table=events, tell=_of_events),
     Source(letter="c", table=conversions, tell=_of_conversions),
+    Source(letter="a", table=alerts, tell=_of_alerts),
 )
