@@ -158,6 +158,7 @@ class AdminUserTable(Table):
 class AdminTable(Table):
     listen: OptionalListen = "127.0.0.1:8081"
     session: Duration = Field(default="12h", validate_default=True, gt=0)
+    previews_days: int = Field(default=0, ge=0, le=366)
     user: tuple[AdminUserTable, ...] = ()
 
     @model_validator(mode="after")
