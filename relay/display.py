@@ -15,17 +15,43 @@ from email.message import EmailMessage, MIMEPart
 from email.policy import default
 
 from bs4 import BeautifulSoup, Tag
+from bs4.element import PreformattedString
 
 from relay.rewrite import Link, Rules, compile_message
 
 _MARK = "https://link.invalid/"
 """Stands in front of a link's number while its place is looked for (RFC 6761 6.4: nobody's)."""
 _GONE = (
-    *("script", "noscript", "base", "meta", "link", "title", "iframe", "frame", "frameset", "object", "embed"),
-    *("applet", "audio", "video", "svg", "math", "template", "dialog", "portal", "input", "select", "textarea"),
+    *(
+        "script",
+        "noscript",
+        "base",
+        "meta",
+        "link",
+        "title",
+        "iframe",
+        "frame",
+        "frameset",
+        "object",
+        "embed",
+    ),
+    *(
+        "applet",
+        "audio",
+        "video",
+        "svg",
+        "math",
+        "template",
+        "dialog",
+        "portal",
+        "input",
+        "select",
+        "textarea",
+    ),
 )
 _OPENED = ("form", "button", "label")
 """Elements that act but whose content is read."""
+_PLAIN = re.compile(r"[a-z][a-z0-9-]*", re.IGNORECASE)
 _ACTING = re.compile(
     r"on.*|href|xlink:href|src|srcset|srcdoc|action|formaction|background|ping|target|poster|data|cite|longdesc|"
     r"usemap|autofocus|tabindex|accesskey|contenteditable|http-equiv|manifest|popover.*",
@@ -99,11 +125,15 @@ def _calm(soup: BeautifulSoup, pictures: Mapping[str, str]) -> None:
     """Nothing leads anywhere, loads anything or waits for a key."""
     for element in soup.find_all(_GONE):
         element.decompose()
-    for element in soup.find_all(_OPENED):
+    for odd in soup.find_all(string=lambda text: isinstance(text, PreformattedString)):
+        odd.extract()  # comments, declarations: nobody sees them
+    for element in soup.find_all(
+        lambda element: element.name in _OPENED or not _PLAIN.fullmatch(element.name)
+    ):
         element.unwrap()
     for element in soup.find_all(True):
         picture = _picture(element, pictures)
-        for name in [name for name in element.attrs if _ACTING.fullmatch(name)]:
+        for name in [name for name in element.attrs if _ACTING.fullmatch(name) or not _PLAIN.fullmatch(name)]:
             del element[name]
         if picture:
             element["src"] = picture
