@@ -24,9 +24,12 @@ VISITOR = web.RequestKey("visitor", Visitor)
 COOKIE = "candor_session"
 _NEEDED = "__candor_role__"
 _OPEN = ("/healthz", "/metrics", "/sign-in", "/static/")
+POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
 _HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": POLICY,
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "X-Robots-Tag": "noindex",
@@ -104,7 +107,8 @@ async def framed(request: web.Request, handler: Handler) -> web.StreamResponse:
     except Exception as error:  # noqa: BLE001 - the border: people see a page, not our insides
         log.request_failed(type(error).__name__)
         response = _trouble(request, 503)
-    response.headers.update(_HEADERS)
+    for name, value in _HEADERS.items():  # a page may have a policy of its own
+        response.headers.setdefault(name, value)
     return response
 
 
