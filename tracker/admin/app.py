@@ -15,6 +15,7 @@ from tracker.admin.frame import ACCESS, DOMAIN, framed, guarded, headed
 from tracker.admin.live import FEED, Feed, stream
 from tracker.admin.monitoring import Monitoring
 from tracker.admin.pages import campaigns, contacts, conversions, glossary, home, messages, requests
+from tracker.admin.previews import PREVIEWS, Previews
 from tracker.config import parse_listen
 from tracker.domain import Domain
 from tracker.glossary import TERMS
@@ -29,9 +30,12 @@ _MOST_FORM = 64 * 1024
 class AdminFace:
     """The operator's server on its socket; does nothing where `[admin] listen` is empty."""
 
-    def __init__(self, domain: Domain, monitoring: Monitoring | None = None) -> None:
+    def __init__(
+        self, domain: Domain, monitoring: Monitoring | None = None, *, previews: Previews | None = None
+    ) -> None:
+        """`previews`: of whoever keeps messages as they came, if somebody does."""
         self._domain = domain
-        app = build(domain, monitoring or Monitoring(domain, Sheet()))
+        app = build(domain, monitoring or Monitoring(domain, Sheet()), previews)
         self._runner = web.AppRunner(app, access_log=None, logger=retelling(), handle_signals=False)
 
     async def start(self) -> str | None:
@@ -52,7 +56,7 @@ class AdminFace:
         await self._runner.cleanup()
 
 
-def build(domain: Domain, monitoring: Monitoring) -> web.Application:
+def build(domain: Domain, monitoring: Monitoring, previews: Previews | None = None) -> web.Application:
     """The operator's application."""
     app = web.Application(middlewares=[framed, guarded], client_max_size=_MOST_FORM)
     templates = aiohttp_jinja2.setup(
@@ -66,6 +70,8 @@ def build(domain: Domain, monitoring: Monitoring) -> web.Application:
     )
     templates.globals["glossary"] = TERMS
     app[DOMAIN] = domain
+    if previews is not None:
+        app[PREVIEWS] = previews
     app[ACCESS] = Access(lambda: domain.config.admin, domain.ring)
     app[FEED] = Feed(domain)
     app.on_response_prepare.append(headed)

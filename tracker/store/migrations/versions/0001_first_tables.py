@@ -245,6 +245,14 @@ def upgrade() -> None:
         op.f("ix_queue_state_domain_due_at"), "queue", ["state", "domain", "due_at"], unique=False
     )
     op.create_table(
+        "originals",
+        sa.Column("message_id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("kept_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("data", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("message_id", name=op.f("pk_originals")),
+    )
+    op.create_index(op.f("ix_originals_kept_at"), "originals", ["kept_at"], unique=False)
+    op.create_table(
         "return_paths",
         sa.Column("message_id", sa.LargeBinary(length=16), nullable=False),
         sa.Column("sender", sa.Text(), nullable=False),
