@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 from urllib.parse import quote
 
@@ -10,6 +9,9 @@ from aiohttp import web
 
 from tracker.admin.frame import DOMAIN
 from tracker.admin.listing import table_page
+from tracker.admin.pages.clickmap import COLUMNS as LINK_COLUMNS
+from tracker.admin.pages.clickmap import link_rows
+from tracker.admin.paths import message_id
 from tracker.admin.tables import Column, view
 from tracker.events import EventKind
 from tracker.moments import isoformat
@@ -115,17 +117,15 @@ async def shown(request: web.Request) -> web.StreamResponse:
         RECIPIENT_COLUMNS,
         rows,
         name=f"recipients-{id_.hex()[:8]}",
-        more={"report": report, "kinds": EventKind, "facts": await message_facts(domain, id_)},
+        more={
+            "report": report,
+            "kinds": EventKind,
+            "facts": await message_facts(domain, id_),
+            "links": link_rows(report),
+            "link_columns": LINK_COLUMNS,
+        },
         names=Action.EXPORT_RECIPIENTS,
     )
-
-
-def message_id(request: web.Request) -> bytes:
-    """Of the path."""
-    text = request.match_info["id"]
-    if not re.fullmatch(r"[0-9a-f]{32}", text):
-        raise web.HTTPNotFound
-    return bytes.fromhex(text)
 
 
 def message_row(one: ListedMessage) -> dict[str, Any]:
