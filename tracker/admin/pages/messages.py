@@ -24,6 +24,7 @@ from tracker.reports.listings import (
 )
 from tracker.reports.message import report_message
 from tracker.store.audit import Action
+from tracker.store.carried import DELIVERED
 
 COLUMNS = (
     Column(key="received", title="Received", sorts=True),
@@ -69,7 +70,7 @@ RECIPIENT_COLUMNS = (
     ),
     Column(key="clicked", title="First click"),
     Column(key="clicks", title="Clicks", is_number=True),
-    Column(key="answer", title="Last answer", about="What the other side said at the latest try."),
+    Column(key="answer", title="Last answer", about="What the other side said at the latest try, of what did not arrive."),
 )
 
 
@@ -152,10 +153,10 @@ def _recipient_row(one: ListedRecipient) -> dict[str, Any]:
         "href": f"/contact?address={quote(one.recipient)}" if one.recipient else "",
         "group": one.group,
         "status": one.status,
-        "mode": one.mode,
+        "mode": f"{one.mode} (not told today)" if one.hidden else one.mode,
         "reason": one.reason,
         "opened": isoformat(one.first_open) if one.first_open else None,
         "clicked": isoformat(one.first_click) if one.first_click else None,
         "clicks": None if one.hidden else one.clicks,
-        "answer": one.answer,
+        "answer": "" if one.status in DELIVERED else one.answer,
     }
