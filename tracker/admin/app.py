@@ -22,6 +22,7 @@ from tracker.admin.pages import (
     engagement,
     glossary,
     home,
+    links,
     messages,
     requests,
 )
@@ -100,6 +101,7 @@ def build(domain: Domain, monitoring: Monitoring, previews: Previews | None = No
     router.add_get("/leads", engagement.leading)
     router.add_get("/quiet", engagement.gone_quiet)
     router.add_get("/domains", domains.shown)
+    router.add_get("/links", links.shown)
     router.add_get("/campaigns", campaigns.listed)
     router.add_get("/campaign", campaigns.shown, name="campaign")
     router.add_get("/conversions", conversions.shown)

@@ -54,6 +54,7 @@ GROUPS: Sequence[Group] = (
         entries=(
             Entry(href="/campaigns", title="Campaigns", covers=("/campaign",)),
             Entry(href="/conversions", title="Conversions"),
+            Entry(href="/links", title="Links"),
             Entry(href="/domains", title="Domains"),
             Entry(href="/glossary", title="Glossary"),
         ),
