@@ -70,7 +70,11 @@ RECIPIENT_COLUMNS = (
     ),
     Column(key="clicked", title="First click"),
     Column(key="clicks", title="Clicks", is_number=True),
-    Column(key="answer", title="Last answer", about="What the other side said at the latest try, of what did not arrive."),
+    Column(
+        key="answer",
+        title="Last answer",
+        about="What the other side said at the latest try, of what did not arrive.",
+    ),
 )
 
 
