@@ -113,7 +113,13 @@ class Domain:
         store, least = (self.database, self.ring), config.anonymity.min_group
         self.erasure = Erasure(*store, self.holders, min_group=least)
         self.rights = Rights(*store, self.holders, min_group=least)
-        self.purge = Purge(*store, config.retention, self.holders, min_group=least)
+        self.purge = Purge(
+            *store,
+            config.retention,
+            self.holders,
+            min_group=least,
+            originals_days=config.admin.previews_days,
+        )
 
     @classmethod
     async def open_patiently(cls, config: Config) -> Domain:

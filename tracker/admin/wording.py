@@ -10,10 +10,16 @@ from zoneinfo import ZoneInfo
 from markupsafe import Markup
 
 from tracker.events import EventKind
-from tracker.moments import isoformat
+from tracker.moments import isoformat, lasting
 from tracker.money import shown_amount
 from tracker.reports.wording import credit, judged, percent, span, unattributed_word
 
+_HAPPENED = {
+    "accepted": "Delivered",
+    "deferred": "Put off",
+    "returned": "Handed back",
+    "complained": "Called spam",
+}
 _KINDS = {EventKind.OPENED: "Opens", EventKind.CLICKED: "Clicks"}
 
 
@@ -33,13 +39,29 @@ def at(value: datetime | str | None, zone: ZoneInfo) -> Markup:
     return Markup('<time datetime="{}">{}</time>').format(exactly, moment(value, zone))
 
 
+def happened(kind: str) -> str:
+    """What an entry of the feed says first."""
+    return _HAPPENED.get(kind, kind.capitalize())
+
+
 def kind_word(kind: EventKind) -> str:
     return _KINDS[kind]
 
 
-def size(octets: int) -> str:
+def size(octets: float) -> str:
     """`12.3 KB`."""
-    return f"{octets} bytes" if octets < 1024 else f"{octets / 1024:,.1f} KB"
+    if octets < 1024:
+        return f"{octets} bytes"
+    for unit in ("KB", "MB"):
+        octets /= 1024
+        if octets < 1024:
+            return f"{octets:,.1f} {unit}"
+    return f"{octets / 1024:,.1f} GB"
+
+
+def many(number: int, what: str) -> str:
+    """`1 message`, `2 messages`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def filters(zone: Callable[[], ZoneInfo]) -> Mapping[str, Callable[..., Any]]:
@@ -57,6 +79,8 @@ _FILTERS: Mapping[str, Callable[..., Any]] = {
     "kind_word": kind_word,
     "judged": judged,
     "octets": size,
+    "lasting": lasting,
+    "many": many,
     "amount": shown_amount,
     "credit": credit,
     "unattributed": unattributed_word,

@@ -144,7 +144,10 @@ class Erasure:
             removed += carry_events(connection, events.c.delivery_id.in_(ids), ids, places)
             connection.execute(update(attempts).where(attempts.c.delivery_id.in_(ids)).values(text=""))
             alerts.forget(connection, ids)
-            _forget_content(connection, {bytes(row.message_id) for row in some})
+            sent = {bytes(row.message_id) for row in some}
+            _forget_content(connection, sent)
+            for holder in self._holders:
+                holder.forget_content(connection, sent)
         return removed
 
 
