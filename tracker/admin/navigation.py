@@ -46,6 +46,7 @@ GROUPS: Sequence[Group] = (
             Entry(href="/leads", title="Leads"),
             Entry(href="/quiet", title="Quiet"),
             Entry(href="/departments", title="Departments"),
+            Entry(href="/segments", title="Segments", covers=("/segment",)),
             Entry(href="/requests", title="Requests"),
         ),
     ),
@@ -54,6 +55,7 @@ GROUPS: Sequence[Group] = (
         entries=(
             Entry(href="/campaigns", title="Campaigns", covers=("/campaign",)),
             Entry(href="/conversions", title="Conversions"),
+            Entry(href="/alerts", title="Alerts"),
             Entry(href="/links", title="Links"),
             Entry(href="/domains", title="Domains"),
             Entry(href="/glossary", title="Glossary"),
