@@ -22,9 +22,9 @@ from tracker.segments.conditions import People, verdict
 from tracker.segments.terms import AnyNode, asks_for_behaviour, from_definition
 from tracker.store.schema import contacts, deliveries
 
-_WINDOW = 2000
-"""People who are looked at in one question."""
-_AT_ONCE = 400
+_WINDOW = 300
+"""People who are looked at in one question: where the database's answers are read in the loop, that is not held up."""
+_AT_ONCE = 300
 """Of whom consent is asked together."""
 _WITHIN = 30.0
 

@@ -23,7 +23,6 @@ COLUMNS = (
         about="A person, or the domain that mail bounced at. Who may not be measured by name today is not named.",
     ),
     Column(key="what", title="What happened"),
-    Column(key="message", title="Message"),
     Column(
         key="state",
         title="Letter",
@@ -32,7 +31,10 @@ COLUMNS = (
         "domain one was sent shortly before; capped: there were as many that day as is wished; dropped: the "
         "configuration no longer names the alert.",
     ),
+    Column(key="message", title="Message"),
 )
+_LONGEST_SUBJECT = 80
+"""Characters on the page; the file has all of it."""
 
 
 async def listed(request: web.Request) -> web.StreamResponse:
@@ -43,7 +45,7 @@ async def listed(request: web.Request) -> web.StreamResponse:
         found = await find_alerts(
             domain, sort=asked.sort, descending=asked.descending, limit=limit, offset=offset
         )
-        return [_row(one) for one in found]
+        return [_row(one, longest=None if asked.is_csv else _LONGEST_SUBJECT) for one in found]
 
     return await table_page(
         request,
@@ -57,14 +59,17 @@ async def listed(request: web.Request) -> web.StreamResponse:
     )
 
 
-def _row(one: Told) -> dict[str, Any]:
+def _row(one: Told, *, longest: int | None) -> dict[str, Any]:
+    subject = one.subject or "(no subject)"
+    if longest is not None and len(subject) > longest:
+        subject = f"{subject[:longest]}…"
     return {
         "href": f"/messages/{one.message_id.hex()}" if one.message_id else "",
         "at": isoformat(one.at),
         "name": one.name,
         "about": about(one),
         "what": what(one),
-        "message": (one.subject or "(no subject)") if one.message_id else None,
+        "message": subject if one.message_id else None,
         "state": one.state,
     }
 
