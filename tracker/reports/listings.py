@@ -17,8 +17,9 @@ from tracker.domain import Domain
 from tracker.errors import InvalidAddress, NotFound
 from tracker.events import EventKind
 from tracker.measurable import by_name
-from tracker.reports.figures import Figures, figures
-from tracker.store.carried import HUMAN
+from tracker.reports.figures import Figures, figures_by
+from tracker.reports.sums import Scope
+from tracker.store.rollups_cells import HUMAN
 from tracker.store.schema import attempts, deliveries, events, mailings, messages
 
 _SORTS: Mapping[str, ColumnElement[Any]] = {
@@ -108,7 +109,7 @@ def _searched(search: str) -> Select[Any]:
 
 
 def _with_figures(connection: Connection, rows: Sequence[Any]) -> list[ListedMessage]:
-    counted = figures(connection, messages.c.id.in_([row.id for row in rows]), messages.c.id) if rows else {}
+    counted = figures_by(connection, {bytes(row.id): Scope(message=bytes(row.id)) for row in rows})
     return [
         ListedMessage(
             id=bytes(row.id),
@@ -117,7 +118,7 @@ def _with_figures(connection: Connection, rows: Sequence[Any]) -> list[ListedMes
             subject=row.subject,
             campaign=row.name,
             variant=row.variant,
-            figures=counted.get(bytes(row.id), Figures()),
+            figures=counted[bytes(row.id)],
         )
         for row in rows
     ]

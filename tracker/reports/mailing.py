@@ -17,8 +17,9 @@ from tracker.domain import Domain
 from tracker.errors import NotFound
 from tracker.events import EventKind
 from tracker.moments import isoformat
-from tracker.reports.figures import Figures, added, carried_figures, figures
+from tracker.reports.figures import Figures, added, carried_figures, figures_by
 from tracker.reports.message import counts_without_names
+from tracker.reports.sums import Scope
 from tracker.statistics import Contest, contest
 from tracker.store.schema import mailings, messages
 
@@ -133,7 +134,10 @@ def _report(connection: Connection, name: str) -> MailingReport:
     times = connection.execute(
         select(func.count(), func.min(messages.c.received_at), func.max(messages.c.received_at)).where(theirs)
     ).one()
-    variants = figures(connection, theirs, func.coalesce(messages.c.variant, ""))
+    names = connection.execute(
+        select(func.coalesce(messages.c.variant, "")).where(theirs).distinct()
+    ).scalars()
+    variants = figures_by(connection, {name: Scope(mailing=subject, variant=name) for name in sorted(names)})
     return MailingReport(
         id=subject,
         name=mailing.name,
@@ -142,6 +146,6 @@ def _report(connection: Connection, name: str) -> MailingReport:
         first=times[1],
         last=times[2],
         figures=added([*variants.values(), carried_figures(connection, subject)]),
-        variants=dict(sorted(variants.items())) if any(variants) else {},
+        variants=variants if any(variants) else {},
         counts=counts_without_names(connection, subject),
     )

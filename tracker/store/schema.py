@@ -161,6 +161,7 @@ messages = Table(
     Column("variant", Text, nullable=True),
     Column("class", Text, nullable=True),
     Column("size", BigInteger, nullable=False),
+    Column("recipients", Integer, nullable=False, server_default="0"),  # deliveries that it came with
     Column("untouched", Text, nullable=True),  # why the message as a whole was not tracked
     Column(
         "kept", JSON(none_as_null=True), nullable=True
@@ -188,8 +189,16 @@ deliveries = Table(
     Column("status", Text, nullable=False),
     Column("accepted_at", Moment, nullable=True),
     Column("updated_at", Moment, nullable=False),
+    Column("rolled", Text, nullable=True),  # what it was last rolled up as (tracker.store.rollups)
+    Column("unrolled", SmallInteger, nullable=False, server_default="1"),  # 0 while it is still that
     Index(None, "message_id"),
     Index(None, "recipient"),
+    Index(  # of the few that wait to be rolled up
+        "ix_deliveries_unrolled",
+        "id",
+        sqlite_where=text("unrolled = 1"),
+        postgresql_where=text("unrolled = 1"),
+    ),
 )
 
 attempts = Table(
@@ -251,6 +260,17 @@ carried_deliveries = Table(  # what purged deliveries added up to
     Column("mode", Text, primary_key=True, nullable=False),
     Column("reason", Text, primary_key=True, nullable=False),
     Column("n", BigInteger, nullable=False),
+)
+
+rollups = Table(  # sums over deliveries, of which none is named (tracker.store.rollups_cells)
+    "rollups",
+    metadata,
+    Column("subject", LargeBinary, primary_key=True, nullable=False),
+    Column("measure", Text, primary_key=True, nullable=False),
+    Column("slot", Integer, primary_key=True, nullable=False, autoincrement=False),
+    Column("key", Text, primary_key=True, nullable=False),
+    Column("n", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 conversions = Table(  # what people did on the sites that mail led them to, as those tell it
@@ -440,6 +460,13 @@ events = Table(
     Column("device", Text, nullable=False),
     Column("system", Text, nullable=False),
     Column("country", Text, nullable=False),  # two letters (ISO 3166); "" where none is known or may be kept
+    Column("rolled", Text, nullable=False, server_default=""),  # the verdict it was rolled up under
+    Index(  # of the few that wait to be rolled up, for the first time or anew
+        "ix_events_unrolled",
+        "delivery_id",
+        sqlite_where=text("rolled <> verdict"),
+        postgresql_where=text("rolled <> verdict"),
+    ),
     Index(None, "message_id"),
     Index(None, "delivery_id", "at"),
     Index(None, "at"),

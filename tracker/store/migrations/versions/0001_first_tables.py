@@ -148,10 +148,20 @@ def upgrade() -> None:
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("accepted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("rolled", sa.Text(), nullable=True),
+        sa.Column("unrolled", sa.SmallInteger(), server_default="1", nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_deliveries")),
     )
     op.create_index(op.f("ix_deliveries_message_id"), "deliveries", ["message_id"], unique=False)
     op.create_index(op.f("ix_deliveries_recipient"), "deliveries", ["recipient"], unique=False)
+    op.create_index(
+        "ix_deliveries_unrolled",
+        "deliveries",
+        ["id"],
+        unique=False,
+        sqlite_where=sa.text("unrolled = 1"),
+        postgresql_where=sa.text("unrolled = 1"),
+    )
     op.create_table(
         "events",
         sa.Column(
@@ -169,12 +179,21 @@ def upgrade() -> None:
         sa.Column("device", sa.Text(), nullable=False),
         sa.Column("system", sa.Text(), nullable=False),
         sa.Column("country", sa.Text(), nullable=False),
+        sa.Column("rolled", sa.Text(), server_default="", nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
         sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_events_at"), "events", ["at"], unique=False)
     op.create_index(op.f("ix_events_delivery_id_at"), "events", ["delivery_id", "at"], unique=False)
     op.create_index(op.f("ix_events_message_id"), "events", ["message_id"], unique=False)
+    op.create_index(
+        "ix_events_unrolled",
+        "events",
+        ["delivery_id"],
+        unique=False,
+        sqlite_where=sa.text("rolled <> verdict"),
+        postgresql_where=sa.text("rolled <> verdict"),
+    )
     op.create_table(
         "jobs",
         sa.Column("name", sa.Text(), nullable=False),
@@ -215,6 +234,7 @@ def upgrade() -> None:
         sa.Column("variant", sa.Text(), nullable=True),
         sa.Column("class", sa.Text(), nullable=True),
         sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("recipients", sa.Integer(), server_default="0", nullable=False),
         sa.Column("untouched", sa.Text(), nullable=True),
         sa.Column("kept", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("links", sa.JSON(none_as_null=True), nullable=True),
@@ -287,6 +307,16 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_page_visits_at"), "page_visits", ["at"], unique=False)
     op.create_index(op.f("ix_page_visits_delivery_id"), "page_visits", ["delivery_id"], unique=False)
+    op.create_table(
+        "rollups",
+        sa.Column("subject", sa.LargeBinary(), nullable=False),
+        sa.Column("measure", sa.Text(), nullable=False),
+        sa.Column("slot", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("n", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("subject", "measure", "slot", "key", name=op.f("pk_rollups")),
+        sqlite_with_rowid=False,
+    )
     op.create_table(
         "conversions",
         sa.Column(
