@@ -14,7 +14,7 @@ from tracker.admin.access import Access
 from tracker.admin.frame import ACCESS, DOMAIN, framed, guarded, headed
 from tracker.admin.live import FEED, Feed, stream
 from tracker.admin.monitoring import Monitoring
-from tracker.admin.pages import campaigns, contacts, conversions, glossary, home, messages, requests
+from tracker.admin.pages import campaigns, contacts, conversions, figures, glossary, home, messages, requests
 from tracker.admin.previews import PREVIEWS, Previews
 from tracker.config import parse_listen
 from tracker.domain import Domain
@@ -99,6 +99,7 @@ def build(domain: Domain, monitoring: Monitoring, previews: Previews | None = No
     router.add_post("/requests/{id}", requests.settle)
     router.add_get("/audit", requests.audit)
     router.add_get("/glossary", glossary.shown)
+    router.add_get("/charts/{key}.csv", figures.as_file)
     return app
 
 

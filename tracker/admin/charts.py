@@ -21,6 +21,7 @@ from pygal.etree import etree
 from pygal.style import Style
 
 from tracker.errors import InvalidValue
+from tracker.spreadsheet import as_csv
 
 etree.to_etree()  # the standard library's, also where lxml is installed: the same SVG everywhere
 _LABELS = 6
@@ -50,8 +51,10 @@ class Series:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """What is to be drawn. `head` says what the labels are, such as `Day`; `term` explains it by the glossary."""
+    """What is to be drawn. `key` names it in URLs, `head` says what the labels are, such as `Day`; `term` explains it by
+    the glossary."""
 
+    key: str
     title: str
     head: str
     labels: tuple[str, ...]
@@ -74,6 +77,11 @@ class Chart:
     def rows(self) -> list[tuple[str, tuple[int | float | None, ...]]]:
         """What its table shows: a label, and a value of each series."""
         return [(label, tuple(one.values[at] for one in self.series)) for at, label in enumerate(self.labels)]
+
+    def csv(self) -> bytes:
+        """Its table as a file for spreadsheets."""
+        names = [self.head, *(one.title for one in self.series)]
+        return as_csv(names, [dict(zip(names, (label, *values), strict=True)) for label, values in self.rows])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
-from tracker.admin.charts import Chart, Figure, Form, Series, drawn
+from tracker.admin.charts import Chart, Form, Series
 from tracker.domain import Domain
 from tracker.events import EventKind
 from tracker.reports.dimensions import Dimension, Part, by_dimension
 from tracker.reports.figures import Figures
+from tracker.reports.overview import overview
 from tracker.reports.sums import Scope
-from tracker.reports.times import TimesTo, times_to
 from tracker.reports.timeline import Timeline, Unit, by_time
+from tracker.reports.times import TimesTo, times_to
 
+_DAYS = 30
 _MOST_PARTS = 8
 _HOURS = 72
 """Hours of activity that are shown as such; longer ones are shown by day."""
@@ -20,7 +24,6 @@ _PARTS = {
     Dimension.DEVICE: ("Read with, by device", "Device", "device"),
     Dimension.CLIENT: ("Read with, by client", "Client", "device"),
     Dimension.COUNTRY: ("Read where", "Country", "country"),
-    Dimension.VERDICT: ("Whose hits", "Verdict", "verdict"),
 }
 
 
@@ -29,6 +32,7 @@ def activity(timeline: Timeline, title: str) -> Chart:
     by_hour = timeline.unit is Unit.HOUR
     begins = [one.begins for one in timeline.buckets]
     return Chart(
+        key="hours" if by_hour else "days",
         title=title,
         head="Hour" if by_hour else "Day",
         labels=tuple(at.strftime("%Y-%m-%d %H:%M" if by_hour else "%Y-%m-%d") for at in begins),
@@ -48,6 +52,7 @@ def outcomes(figures: Figures, title: str = "Deliveries by state") -> Chart:
     """What became of them, the most frequent first."""
     found = figures.statuses.most_common()
     return Chart(
+        key="states",
         title=title,
         head="State",
         labels=tuple(status for status, _ in found),
@@ -61,6 +66,7 @@ def parts(dimension: Dimension, found: Sequence[Part]) -> Chart:
     """People by what they read with, or where."""
     title, head, term = _PARTS[dimension]
     return Chart(
+        key=dimension.value,
         title=title,
         head=head,
         labels=tuple(one.value or "not known" for one in found),
@@ -78,6 +84,7 @@ def waited(found: TimesTo) -> Chart:
     opened = found.kind is EventKind.OPENED
     words = [_span(one.since, one.until) for one in found.histogram]
     return Chart(
+        key=f"time-to-{found.kind.value}",
         title="Time to first open" if opened else "Time to first click",
         head="After",
         labels=tuple(words),
@@ -88,7 +95,7 @@ def waited(found: TimesTo) -> Chart:
     )
 
 
-async def of_mail(domain: Domain, scope: Scope) -> list[Figure]:
+async def of_mail(domain: Domain, scope: Scope) -> list[Chart]:
     """The charts of a message or a mailing; those without anything are left out. Raises StoreUnavailable."""
     zone = domain.config.admin.zone
     timeline = await by_time(domain, scope, unit=Unit.DAY, zone=zone)
@@ -96,9 +103,36 @@ async def of_mail(domain: Domain, scope: Scope) -> list[Figure]:
         timeline = await by_time(domain, scope, unit=Unit.HOUR, zone=zone)
     charts = [activity(timeline, f"What happened, by {timeline.unit.value}")]
     charts += [waited(await times_to(domain, scope, kind)) for kind in EventKind]
-    for dimension in (Dimension.DEVICE, Dimension.CLIENT, Dimension.COUNTRY):
-        charts.append(parts(dimension, await by_dimension(domain, scope, dimension, limit=_MOST_PARTS)))
-    return await drawn(*_with_something(charts))
+    return _with_something([*charts, *await _splits(domain, scope)])
+
+
+async def of_days(domain: Domain, now: datetime) -> list[Chart]:
+    """The charts of all mail: what happened in the last thirty days and the last day, and what came of the mail of that
+    time. Raises StoreUnavailable."""
+    zone = domain.config.admin.zone
+    since = midnight(now, zone, days_before=_DAYS - 1)
+    days = await by_time(domain, Scope(), unit=Unit.DAY, zone=zone, since=since, until=now)
+    day = now - timedelta(hours=23)
+    hours = await by_time(domain, Scope(), unit=Unit.HOUR, zone=zone, since=day, until=now)
+    scope = Scope(since=since, until=now)
+    whole = await overview(domain, since=since, until=now)
+    charts = [activity(days, f"The last {_DAYS} days"), activity(hours, "The last 24 hours")]
+    charts += [outcomes(whole.now.figures, f"What became of the mail of {_DAYS} days")]
+    charts += [waited(await times_to(domain, scope, EventKind.OPENED))]
+    return _with_something([*charts, *await _splits(domain, scope)])
+
+
+def midnight(now: datetime, zone: ZoneInfo, *, days_before: int = 0) -> datetime:
+    """When the day began in the operator's zone, today or some days ago."""
+    day = now.astimezone(zone).date() - timedelta(days=days_before)
+    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
+
+
+async def _splits(domain: Domain, scope: Scope) -> list[Chart]:
+    return [
+        parts(dimension, await by_dimension(domain, scope, dimension, limit=_MOST_PARTS))
+        for dimension in _PARTS
+    ]
 
 
 def _with_something(charts: Iterable[Chart]) -> list[Chart]:
