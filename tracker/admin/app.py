@@ -14,7 +14,20 @@ from tracker.admin.access import Access
 from tracker.admin.frame import ACCESS, DOMAIN, framed, guarded, headed
 from tracker.admin.live import FEED, Feed, stream
 from tracker.admin.monitoring import Monitoring
-from tracker.admin.pages import campaigns, contacts, conversions, figures, glossary, home, messages, requests
+from tracker.admin.pages import (
+    campaigns,
+    clickmap,
+    contacts,
+    conversions,
+    domains,
+    engagement,
+    figures,
+    glossary,
+    home,
+    links,
+    messages,
+    requests,
+)
 from tracker.admin.previews import PREVIEWS, Previews
 from tracker.config import parse_listen
 from tracker.domain import Domain
@@ -86,11 +99,21 @@ def build(domain: Domain, monitoring: Monitoring, previews: Previews | None = No
     router.add_get("/live", stream, allow_head=False)
     router.add_get("/messages", messages.listed)
     router.add_get("/messages/{id}", messages.shown)
+    router.add_get("/messages/{id}/links", clickmap.shown)
+    router.add_get("/messages/{id}/preview", clickmap.preview)
+    router.add_get("/departments", engagement.departments)
+    router.add_get("/departments/{id}", engagement.read_by)
+    router.add_get("/leads", engagement.leading)
+    router.add_get("/quiet", engagement.gone_quiet)
+    router.add_get("/domains", domains.shown)
+    router.add_get("/links", links.shown)
     router.add_get("/campaigns", campaigns.listed)
     router.add_get("/campaign", campaigns.shown, name="campaign")
     router.add_get("/conversions", conversions.shown)
     router.add_get("/contacts", contacts.listed)
+    router.add_get("/contact", contacts.found)
     router.add_get("/contacts/{id}", contacts.shown)
+    router.add_get("/contacts/{id}/history", contacts.history)
     router.add_post("/contacts/{id}/consent", contacts.say)
     router.add_post("/contacts/{id}/export", contacts.export)
     router.add_post("/contacts/{id}/anonymize", contacts.anonymize)

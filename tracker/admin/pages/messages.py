@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 from urllib.parse import quote
 
@@ -10,6 +9,9 @@ from aiohttp import web
 
 from tracker.admin.frame import DOMAIN
 from tracker.admin.listing import table_page
+from tracker.admin.pages.clickmap import COLUMNS as LINK_COLUMNS
+from tracker.admin.pages.clickmap import link_rows
+from tracker.admin.paths import message_id
 from tracker.admin.tables import Column, view
 from tracker.events import EventKind
 from tracker.moments import isoformat
@@ -22,6 +24,7 @@ from tracker.reports.listings import (
 )
 from tracker.reports.message import report_message
 from tracker.store.audit import Action
+from tracker.store.carried import DELIVERED
 
 COLUMNS = (
     Column(key="received", title="Received", sorts=True),
@@ -67,7 +70,11 @@ RECIPIENT_COLUMNS = (
     ),
     Column(key="clicked", title="First click"),
     Column(key="clicks", title="Clicks", is_number=True),
-    Column(key="answer", title="Last answer", about="What the other side said at the latest try."),
+    Column(
+        key="answer",
+        title="Last answer",
+        about="What the other side said at the latest try, of what did not arrive.",
+    ),
 )
 
 
@@ -115,17 +122,15 @@ async def shown(request: web.Request) -> web.StreamResponse:
         RECIPIENT_COLUMNS,
         rows,
         name=f"recipients-{id_.hex()[:8]}",
-        more={"report": report, "kinds": EventKind, "facts": await message_facts(domain, id_)},
+        more={
+            "report": report,
+            "kinds": EventKind,
+            "facts": await message_facts(domain, id_),
+            "links": link_rows(report),
+            "link_columns": LINK_COLUMNS,
+        },
         names=Action.EXPORT_RECIPIENTS,
     )
-
-
-def message_id(request: web.Request) -> bytes:
-    """Of the path."""
-    text = request.match_info["id"]
-    if not re.fullmatch(r"[0-9a-f]{32}", text):
-        raise web.HTTPNotFound
-    return bytes.fromhex(text)
 
 
 def message_row(one: ListedMessage) -> dict[str, Any]:
@@ -152,10 +157,10 @@ def _recipient_row(one: ListedRecipient) -> dict[str, Any]:
         "href": f"/contact?address={quote(one.recipient)}" if one.recipient else "",
         "group": one.group,
         "status": one.status,
-        "mode": one.mode,
+        "mode": f"{one.mode} (not told today)" if one.hidden else one.mode,
         "reason": one.reason,
         "opened": isoformat(one.first_open) if one.first_open else None,
         "clicked": isoformat(one.first_click) if one.first_click else None,
         "clicks": None if one.hidden else one.clicks,
-        "answer": one.answer,
+        "answer": "" if one.status in DELIVERED else one.answer,
     }
