@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
+import sys
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
@@ -23,6 +24,8 @@ from pygal.style import Style
 from tracker.errors import InvalidValue
 from tracker.spreadsheet import as_csv
 
+# Its finder for plug-ins we do not have speaks a protocol that Python 3.12 dropped, and would be asked at every import.
+sys.meta_path[:] = [one for one in sys.meta_path if not isinstance(one, pygal.PluginImportFixer)]
 etree.to_etree()  # the standard library's, also where lxml is installed: the same SVG everywhere
 _LABELS = 6
 """At most so many words along an axis of time."""

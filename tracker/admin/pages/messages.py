@@ -7,6 +7,8 @@ from urllib.parse import quote
 
 from aiohttp import web
 
+from tracker.admin.charts import drawn
+from tracker.admin.drawings import of_mail
 from tracker.admin.frame import DOMAIN
 from tracker.admin.listing import table_page
 from tracker.admin.pages.clickmap import COLUMNS as LINK_COLUMNS
@@ -23,6 +25,7 @@ from tracker.reports.listings import (
     recipients,
 )
 from tracker.reports.message import report_message
+from tracker.reports.sums import Scope
 from tracker.store.audit import Action
 from tracker.store.carried import DELIVERED
 
@@ -127,6 +130,7 @@ async def shown(request: web.Request) -> web.StreamResponse:
             "kinds": EventKind,
             "facts": await message_facts(domain, id_),
             "links": link_rows(report),
+            "charts": [] if asked.is_csv else await drawn(*await of_mail(domain, Scope(message=id_))),
             "link_columns": LINK_COLUMNS,
         },
         names=Action.EXPORT_RECIPIENTS,
