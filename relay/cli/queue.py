@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import getpass
-import json
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import click
 
 from relay.cli.whom import Whom, action, filters
-from relay.compiled import Compiler
 from relay.config import Config, load
-from relay.postmaster import Done, Postmaster
-from relay.queue import Queue
-from relay.settlement import Settlement
+from relay.desk import envelope_words
+from relay.postmaster import Done, Postmaster, postmaster
 from relay.store.selection import Selection
 from tracker.cli.common import (
     CommandError,
@@ -118,7 +114,7 @@ def show_message(message: str, raw: bool, as_json: bool, config_file: Path | Non
                 f"from <{found['sender']}>, {shown(str(found['received_at']))}, {_octets(found['size'])}"
             )
         )
-        click.echo(printable(_envelope(str(found["envelope"]))))
+        click.echo(printable(f"envelope: {envelope_words(str(found['envelope']))}"))
     else:
         click.echo("its content is gone")
     waiting = [
@@ -295,19 +291,9 @@ def _with_postmaster(config_file: Path | None, work: Callable[[Postmaster], Awai
     """Opens the store as the relay does and does the work; errors are shown, not raised."""
 
     async def main(domain: Domain) -> T:
-        config = cast(Config, domain.config)
-        queue = Queue(domain.database, config.queue)
-        compiler = Compiler(config.rewrite.rules(*config.tracker.urls), domain.ring, {})
-        settlement = Settlement(
-            domain, queue, compiler, config.override, hostname=config.relay.name, clock=_now
-        )
-        return await work(Postmaster(domain, queue, settlement, clock=_now))
+        return await work(postmaster(domain, cast(Config, domain.config)))
 
     return with_domain(config_file, main, reading=load)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
@@ -327,17 +313,6 @@ def _span(seconds: float | None) -> str:
 
 def _many(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def _envelope(text: str) -> str:
-    """What else the client said with it, as words; what is damaged as it stands there."""
-    try:
-        said = json.loads(text)
-        return "envelope: " + (
-            ", ".join(f"{key} {value}" for key, value in said.items() if value) or "nothing more"
-        )
-    except (ValueError, AttributeError):
-        return f"envelope: {text}"
 
 
 def _octets(number: int) -> str:
