@@ -13,9 +13,10 @@ from tracker.admin import signing_in, wording
 from tracker.admin.access import Access
 from tracker.admin.frame import ACCESS, DOMAIN, framed, guarded
 from tracker.admin.monitoring import Monitoring
-from tracker.admin.pages import campaigns, contacts, conversions, home, messages, requests
+from tracker.admin.pages import campaigns, contacts, conversions, glossary, home, messages, requests
 from tracker.config import parse_listen
 from tracker.domain import Domain
+from tracker.glossary import TERMS
 from tracker.httplog import retelling
 from tracker.listening import listening
 from tracker.metrics import Sheet
@@ -53,15 +54,16 @@ class AdminFace:
 def build(domain: Domain, monitoring: Monitoring) -> web.Application:
     """The operator's application."""
     app = web.Application(middlewares=[framed, guarded], client_max_size=_MOST_FORM)
-    aiohttp_jinja2.setup(
+    templates = aiohttp_jinja2.setup(
         app,
         loader=jinja2.FileSystemLoader(_HERE / "templates"),
         autoescape=jinja2.select_autoescape(default=True),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        filters=wording.FILTERS,
+        filters=wording.filters(lambda: domain.config.admin.zone),
     )
+    templates.globals["glossary"] = TERMS
     app[DOMAIN] = domain
     app[ACCESS] = Access(lambda: domain.config.admin, domain.ring)
     app.on_response_prepare.append(_nameless)
@@ -86,6 +88,7 @@ def build(domain: Domain, monitoring: Monitoring) -> web.Application:
     router.add_get("/requests", requests.listed)
     router.add_post("/requests/{id}", requests.settle)
     router.add_get("/audit", requests.audit)
+    router.add_get("/glossary", glossary.shown)
     return app
 
 

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from tracker import log
 from tracker.admin.access import Access, Role, Visitor
+from tracker.admin.navigation import GROUPS
 from tracker.domain import Domain
 from tracker.errors import CandorError, InvalidValue, NotFound, StoreUnavailable
 
@@ -69,6 +70,8 @@ def page(
     frame = {
         "visitor": visitor,
         "path": request.path,
+        "groups": GROUPS,
+        "zone": request.app[DOMAIN].config.admin.zone,
         "may_sign_out": visitor is not None and visitor.name != "",
         "form_token": visitor.form_token if visitor else "",
     }

@@ -19,13 +19,14 @@ _LONGEST_SEARCH = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """`key` in the rows; `about` is the definition that the heading tells."""
+    """`key` in the rows. The heading tells a definition: that of a `term` of the glossary, or `about`."""
 
     key: str
     title: str
     sorts: bool = False
     is_number: bool = False
     about: str = ""
+    term: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
