@@ -169,7 +169,9 @@ def _workers(connection: Connection) -> list[Worker]:
     query = select(queue.c.lease, func.count()).where(queue.c.lease != "", queue.c.due_at > database_now())
     rows = connection.execute(query.group_by(queue.c.lease).order_by(queue.c.lease)).all()
     return [
-        Worker(node=lease.partition("/")[0], process=lease.split("/")[1] if "/" in lease else "", recipients=n)
+        Worker(
+            node=lease.partition("/")[0], process=lease.split("/")[1] if "/" in lease else "", recipients=n
+        )
         for lease, n in rows
     ]
 

@@ -16,7 +16,6 @@ from tracker import keyring
 from tracker.desk import Finding, Found
 from tracker.errors import CandorError
 
-
 _LITTLE = 1024**3
 
 

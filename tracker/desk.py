@@ -115,6 +115,8 @@ class QueueStanding:
     recipients: int
     messages: int
     octets: int
+    largest: int
+    """Octets of the largest message."""
     oldest: float | None
     """Seconds; None when nothing waits."""
     states: Mapping[str, int]

@@ -17,7 +17,11 @@ from tracker.config import parse_listen
 from tracker.desk import Finding, Found
 from tracker.errors import CandorError, KeyRingError, StoreError
 
-_MARKS = {Finding.OK: ("ok", "green"), Finding.WARNING: ("warning", "yellow"), Finding.WRONG: ("WRONG", "red")}
+_MARKS = {
+    Finding.OK: ("ok", "green"),
+    Finding.WARNING: ("warning", "yellow"),
+    Finding.WRONG: ("WRONG", "red"),
+}
 
 
 def _nameserver(_context: click.Context, _option: click.Parameter, value: str) -> str:

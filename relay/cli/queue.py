@@ -29,7 +29,7 @@ from tracker.cli.messages import message_id_argument
 from tracker.cli.story import SHORT_ID, answer, show_tries
 from tracker.domain import Domain
 from tracker.errors import InvalidValue
-from tracker.moments import shown
+from tracker.moments import lasting, shown
 
 T = TypeVar("T")
 
@@ -83,8 +83,8 @@ def _row(one: dict[str, Any]) -> tuple[object, ...]:
         sender,
         f"<{one['recipient']}>",
         one["state"],
-        _span(one["age"]),
-        "" if one["next_try"] is None else _span(one["next_try"]),
+        lasting(one["age"]),
+        "" if one["next_try"] is None else lasting(one["next_try"]),
         one["tries"],
         "" if one["size"] is None else _octets(one["size"]),
         answer(one["last_try"]),
@@ -118,7 +118,7 @@ def show_message(message: str, raw: bool, as_json: bool, config_file: Path | Non
     else:
         click.echo("its content is gone")
     waiting = [
-        (f"<{one['recipient']}>", one["state"], _span(one["age"]), _span(one["next_try"]), one["tries"])
+        (f"<{one['recipient']}>", one["state"], lasting(one["age"]), lasting(one["next_try"]), one["tries"])
         for one in found["waiting"]
     ]
     show_table(("waits for", "state", "age", "next try", "tries"), waiting)
@@ -203,7 +203,7 @@ def stats(domains: int, as_json: bool, config_file: Path | None) -> None:
     if not found["recipients"]:
         click.echo("the queue is empty")
         return
-    oldest = "" if found["oldest"] is None else f", the oldest for {_span(found['oldest'])}"
+    oldest = "" if found["oldest"] is None else f", the oldest for {lasting(found['oldest'])}"
     sizes = f"{_octets(found['octets'])}, the largest {_octets(found['largest'])}"
     waiting = f"{_many(found['recipients'], 'recipient')} of {_many(found['messages'], 'message')}"
     click.echo(f"waiting: {waiting}{oldest}; {sizes}")
@@ -294,21 +294,6 @@ def _with_postmaster(config_file: Path | None, work: Callable[[Postmaster], Awai
         return await work(postmaster(domain, cast(Config, domain.config)))
 
     return with_domain(config_file, main, reading=load)
-
-
-_UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
-
-
-def _span(seconds: float | None) -> str:
-    """The two largest units: `3d 4h`."""
-    if seconds is None:
-        return ""
-    left, words = int(seconds), []
-    for size, unit in _UNITS:
-        if number := left // size:
-            words.append(f"{number}{unit}")
-            left -= number * size
-    return " ".join(words[:2]) or "0s"
 
 
 def _many(number: int, what: str) -> str:

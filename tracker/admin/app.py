@@ -11,10 +11,25 @@ from aiohttp import web
 from tracker import log
 from tracker.admin import signing_in, wording
 from tracker.admin.access import Access
-from tracker.admin.frame import ACCESS, DOMAIN, framed, guarded
+from tracker.admin.frame import ACCESS, DESK, DOMAIN, framed, guarded
 from tracker.admin.monitoring import Monitoring
-from tracker.admin.pages import campaigns, contacts, conversions, glossary, home, messages, requests
+from tracker.admin.pages import (
+    campaigns,
+    contacts,
+    conversions,
+    deliveries,
+    glossary,
+    health,
+    home,
+    messages,
+    queue,
+    register,
+    requests,
+    suppressions,
+)
+from tracker.admin.verification import Verification
 from tracker.config import parse_listen
+from tracker.desk import Desk
 from tracker.domain import Domain
 from tracker.glossary import TERMS
 from tracker.httplog import retelling
@@ -28,9 +43,12 @@ _MOST_FORM = 64 * 1024
 class AdminFace:
     """The operator's server on its socket; does nothing where `[admin] listen` is empty."""
 
-    def __init__(self, domain: Domain, monitoring: Monitoring | None = None) -> None:
+    def __init__(
+        self, domain: Domain, monitoring: Monitoring | None = None, desk: Desk | None = None
+    ) -> None:
+        """`desk`: what may be seen and done of mail, where somebody here knows of it."""
         self._domain = domain
-        app = build(domain, monitoring or Monitoring(domain, Sheet()))
+        app = build(domain, monitoring or Monitoring(domain, Sheet()), desk)
         self._runner = web.AppRunner(app, access_log=None, logger=retelling(), handle_signals=False)
 
     async def start(self) -> str | None:
@@ -51,7 +69,7 @@ class AdminFace:
         await self._runner.cleanup()
 
 
-def build(domain: Domain, monitoring: Monitoring) -> web.Application:
+def build(domain: Domain, monitoring: Monitoring, desk: Desk | None) -> web.Application:
     """The operator's application."""
     app = web.Application(middlewares=[framed, guarded], client_max_size=_MOST_FORM)
     templates = aiohttp_jinja2.setup(
@@ -65,6 +83,10 @@ def build(domain: Domain, monitoring: Monitoring) -> web.Application:
     )
     templates.globals["glossary"] = TERMS
     app[DOMAIN] = domain
+    app[DESK] = desk
+    app[health.MONITORING] = monitoring
+    app[register.VERIFICATION] = Verification(domain)
+    app.on_cleanup.append(_end_verification)
     app[ACCESS] = Access(lambda: domain.config.admin, domain.ring)
     app.on_response_prepare.append(_nameless)
     router = app.router
@@ -88,8 +110,36 @@ def build(domain: Domain, monitoring: Monitoring) -> web.Application:
     router.add_get("/requests", requests.listed)
     router.add_post("/requests/{id}", requests.settle)
     router.add_get("/audit", requests.audit)
+    _add_mail(router)
     router.add_get("/glossary", glossary.shown)
     return app
+
+
+def _add_mail(router: web.UrlDispatcher) -> None:
+    """What becomes of mail, and what all of it rests on."""
+    router.add_get("/deliveries", deliveries.listed)
+    router.add_get("/deliveries/{id}", deliveries.shown)
+    router.add_get("/bounces", deliveries.bounces)
+    router.add_get("/queue", queue.listed)
+    router.add_get("/queue/confirm", queue.asked)
+    router.add_get("/queue/{message}", queue.shown)
+    router.add_post("/queue/{message}/original", queue.original)
+    router.add_post("/queue/{verb}", queue.done)
+    router.add_get("/suppressions", suppressions.listed)
+    router.add_post("/suppressions", suppressions.add)
+    router.add_get("/suppressions/{key}", suppressions.asked)
+    router.add_post("/suppressions/{key}/lift", suppressions.lift)
+    router.add_get("/register", register.listed)
+    router.add_post("/register/verify", register.verify)
+    router.add_post("/register/sign", register.sign)
+    router.add_get("/register/heads", register.heads_listed)
+    router.add_get("/register/heads/{seq}", register.head_document)
+    router.add_get("/contacts/{id}/proof", register.proof)
+    router.add_get("/health", health.shown)
+
+
+async def _end_verification(app: web.Application) -> None:
+    await app[register.VERIFICATION].stop()
 
 
 async def _nameless(request: web.Request, response: web.StreamResponse) -> None:

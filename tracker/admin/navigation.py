@@ -37,13 +37,20 @@ GROUPS: Sequence[Group] = (
     ),
     Group(
         title="Mail",
-        entries=(Entry(href="/messages", title="Messages"),),
+        entries=(
+            Entry(href="/messages", title="Messages"),
+            Entry(href="/deliveries", title="Deliveries"),
+            Entry(href="/queue", title="Queue"),
+            Entry(href="/bounces", title="Bounces"),
+            Entry(href="/suppressions", title="Suppressed"),
+        ),
     ),
     Group(
         title="People",
         entries=(
             Entry(href="/contacts", title="Contacts"),
             Entry(href="/requests", title="Requests"),
+            Entry(href="/register", title="Register"),
         ),
     ),
     Group(
@@ -56,6 +63,9 @@ GROUPS: Sequence[Group] = (
     ),
     Group(
         title="System",
-        entries=(Entry(href="/audit", title="Audit log"),),
+        entries=(
+            Entry(href="/health", title="Health"),
+            Entry(href="/audit", title="Audit log"),
+        ),
     ),
 )

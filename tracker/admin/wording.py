@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from markupsafe import Markup
 
 from tracker.events import EventKind
-from tracker.moments import isoformat
+from tracker.moments import isoformat, lasting
 from tracker.money import shown_amount
 from tracker.reports.wording import credit, judged, percent, span, unattributed_word
 
@@ -37,9 +37,20 @@ def kind_word(kind: EventKind) -> str:
     return _KINDS[kind]
 
 
-def size(octets: int) -> str:
+def size(octets: float) -> str:
     """`12.3 KB`."""
-    return f"{octets} bytes" if octets < 1024 else f"{octets / 1024:,.1f} KB"
+    if octets < 1024:
+        return f"{octets} bytes"
+    for unit in ("KB", "MB"):
+        octets /= 1024
+        if octets < 1024:
+            return f"{octets:,.1f} {unit}"
+    return f"{octets / 1024:,.1f} GB"
+
+
+def many(number: int, what: str) -> str:
+    """`1 message`, `2 messages`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def filters(zone: Callable[[], ZoneInfo]) -> Mapping[str, Callable[..., Any]]:
@@ -57,6 +68,8 @@ _FILTERS: Mapping[str, Callable[..., Any]] = {
     "kind_word": kind_word,
     "judged": judged,
     "octets": size,
+    "lasting": lasting,
+    "many": many,
     "amount": shown_amount,
     "credit": credit,
     "unattributed": unattributed_word,
