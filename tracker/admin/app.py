@@ -94,6 +94,7 @@ def build(domain: Domain, monitoring: Monitoring, previews: Previews | None = No
     router.add_get("/", home.shown)
     router.add_get("/messages", messages.listed)
     router.add_get("/messages/{id}", messages.shown)
+    router.add_get("/messages/{id}/figures", messages.figures)
     router.add_get("/messages/{id}/links", clickmap.shown)
     router.add_get("/messages/{id}/preview", clickmap.preview)
     router.add_get("/departments", engagement.departments)

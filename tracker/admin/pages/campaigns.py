@@ -7,11 +7,12 @@ from typing import Any
 from aiohttp import web
 
 from tracker.admin.frame import DOMAIN, page
-from tracker.admin.listing import table_page
+from tracker.admin.listing import csv_file, table_page
 from tracker.admin.tables import Column, view
 from tracker.events import EventKind
 from tracker.moments import isoformat
 from tracker.reports.mailing import latest_mailings, report_mailing
+from tracker.reports.rows import CSV, mailing_rows
 
 COLUMNS = (
     Column(key="name", title="Campaign", sorts=True, term="mailing"),
@@ -54,8 +55,10 @@ async def listed(request: web.Request) -> web.StreamResponse:
 
 
 async def shown(request: web.Request) -> web.Response:
-    """GET /campaign?name=…"""
+    """GET /campaign?name=…; `format=csv` for its figures and its variants'."""
     report = await report_mailing(request.app[DOMAIN], request.query.get("name", ""))
+    if request.query.get("format") == "csv":
+        return csv_file(CSV, mailing_rows(report), name="campaign")
     contests = {kind: report.contest(kind) for kind in EventKind}
     context = {"report": report, "kinds": EventKind, "contests": contests, "goes_by": KINDS[report.kind]}
     return page(request, "campaign.html", context)
