@@ -372,8 +372,9 @@ audit = Table(  # what operators did with what is kept of people; names nobody, 
     Column("id", BigId, primary_key=True, autoincrement=True),
     Column("at", Moment, nullable=False),
     Column("actor", Text, nullable=False),
-    Column("action", Text, nullable=False),  # export, erase, anonymize, consent, request
+    Column("action", Text, nullable=False),  # tracker.store.audit.Action
     Column("contact_id", BigId, nullable=True),
+    Column("about", Text, nullable=False),  # what else it was done with; no address
     Index(None, "contact_id"),
 )
 
