@@ -118,6 +118,7 @@ def build(
     router.add_get("/live", stream, allow_head=False)
     router.add_get("/messages", messages.listed)
     router.add_get("/messages/{id}", messages.shown)
+    router.add_get("/messages/{id}/figures", messages.figures)
     router.add_get("/messages/{id}/links", clickmap.shown)
     router.add_get("/messages/{id}/preview", clickmap.preview)
     router.add_get("/departments", engagement.departments)
