@@ -139,7 +139,11 @@ async def test_a_dropped_message_says_who_did_it_and_its_sender_hears_of_it(
         "operator operator",
         "Dropped by the operator: no such shop",
     )
-    assert await states(domain) == {ANN: "waiting", BOB: "waiting", OTHER: "waiting"}  # the last is the report
+    assert await states(domain) == {
+        ANN: "waiting",
+        BOB: "waiting",
+        OTHER: "waiting",
+    }  # the last is the report
     story = words(await visits["viewer"].page(f"/deliveries/{copies[CY].delivery.hex()}"))
     assert "operator operator 554 5.7.0 Dropped by the operator: no such shop" in story
 
