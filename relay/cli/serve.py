@@ -13,6 +13,7 @@ from relay.config import CHANGES, Config, load
 from relay.desk import MailDesk
 from relay.findings import at_once
 from relay.metrics import MailMetrics
+from relay.originals import Originals
 from relay.postmaster import postmaster
 from relay.queue import Queue
 from relay.service import Relay, checked
@@ -163,7 +164,8 @@ class _Served:
         look = self._relay.look if self._relay is not None else queue.samples if queue is not None else None
         self._faces: list[Faces | MonitoringFace] = []
         if number in program.trackers:
-            self._faces.append(Faces(domain, numbers, look, desk=self._desk()))
+            previews = Originals(domain, config)
+            self._faces.append(Faces(domain, numbers, look, previews=previews, desk=self._desk()))
         elif not program.trackers:
             address = config.relay.admin_listen
             monitoring = Monitoring(domain, numbers.sheet, look)

@@ -11,22 +11,28 @@ from aiohttp import web
 from tracker import log
 from tracker.admin import signing_in, wording
 from tracker.admin.access import Access
-from tracker.admin.frame import ACCESS, DESK, DOMAIN, framed, guarded
+from tracker.admin.frame import ACCESS, DESK, DOMAIN, framed, guarded, headed
+from tracker.admin.live import FEED, Feed, stream
 from tracker.admin.monitoring import Monitoring
 from tracker.admin.pages import (
     campaigns,
+    clickmap,
     contacts,
     conversions,
     deliveries,
+    domains,
+    engagement,
     glossary,
     health,
     home,
+    links,
     messages,
     queue,
     register,
     requests,
     suppressions,
 )
+from tracker.admin.previews import PREVIEWS, Previews
 from tracker.admin.verification import Verification
 from tracker.config import parse_listen
 from tracker.desk import Desk
@@ -44,11 +50,17 @@ class AdminFace:
     """The operator's server on its socket; does nothing where `[admin] listen` is empty."""
 
     def __init__(
-        self, domain: Domain, monitoring: Monitoring | None = None, desk: Desk | None = None
+        self,
+        domain: Domain,
+        monitoring: Monitoring | None = None,
+        *,
+        previews: Previews | None = None,
+        desk: Desk | None = None,
     ) -> None:
-        """`desk`: what may be seen and done of mail, where somebody here knows of it."""
+        """`previews`: of whoever keeps messages as they came, if somebody does. `desk`: what may be seen and done of
+        mail, where somebody here knows of it."""
         self._domain = domain
-        app = build(domain, monitoring or Monitoring(domain, Sheet()), desk)
+        app = build(domain, monitoring or Monitoring(domain, Sheet()), previews, desk)
         self._runner = web.AppRunner(app, access_log=None, logger=retelling(), handle_signals=False)
 
     async def start(self) -> str | None:
@@ -69,7 +81,9 @@ class AdminFace:
         await self._runner.cleanup()
 
 
-def build(domain: Domain, monitoring: Monitoring, desk: Desk | None) -> web.Application:
+def build(
+    domain: Domain, monitoring: Monitoring, previews: Previews | None = None, desk: Desk | None = None
+) -> web.Application:
     """The operator's application."""
     app = web.Application(middlewares=[framed, guarded], client_max_size=_MOST_FORM)
     templates = aiohttp_jinja2.setup(
@@ -83,26 +97,44 @@ def build(domain: Domain, monitoring: Monitoring, desk: Desk | None) -> web.Appl
     )
     templates.globals["glossary"] = TERMS
     app[DOMAIN] = domain
-    app[DESK] = desk
-    app[health.MONITORING] = monitoring
-    app[register.VERIFICATION] = Verification(domain)
-    app.on_cleanup.append(_end_verification)
+    if previews is not None:
+        app[PREVIEWS] = previews
     app[ACCESS] = Access(lambda: domain.config.admin, domain.ring)
-    app.on_response_prepare.append(_nameless)
+    app[FEED] = Feed(domain)
+    app.on_response_prepare.append(headed)
+    app.on_shutdown.append(_end_streams)
     router = app.router
     monitoring.add_to(router)
+    _with_desk(app, domain, monitoring, desk)
     router.add_static("/static/", _HERE / "static")
+    _add_pages(router)
+    return app
+
+
+def _add_pages(router: web.UrlDispatcher) -> None:
+    """Who signs in, people, and numbers."""
     router.add_get("/sign-in", signing_in.show)
     router.add_post("/sign-in", signing_in.sign_in)
     router.add_post("/sign-out", signing_in.sign_out)
     router.add_get("/", home.shown)
+    router.add_get("/live", stream, allow_head=False)
     router.add_get("/messages", messages.listed)
     router.add_get("/messages/{id}", messages.shown)
+    router.add_get("/messages/{id}/links", clickmap.shown)
+    router.add_get("/messages/{id}/preview", clickmap.preview)
+    router.add_get("/departments", engagement.departments)
+    router.add_get("/departments/{id}", engagement.read_by)
+    router.add_get("/leads", engagement.leading)
+    router.add_get("/quiet", engagement.gone_quiet)
+    router.add_get("/domains", domains.shown)
+    router.add_get("/links", links.shown)
     router.add_get("/campaigns", campaigns.listed)
     router.add_get("/campaign", campaigns.shown, name="campaign")
     router.add_get("/conversions", conversions.shown)
     router.add_get("/contacts", contacts.listed)
+    router.add_get("/contact", contacts.found)
     router.add_get("/contacts/{id}", contacts.shown)
+    router.add_get("/contacts/{id}/history", contacts.history)
     router.add_post("/contacts/{id}/consent", contacts.say)
     router.add_post("/contacts/{id}/export", contacts.export)
     router.add_post("/contacts/{id}/anonymize", contacts.anonymize)
@@ -110,13 +142,16 @@ def build(domain: Domain, monitoring: Monitoring, desk: Desk | None) -> web.Appl
     router.add_get("/requests", requests.listed)
     router.add_post("/requests/{id}", requests.settle)
     router.add_get("/audit", requests.audit)
-    _add_mail(router)
     router.add_get("/glossary", glossary.shown)
-    return app
 
 
-def _add_mail(router: web.UrlDispatcher) -> None:
+def _with_desk(app: web.Application, domain: Domain, monitoring: Monitoring, desk: Desk | None) -> None:
     """What becomes of mail, and what all of it rests on."""
+    app[DESK] = desk
+    app[health.MONITORING] = monitoring
+    app[register.VERIFICATION] = Verification(domain)
+    app.on_cleanup.append(_end_verification)
+    router = app.router
     router.add_get("/deliveries", deliveries.listed)
     router.add_get("/deliveries/{id}", deliveries.shown)
     router.add_get("/bounces", deliveries.bounces)
@@ -142,6 +177,5 @@ async def _end_verification(app: web.Application) -> None:
     await app[register.VERIFICATION].stop()
 
 
-async def _nameless(request: web.Request, response: web.StreamResponse) -> None:
-    """Which library and version answers is nobody's business."""
-    response.headers["Server"] = "candor"
+async def _end_streams(app: web.Application) -> None:
+    await app[FEED].close()

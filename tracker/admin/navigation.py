@@ -48,7 +48,10 @@ GROUPS: Sequence[Group] = (
     Group(
         title="People",
         entries=(
-            Entry(href="/contacts", title="Contacts"),
+            Entry(href="/contacts", title="Contacts", covers=("/contact",)),
+            Entry(href="/leads", title="Leads"),
+            Entry(href="/quiet", title="Quiet"),
+            Entry(href="/departments", title="Departments"),
             Entry(href="/requests", title="Requests"),
             Entry(href="/register", title="Register"),
         ),
@@ -58,6 +61,8 @@ GROUPS: Sequence[Group] = (
         entries=(
             Entry(href="/campaigns", title="Campaigns", covers=("/campaign",)),
             Entry(href="/conversions", title="Conversions"),
+            Entry(href="/links", title="Links"),
+            Entry(href="/domains", title="Domains"),
             Entry(href="/glossary", title="Glossary"),
         ),
     ),

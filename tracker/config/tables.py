@@ -162,6 +162,7 @@ class AdminTable(Table):
     listen: OptionalListen = "127.0.0.1:8081"
     session: Duration = Field(default="12h", validate_default=True, gt=0)
     time_zone: TimeZone = ""
+    previews_days: int = Field(default=0, ge=0, le=366)
     user: tuple[AdminUserTable, ...] = ()
 
     @property
