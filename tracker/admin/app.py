@@ -55,13 +55,13 @@ class AdminFace:
         domain: Domain,
         monitoring: Monitoring | None = None,
         *,
-        desk: Desk | None = None,
         previews: Previews | None = None,
+        desk: Desk | None = None,
     ) -> None:
-        """`desk`: what may be seen and done of mail, where somebody here knows of it. `previews`: of whoever keeps
-        messages as they came, if somebody does."""
+        """`previews`: of whoever keeps messages as they came, if somebody does. `desk`: what may be seen and done of
+        mail, where somebody here knows of it."""
         self._domain = domain
-        app = build(domain, monitoring or Monitoring(domain, Sheet()), desk=desk, previews=previews)
+        app = build(domain, monitoring or Monitoring(domain, Sheet()), previews, desk)
         self._runner = web.AppRunner(app, access_log=None, logger=retelling(), handle_signals=False)
 
     async def start(self) -> str | None:
@@ -83,7 +83,7 @@ class AdminFace:
 
 
 def build(
-    domain: Domain, monitoring: Monitoring, *, desk: Desk | None = None, previews: Previews | None = None
+    domain: Domain, monitoring: Monitoring, previews: Previews | None = None, desk: Desk | None = None
 ) -> web.Application:
     """The operator's application."""
     app = web.Application(middlewares=[framed, guarded], client_max_size=_MOST_FORM)
@@ -98,19 +98,22 @@ def build(
     )
     templates.globals["glossary"] = TERMS
     app[DOMAIN] = domain
-    app[DESK] = desk
     if previews is not None:
         app[PREVIEWS] = previews
-    app[health.MONITORING] = monitoring
-    app[register.VERIFICATION] = Verification(domain)
-    app.on_cleanup.append(_end_verification)
     app[ACCESS] = Access(lambda: domain.config.admin, domain.ring)
     app[FEED] = Feed(domain)
     app.on_response_prepare.append(headed)
     app.on_shutdown.append(_end_streams)
     router = app.router
     monitoring.add_to(router)
+    _with_desk(app, domain, monitoring, desk)
     router.add_static("/static/", _HERE / "static")
+    _add_pages(router)
+    return app
+
+
+def _add_pages(router: web.UrlDispatcher) -> None:
+    """Who signs in, people, and numbers."""
     router.add_get("/sign-in", signing_in.show)
     router.add_post("/sign-in", signing_in.sign_in)
     router.add_post("/sign-out", signing_in.sign_out)
@@ -141,18 +144,17 @@ def build(
     router.add_get("/requests", requests.listed)
     router.add_post("/requests/{id}", requests.settle)
     router.add_get("/audit", requests.audit)
-    _add_mail(router)
     router.add_get("/glossary", glossary.shown)
     router.add_get("/charts/{key}.csv", figures.as_file)
-    return app
 
 
-async def _end_streams(app: web.Application) -> None:
-    await app[FEED].close()
-
-
-def _add_mail(router: web.UrlDispatcher) -> None:
+def _with_desk(app: web.Application, domain: Domain, monitoring: Monitoring, desk: Desk | None) -> None:
     """What becomes of mail, and what all of it rests on."""
+    app[DESK] = desk
+    app[health.MONITORING] = monitoring
+    app[register.VERIFICATION] = Verification(domain)
+    app.on_cleanup.append(_end_verification)
+    router = app.router
     router.add_get("/deliveries", deliveries.listed)
     router.add_get("/deliveries/{id}", deliveries.shown)
     router.add_get("/bounces", deliveries.bounces)
@@ -176,3 +178,7 @@ def _add_mail(router: web.UrlDispatcher) -> None:
 
 async def _end_verification(app: web.Application) -> None:
     await app[register.VERIFICATION].stop()
+
+
+async def _end_streams(app: web.Application) -> None:
+    await app[FEED].close()

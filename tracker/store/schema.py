@@ -193,6 +193,12 @@ deliveries = Table(
     Column("unrolled", SmallInteger, nullable=False, server_default="1"),  # 0 while it is still that
     Index(None, "message_id"),
     Index(None, "recipient"),
+    Index(  # of the few that were refused
+        "ix_deliveries_bounced",
+        "domain",
+        sqlite_where=text("status = 'bounced'"),
+        postgresql_where=text("status = 'bounced'"),
+    ),
     Index(  # of the few that wait to be rolled up
         "ix_deliveries_unrolled",
         "id",
