@@ -14,6 +14,9 @@ from tracker.verdict import Place
 _MOST_DELIVERIES = 50_000
 _MOST_HITS = 32
 _FORGET_EVERY = 1.0
+_Seen = tuple[tuple[float, Place], ...]
+"""A tuple of tuples of numbers: the garbage collector passes over those once and never again, where lists by the ten
+thousand would hold everybody up for tens of milliseconds."""
 
 
 class Recent:
@@ -21,7 +24,7 @@ class Recent:
 
     def __init__(self, *, most: int = _MOST_DELIVERIES) -> None:
         self._most = most
-        self._of: OrderedDict[bytes, list[tuple[float, Place]]] = OrderedDict()
+        self._of: OrderedDict[bytes, _Seen] = OrderedDict()
         self._forget_at = 0.0
 
     def __len__(self) -> int:
@@ -32,14 +35,11 @@ class Recent:
         them until now."""
         if at >= self._forget_at or len(self._of) >= self._most:
             self._forget(at)
-        known = self._of.get(delivery)
-        if known is None:
-            self._of[delivery] = [(at, place)]
-            return None
-        self._of.move_to_end(delivery)
-        known.append((at, place))
-        while known[0][0] < at - NETWORKS_WITHIN or len(known) > _MOST_HITS:
-            del known[0]
+        known = self._of.pop(delivery, ())
+        if known:
+            since = at - NETWORKS_WITHIN
+            known = tuple(one for one in known[1 - _MOST_HITS :] if one[0] >= since)
+        known = self._of[delivery] = (*known, (at, place))
         if len(known) < NETWORKS or len({one for _, one in known}) < NETWORKS:
             return None
         return known[0][0], at

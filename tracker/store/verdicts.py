@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TypeVar
@@ -44,8 +44,9 @@ class _Due:
     """What is to be looked at of one delivery."""
 
     since: datetime
-    spreads: list[Span] = field(default_factory=list)
-    visits: list[datetime] = field(default_factory=list)
+    spreads: tuple[Span, ...] = ()
+    visits: tuple[datetime, ...] = ()
+    """Tuples, for nearly all are empty, and the garbage collector walks over thousands of them a second."""
     has_chosen: bool = False
 
 
@@ -88,7 +89,7 @@ class Verdicts:
         spread = self._recent.note(delivery, place, at.timestamp()) if place is not None else None
         if spread is None:
             return found
-        self._wait_for(delivery, datetime.fromtimestamp(spread[0], UTC)).spreads.append(spread)
+        self._wait_for(delivery, datetime.fromtimestamp(spread[0], UTC)).spreads += (spread,)
         return replace(found, kind=VerdictKind.SCANNER, reasons=(*found.reasons, MANY_NETWORKS))
 
     def stored(self, kind: EventKind, delivery: bytes, at: datetime, found: Verdict) -> None:
@@ -106,7 +107,7 @@ class Verdicts:
 
     def visited(self, delivery: bytes, at: datetime) -> None:
         """Somebody looked at the preference page of an identified delivery."""
-        self._wait_for(delivery, at).visits.append(at)
+        self._wait_for(delivery, at).visits += (at,)
 
     def chose(self, delivery: bytes, at: datetime) -> None:
         """They made a choice there, as no machine does."""
@@ -209,9 +210,11 @@ class Verdicts:
     async def _look(self, ids: Sequence[bytes], wanted: Wanted) -> int:
         """First without holding anybody up; mostly there is nothing to change."""
         kinds = self.lists.kinds
+        began = time.monotonic()
         differing = await self._database.read(
             partial(histories.differing, ids=ids, wanted=wanted, kinds=kinds), within=_WITHIN
         )
+        await _as_long_again(began)
         if not differing:
             return 0
         ordered = sorted(differing)
@@ -221,5 +224,10 @@ class Verdicts:
         """One transaction, then as much time for everybody else."""
         began = time.monotonic()
         done = await self._database.change(work, within=_WITHIN)
-        await asyncio.sleep(min(time.monotonic() - began, _LONGEST_PAUSE))
+        await _as_long_again(began)
         return done
+
+
+async def _as_long_again(began: float) -> None:
+    """Leaves everybody else as much time as was taken since then."""
+    await asyncio.sleep(min(time.monotonic() - began, _LONGEST_PAUSE))
