@@ -14,9 +14,10 @@ from tracker.verdict import Place
 _MOST_DELIVERIES = 50_000
 _MOST_HITS = 32
 _FORGET_EVERY = 1.0
-_Seen = tuple[tuple[float, Place], ...]
-"""A tuple of tuples of numbers: the garbage collector passes over those once and never again, where lists by the ten
-thousand would hold everybody up for tens of milliseconds."""
+_Seen = tuple[float, ...]
+"""Moments and networks in turns. Numbers in one tuple: the garbage collector passes over it once and never again, where
+lists by the ten thousand would hold everybody up for tens of milliseconds."""
+_VERSION_BITS = 3
 
 
 class Recent:
@@ -35,20 +36,20 @@ class Recent:
         them until now."""
         if at >= self._forget_at or len(self._of) >= self._most:
             self._forget(at)
-        known = self._of.pop(delivery, ())
-        if known:
-            since = at - NETWORKS_WITHIN
-            known = tuple(one for one in known[1 - _MOST_HITS :] if one[0] >= since)
-        known = self._of[delivery] = (*known, (at, place))
-        if len(known) < NETWORKS or len({one for _, one in known}) < NETWORKS:
+        version, number = place
+        known = (*self._of.pop(delivery, ()), at, number << _VERSION_BITS | version)
+        while known[0] < at - NETWORKS_WITHIN or len(known) > 2 * _MOST_HITS:
+            known = known[2:]
+        self._of[delivery] = known
+        if len(known) < 2 * NETWORKS or len(set(known[1::2])) < NETWORKS:
             return None
-        return known[0][0], at
+        return known[0], at
 
     def _forget(self, now: float) -> None:
         """Whoever was last heard of too long ago, and makes room for one more."""
         self._forget_at = now + _FORGET_EVERY
         while self._of:
             oldest = next(iter(self._of.values()))
-            if len(self._of) < self._most and oldest[-1][0] >= now - NETWORKS_WITHIN:
+            if len(self._of) < self._most and oldest[-2] >= now - NETWORKS_WITHIN:
                 return
             self._of.popitem(last=False)

@@ -11,8 +11,9 @@ from typing import Any
 from sqlalchemy import Connection, Select
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.types import TypeEngine
 
-from tracker.store.schema import moment_text
+from tracker.store.schema import Moment, moment_of, moment_text
 
 _Converter = Callable[[Any], Any]
 _Parameter = tuple[str, Any]
@@ -49,7 +50,9 @@ class _Compiled:
     def __init__(
         self, query: Select[Any], dialect: Dialect, lists: dict[str, list[Any]], moments: dict[str, datetime]
     ) -> None:
-        compiled = query.params({**lists, **moments}).compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
+        compiled = query.params({**lists, **moments}).compile(
+            dialect=dialect, compile_kwargs={"render_postcompile": True}
+        )
         self._sql = str(compiled)
         self._order: list[_Parameter] = []
         for name in compiled.positiontup or ():
@@ -64,7 +67,7 @@ class _Compiled:
         self._converters: list[tuple[int, _Converter]] = [
             (place, convert)
             for place, column in enumerate(columns)
-            if (convert := column.type.dialect_impl(dialect).result_processor(dialect, None)) is not None
+            if (convert := _converter(column.type, dialect)) is not None
         ]
 
     def rows(
@@ -82,6 +85,8 @@ class _Compiled:
         except sqlite3.Error as error:
             raise DBAPIError.instance(self._sql, None, error, sqlite3.Error) from error
         make = self._row._make
+        if not self._converters:
+            return [make(row) for row in found]
         return [make(self._converted(row)) for row in found]
 
     def _converted(self, row: Sequence[Any]) -> list[Any]:
@@ -89,6 +94,12 @@ class _Compiled:
         for place, convert in self._converters:
             values[place] = convert(values[place])
         return values
+
+
+def _converter(kind: TypeEngine[Any], dialect: Dialect) -> _Converter | None:
+    if isinstance(kind, Moment):
+        return moment_of
+    return kind.dialect_impl(dialect).result_processor(dialect, None)
 
 
 def _padded(length: int) -> int:
