@@ -63,7 +63,7 @@ class _Compiled:
             else:
                 self._order.append((name, compiled.binds[name].value))
         columns = query.selected_columns
-        self._row = namedtuple("Row", columns.keys())  # type: ignore[misc]
+        self._row: Any = namedtuple("Row", columns.keys())  # type: ignore[misc]
         self._converters: list[tuple[int, _Converter]] = [
             (place, convert)
             for place, column in enumerate(columns)
