@@ -23,14 +23,14 @@ from tracker.errors import CandorError, StoreUnavailable
 from tracker.journal import Journal
 from tracker.listening import listening
 from tracker.metrics import Sheet
+from tracker.refusals import HANDLING, SERVER, framework
 from tracker.web import applinks, wording
-from tracker.web.answers import SERVER
 from tracker.web.connection import Configured, Connections, Taking
 from tracker.web.conversions import ConversionPixel
+from tracker.web.framed import FramedHits
 from tracker.web.hits import Hits
 from tracker.web.metrics import HitMetrics
 from tracker.web.preferences import Preferences
-from tracker.web.refusals import HANDLING, framework
 from tracker.web.replay import Replay
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -146,8 +146,9 @@ def build(domain: Domain, hits: Hits, clock: Clock = _utc_now) -> web.Applicatio
     app = bare(domain.config)
     domain.renewals.append(app[wording.SPEAKER].renew)
     preferences = Preferences(domain, clock=clock)
-    app.router.add_get("/o/{token}", hits.open)
-    app.router.add_get("/c/{token}", hits.click)
+    framed = FramedHits(domain, hits)
+    app.router.add_get("/o/{token}", framed.open)
+    app.router.add_get("/c/{token}", framed.click)
     conversions = ConversionPixel(domain, clock=clock)
     app.router.add_get("/v/conversion.gif", conversions.pixel)
     app.router.add_get("/v/candor.js", conversions.script)
