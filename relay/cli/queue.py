@@ -22,6 +22,7 @@ from relay.settlement import Settlement
 from relay.store.selection import Selection
 from tracker.cli.common import (
     CommandError,
+    be_sure,
     config_option,
     json_option,
     printable,
@@ -267,7 +268,7 @@ def _change(
 async def _confirm(verb: str, postmaster: Postmaster, wanted: Selection) -> None:
     counted = await postmaster.count(wanted)
     whom = f"{_many(counted['recipients'], 'recipient')} of {_many(counted['messages'], 'message')}"
-    click.confirm(f"{verb} {whom}?", abort=True, err=True)
+    be_sure(f"{verb} {whom}?")
 
 
 def _why_nothing(done: Done, held: int) -> str:

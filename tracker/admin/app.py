@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import aiohttp_jinja2
@@ -50,18 +51,24 @@ class AdminFace:
         await self._runner.cleanup()
 
 
-def build(domain: Domain, monitoring: Monitoring) -> web.Application:
-    """The operator's application."""
-    app = web.Application(middlewares=[framed, guarded], client_max_size=_MOST_FORM)
-    aiohttp_jinja2.setup(
-        app,
+@cache
+def _templates() -> jinja2.Environment:
+    """One for the process: a template is compiled once."""
+    templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE / "templates"),
         autoescape=jinja2.select_autoescape(default=True),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        filters=wording.FILTERS,
     )
+    templates.filters.update(wording.FILTERS)
+    return templates
+
+
+def build(domain: Domain, monitoring: Monitoring) -> web.Application:
+    """The operator's application."""
+    app = web.Application(middlewares=[framed, guarded], client_max_size=_MOST_FORM)
+    app[aiohttp_jinja2.APP_KEY] = _templates()
     app[DOMAIN] = domain
     app[ACCESS] = Access(lambda: domain.config.admin, domain.ring)
     app.on_response_prepare.append(_nameless)
