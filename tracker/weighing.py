@@ -109,17 +109,17 @@ def weigh(held: Held, address: str, statement: Statement, speaker: Speaker, note
             return Recorded(address=address, effect=Effect.NOT_EFFECTIVE, reason=refusal)
     refusals = ""
     changed = False
-    for attribute, present, said, at, is_proven in (
-        ("tracking_consent", held.consent, statement.consent, statement.as_of, proven),
-        (
-            "do_not_track",
-            held.do_not_track,
-            statement.do_not_track,
-            statement.do_not_track_as_of or statement.as_of,
-            proven and not statement.is_implied,
-        ),
+    said: StrEnum | None
+    for attribute, present, said in (
+        ("tracking_consent", held.consent, statement.consent),
+        ("do_not_track", held.do_not_track, statement.do_not_track),
     ):
-        if said is None or _repeats(present, said, at, speaker.source, is_proven):
+        if said is None:
+            continue
+        at, is_proven = statement.as_of, proven
+        if attribute == "do_not_track":
+            at, is_proven = statement.do_not_track_as_of or at, proven and not statement.is_implied
+        if _repeats(present, said, at, speaker.source, is_proven):
             continue
         as_of = min(at or speaker.now, speaker.now).astimezone(UTC)  # as the ledger says it
         lifts = is_proven and _is_dated(at, speaker.source)
