@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import click
 
 from relay.config import CHANGES, Config, load
+from relay.desk import MailDesk
+from relay.findings import at_once
 from relay.metrics import MailMetrics
 from relay.originals import Originals
 from relay.post import Post
+from relay.postmaster import postmaster
 from relay.queue import Queue
 from relay.service import Relay, checked
 from relay.store.holdings import Holdings
@@ -165,7 +169,8 @@ class _Served:
         look = self._relay.look if self._relay is not None else queue.samples if queue is not None else None
         self._faces: list[Faces | MonitoringFace] = []
         if number in program.trackers:
-            self._faces.append(Faces(domain, numbers, look, previews=Originals(domain, config)))
+            previews = Originals(domain, config)
+            self._faces.append(Faces(domain, numbers, look, previews=previews, desk=self._desk()))
         elif not program.trackers:
             address = config.relay.admin_listen
             monitoring = Monitoring(domain, numbers.sheet, look)
@@ -175,6 +180,16 @@ class _Served:
     def post(self) -> Post | None:
         """The way out for mail of our own; None where nobody here sends any."""
         return self._relay.post if self._relay is not None else None
+
+    def _desk(self) -> MailDesk:
+        """By the configuration of the moment. Only who sends mail itself knows how upstream is."""
+        domain, relay = self._domain, self._relay
+        return MailDesk(
+            domain,
+            postmaster=lambda: postmaster(domain, cast(Config, domain.config)),
+            upstreams=None if relay is None else lambda: relay.generation.upstream.states(),
+            findings=lambda: at_once(cast(Config, domain.config)),
+        )
 
     async def start(self) -> None:
         """Raises CannotListen."""
