@@ -35,9 +35,16 @@ HOSTILE = '<script>alert(1)</script>"\u202e'
 
 
 @pytest.fixture
+def store_kind() -> str:
+    """What is asked of the store is tried on both by tests of segments and alerts."""
+    return "sqlite"
+
+
+@pytest.fixture
 async def domain(store_url: str, tmp_path: Path) -> AsyncIterator[Domain]:
     alert = AlertTable(name="prices", kind="click", to=("sales@x.example",), link="*/apples*")
-    config = configuration(store_url, tmp_path, admin=admin_table(), alert=(alert,))
+    nobodys = alert.model_copy(update={"name": "nobody", "segment": "gone"})
+    config = configuration(store_url, tmp_path, admin=admin_table(), alert=(alert, nobodys))
     async with opened(config) as domain:
         yield domain
 
@@ -246,7 +253,10 @@ async def test_alerts_are_listed_and_name_nobody_who_refused_since(
 ) -> None:
     await some_mail(domain)
     page = await visits["viewer"].get("/alerts")
-    assert "somebody follows a link to */apples*" in words(page)
+    assert "somebody follows a link to */apples* sales@x.example" in words(page)
+    assert "of the segment gone follows a link to */apples*; but no segment of that name is saved" in words(
+        page
+    )
     assert JOE in page.text
     assert "<script" not in page.text
     await say(domain, JOE, "withdrawn")

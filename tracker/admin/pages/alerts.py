@@ -10,6 +10,7 @@ from tracker.admin.frame import DOMAIN
 from tracker.admin.listing import table_page
 from tracker.admin.tables import Column, view
 from tracker.config import AlertTable
+from tracker.domain import Domain
 from tracker.moments import isoformat
 from tracker.reports.alerts import Told, about, find_alerts, what
 from tracker.store.audit import Action
@@ -54,7 +55,7 @@ async def listed(request: web.Request) -> web.StreamResponse:
         COLUMNS,
         rows,
         name="alerts",
-        more={"configured": [(one, _asks(one)) for one in domain.config.alert]},
+        more={"configured": await _configured(domain)},
         names=Action.EXPORT_ALERTS,
     )
 
@@ -74,8 +75,22 @@ def _row(one: Told, *, longest: int | None) -> dict[str, Any]:
     }
 
 
+async def _configured(domain: Domain) -> list[tuple[AlertTable, str]]:
+    """Each with what it looks for."""
+    found = domain.config.alert
+    needs = any(one.segment for one in found)
+    names = {kept.name for kept in await domain.segments.list()} if needs else set()
+    return [
+        (one, _asks(one) + ("" if not one.segment or one.segment in names else _WITHOUT_SEGMENT))
+        for one in found
+    ]
+
+
+_WITHOUT_SEGMENT = "; but no segment of that name is saved, so nobody is told"
+
+
 def _asks(one: AlertTable) -> str:
-    """What it looks for, in a sentence."""
+    """In a sentence."""
     hours = f"{one.window / 3600:g} hours"
     whom = f" of the segment {one.segment}" if one.segment else ""
     if one.kind == "opens":
