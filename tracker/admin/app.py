@@ -12,7 +12,7 @@ from aiohttp import web
 from tracker import log
 from tracker.admin import signing_in, wording
 from tracker.admin.access import Access
-from tracker.admin.frame import ACCESS, DOMAIN, framed, guarded, headed
+from tracker.admin.frame import ACCESS, DESK, DOMAIN, framed, guarded, headed
 from tracker.admin.live import FEED, Feed, stream
 from tracker.admin.monitoring import Monitoring
 from tracker.admin.pages import (
@@ -20,15 +20,23 @@ from tracker.admin.pages import (
     clickmap,
     contacts,
     conversions,
+    deliveries,
     domains,
     engagement,
+    figures,
     glossary,
+    health,
     home,
     links,
     messages,
+    queue,
+    register,
     requests,
+    suppressions,
 )
 from tracker.admin.previews import PREVIEWS, Previews
+from tracker.admin.verification import Verification
+from tracker.desk import Desk
 from tracker.domain import Domain
 from tracker.glossary import TERMS
 from tracker.metrics import Sheet
@@ -42,11 +50,17 @@ class AdminFace:
     """The operator's server on its socket; does nothing where `[admin] listen` is empty."""
 
     def __init__(
-        self, domain: Domain, monitoring: Monitoring | None = None, *, previews: Previews | None = None
+        self,
+        domain: Domain,
+        monitoring: Monitoring | None = None,
+        *,
+        previews: Previews | None = None,
+        desk: Desk | None = None,
     ) -> None:
-        """`previews`: of whoever keeps messages as they came, if somebody does."""
+        """`previews`: of whoever keeps messages as they came, if somebody does. `desk`: what may be seen and done of
+        mail, where somebody here knows of it."""
         self._domain = domain
-        app = build(domain, monitoring or Monitoring(domain, Sheet()), previews)
+        app = build(domain, monitoring or Monitoring(domain, Sheet()), previews, desk)
         self._runner = web.AppRunner(app, handle_signals=False, **HANDLING)
         self._listener: asyncio.Server | None = None
 
@@ -68,7 +82,9 @@ class AdminFace:
         await self._runner.cleanup()
 
 
-def build(domain: Domain, monitoring: Monitoring, previews: Previews | None = None) -> web.Application:
+def build(
+    domain: Domain, monitoring: Monitoring, previews: Previews | None = None, desk: Desk | None = None
+) -> web.Application:
     """The operator's application."""
     app = web.Application(middlewares=[framed, guarded], client_max_size=_MOST_FORM)
     templates = aiohttp_jinja2.setup(
@@ -90,7 +106,14 @@ def build(domain: Domain, monitoring: Monitoring, previews: Previews | None = No
     app.on_shutdown.append(_end_streams)
     router = app.router
     monitoring.add_to(router)
+    _with_desk(app, domain, monitoring, desk)
     router.add_static("/static/", _HERE / "static")
+    _add_pages(router)
+    return app
+
+
+def _add_pages(router: web.UrlDispatcher) -> None:
+    """Who signs in, people, and numbers."""
     router.add_get("/sign-in", signing_in.show)
     router.add_post("/sign-in", signing_in.sign_in)
     router.add_post("/sign-out", signing_in.sign_out)
@@ -98,6 +121,7 @@ def build(domain: Domain, monitoring: Monitoring, previews: Previews | None = No
     router.add_get("/live", stream, allow_head=False)
     router.add_get("/messages", messages.listed)
     router.add_get("/messages/{id}", messages.shown)
+    router.add_get("/messages/{id}/figures", messages.figures)
     router.add_get("/messages/{id}/links", clickmap.shown)
     router.add_get("/messages/{id}/preview", clickmap.preview)
     router.add_get("/departments", engagement.departments)
@@ -121,7 +145,39 @@ def build(domain: Domain, monitoring: Monitoring, previews: Previews | None = No
     router.add_post("/requests/{id}", requests.settle)
     router.add_get("/audit", requests.audit)
     router.add_get("/glossary", glossary.shown)
-    return app
+    router.add_get("/charts/{key}.csv", figures.as_file)
+
+
+def _with_desk(app: web.Application, domain: Domain, monitoring: Monitoring, desk: Desk | None) -> None:
+    """What becomes of mail, and what all of it rests on."""
+    app[DESK] = desk
+    app[health.MONITORING] = monitoring
+    app[register.VERIFICATION] = Verification(domain)
+    app.on_cleanup.append(_end_verification)
+    router = app.router
+    router.add_get("/deliveries", deliveries.listed)
+    router.add_get("/deliveries/{id}", deliveries.shown)
+    router.add_get("/bounces", deliveries.bounces)
+    router.add_get("/queue", queue.listed)
+    router.add_get("/queue/confirm", queue.asked)
+    router.add_get("/queue/{message}", queue.shown)
+    router.add_post("/queue/{message}/original", queue.original)
+    router.add_post("/queue/{verb}", queue.done)
+    router.add_get("/suppressions", suppressions.listed)
+    router.add_post("/suppressions", suppressions.add)
+    router.add_get("/suppressions/{key}", suppressions.asked)
+    router.add_post("/suppressions/{key}/lift", suppressions.lift)
+    router.add_get("/register", register.listed)
+    router.add_post("/register/verify", register.verify)
+    router.add_post("/register/sign", register.sign)
+    router.add_get("/register/heads", register.heads_listed)
+    router.add_get("/register/heads/{seq}", register.head_document)
+    router.add_get("/contacts/{id}/proof", register.proof)
+    router.add_get("/health", health.shown)
+
+
+async def _end_verification(app: web.Application) -> None:
+    await app[register.VERIFICATION].stop()
 
 
 async def _end_streams(app: web.Application) -> None:

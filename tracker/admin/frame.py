@@ -12,6 +12,7 @@ from aiohttp import web
 from tracker import log
 from tracker.admin.access import Access, Role, Visitor
 from tracker.admin.navigation import GROUPS
+from tracker.desk import Desk
 from tracker.domain import Domain
 from tracker.errors import CandorError, InvalidValue, NotFound, StoreUnavailable
 
@@ -20,6 +21,7 @@ H = TypeVar("H", bound=Handler)
 
 DOMAIN = web.AppKey("domain", Domain)
 ACCESS = web.AppKey("access", Access)
+DESK: web.AppKey[Desk | None] = web.AppKey("desk")
 VISITOR = web.RequestKey("visitor", Visitor)
 COOKIE = "candor_session"
 _NEEDED = "__candor_role__"
@@ -63,6 +65,11 @@ def needs(role: Role) -> Callable[[H], H]:
         return handler
 
     return mark
+
+
+def actor(request: web.Request) -> str:
+    """Who asks, as the audit names them."""
+    return request[VISITOR].name or "local"
 
 
 def page(

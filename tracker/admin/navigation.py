@@ -37,7 +37,13 @@ GROUPS: Sequence[Group] = (
     ),
     Group(
         title="Mail",
-        entries=(Entry(href="/messages", title="Messages"),),
+        entries=(
+            Entry(href="/messages", title="Messages"),
+            Entry(href="/deliveries", title="Deliveries"),
+            Entry(href="/queue", title="Queue"),
+            Entry(href="/bounces", title="Bounces"),
+            Entry(href="/suppressions", title="Suppressed"),
+        ),
     ),
     Group(
         title="People",
@@ -47,6 +53,7 @@ GROUPS: Sequence[Group] = (
             Entry(href="/quiet", title="Quiet"),
             Entry(href="/departments", title="Departments"),
             Entry(href="/requests", title="Requests"),
+            Entry(href="/register", title="Register"),
         ),
     ),
     Group(
@@ -61,6 +68,9 @@ GROUPS: Sequence[Group] = (
     ),
     Group(
         title="System",
-        entries=(Entry(href="/audit", title="Audit log"),),
+        entries=(
+            Entry(href="/health", title="Health"),
+            Entry(href="/audit", title="Audit log"),
+        ),
     ),
 )

@@ -66,9 +66,7 @@ _DOUBTFUL = Question(
     )
 )
 _VISITED = Question(
-    select(page_visits.c.delivery_id).where(
-        page_visits.c.delivery_id.in_(_IDS), page_visits.c.at >= _BEGIN
-    )
+    select(page_visits.c.delivery_id).where(page_visits.c.delivery_id.in_(_IDS), page_visits.c.at >= _BEGIN)
 )
 
 

@@ -9,6 +9,7 @@ import asyncio
 import resource
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import aiohttp_jinja2
@@ -126,15 +127,20 @@ async def listen(those: Connections, config: Config, *, share_port: bool) -> asy
         )
 
 
-def bare(config: Config) -> web.Application:
-    """The public application without a route: the pages for what goes wrong, and what every answer carries."""
-    app = web.Application(middlewares=[_once, _pages], client_max_size=_MOST_FORM)
-    aiohttp_jinja2.setup(
-        app,
+@cache
+def _templates() -> jinja2.Environment:
+    """One for the process: a template is compiled once."""
+    return jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=jinja2.select_autoescape(default=True),
         undefined=jinja2.StrictUndefined,
     )
+
+
+def bare(config: Config) -> web.Application:
+    """The public application without a route: the pages for what goes wrong, and what every answer carries."""
+    app = web.Application(middlewares=[_once, _pages], client_max_size=_MOST_FORM)
+    app[aiohttp_jinja2.APP_KEY] = _templates()
     app[wording.SPEAKER] = wording.Speaker(config)
     app.on_response_prepare.append(_nameless)
     applinks.add_routes(app)
