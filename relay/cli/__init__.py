@@ -89,9 +89,14 @@ class _Lazy(click.Group):
 @click.pass_context
 def main(context: click.Context) -> None:
     """Candor: an SMTP relay that tracks only those who may be tracked."""
-    context.obj = import_module("tracker.cli.common").Beside(_holders)
+    context.obj = import_module("tracker.cli.common").Beside(_holders, _desk)
 
 
 def _holders() -> tuple[Any, ...]:
     """Mail keeps something of people too: the tracker's commands reach it when they export or erase."""
     return (import_module("relay.store.holdings").Holdings(),)
+
+
+def _desk(domain: Any) -> Any:
+    """The operator's pages show what waits, from the store alone: nothing of mail is loaded for it."""
+    return import_module("relay.desk").MailDesk(domain)

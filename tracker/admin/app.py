@@ -11,11 +11,33 @@ from aiohttp import web
 from tracker import log
 from tracker.admin import signing_in, wording
 from tracker.admin.access import Access
-from tracker.admin.frame import ACCESS, DOMAIN, framed, guarded
+from tracker.admin.frame import ACCESS, DESK, DOMAIN, framed, guarded, headed
+from tracker.admin.live import FEED, Feed, stream
 from tracker.admin.monitoring import Monitoring
-from tracker.admin.pages import campaigns, contacts, conversions, home, messages, requests
+from tracker.admin.pages import (
+    campaigns,
+    clickmap,
+    contacts,
+    conversions,
+    deliveries,
+    domains,
+    engagement,
+    glossary,
+    health,
+    home,
+    links,
+    messages,
+    queue,
+    register,
+    requests,
+    suppressions,
+)
+from tracker.admin.previews import PREVIEWS, Previews
+from tracker.admin.verification import Verification
 from tracker.config import parse_listen
+from tracker.desk import Desk
 from tracker.domain import Domain
+from tracker.glossary import TERMS
 from tracker.httplog import retelling
 from tracker.listening import listening
 from tracker.metrics import Sheet
@@ -27,9 +49,18 @@ _MOST_FORM = 64 * 1024
 class AdminFace:
     """The operator's server on its socket; does nothing where `[admin] listen` is empty."""
 
-    def __init__(self, domain: Domain, monitoring: Monitoring | None = None) -> None:
+    def __init__(
+        self,
+        domain: Domain,
+        monitoring: Monitoring | None = None,
+        *,
+        desk: Desk | None = None,
+        previews: Previews | None = None,
+    ) -> None:
+        """`desk`: what may be seen and done of mail, where somebody here knows of it. `previews`: of whoever keeps
+        messages as they came, if somebody does."""
         self._domain = domain
-        app = build(domain, monitoring or Monitoring(domain, Sheet()))
+        app = build(domain, monitoring or Monitoring(domain, Sheet()), desk=desk, previews=previews)
         self._runner = web.AppRunner(app, access_log=None, logger=retelling(), handle_signals=False)
 
     async def start(self) -> str | None:
@@ -50,21 +81,32 @@ class AdminFace:
         await self._runner.cleanup()
 
 
-def build(domain: Domain, monitoring: Monitoring) -> web.Application:
+def build(
+    domain: Domain, monitoring: Monitoring, *, desk: Desk | None = None, previews: Previews | None = None
+) -> web.Application:
     """The operator's application."""
     app = web.Application(middlewares=[framed, guarded], client_max_size=_MOST_FORM)
-    aiohttp_jinja2.setup(
+    templates = aiohttp_jinja2.setup(
         app,
         loader=jinja2.FileSystemLoader(_HERE / "templates"),
         autoescape=jinja2.select_autoescape(default=True),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        filters=wording.FILTERS,
+        filters=wording.filters(lambda: domain.config.admin.zone),
     )
+    templates.globals["glossary"] = TERMS
     app[DOMAIN] = domain
+    app[DESK] = desk
+    if previews is not None:
+        app[PREVIEWS] = previews
+    app[health.MONITORING] = monitoring
+    app[register.VERIFICATION] = Verification(domain)
+    app.on_cleanup.append(_end_verification)
     app[ACCESS] = Access(lambda: domain.config.admin, domain.ring)
-    app.on_response_prepare.append(_nameless)
+    app[FEED] = Feed(domain)
+    app.on_response_prepare.append(headed)
+    app.on_shutdown.append(_end_streams)
     router = app.router
     monitoring.add_to(router)
     router.add_static("/static/", _HERE / "static")
@@ -72,13 +114,24 @@ def build(domain: Domain, monitoring: Monitoring) -> web.Application:
     router.add_post("/sign-in", signing_in.sign_in)
     router.add_post("/sign-out", signing_in.sign_out)
     router.add_get("/", home.shown)
+    router.add_get("/live", stream, allow_head=False)
     router.add_get("/messages", messages.listed)
     router.add_get("/messages/{id}", messages.shown)
+    router.add_get("/messages/{id}/links", clickmap.shown)
+    router.add_get("/messages/{id}/preview", clickmap.preview)
+    router.add_get("/departments", engagement.departments)
+    router.add_get("/departments/{id}", engagement.read_by)
+    router.add_get("/leads", engagement.leading)
+    router.add_get("/quiet", engagement.gone_quiet)
+    router.add_get("/domains", domains.shown)
+    router.add_get("/links", links.shown)
     router.add_get("/campaigns", campaigns.listed)
     router.add_get("/campaign", campaigns.shown, name="campaign")
     router.add_get("/conversions", conversions.shown)
     router.add_get("/contacts", contacts.listed)
+    router.add_get("/contact", contacts.found)
     router.add_get("/contacts/{id}", contacts.shown)
+    router.add_get("/contacts/{id}/history", contacts.history)
     router.add_post("/contacts/{id}/consent", contacts.say)
     router.add_post("/contacts/{id}/export", contacts.export)
     router.add_post("/contacts/{id}/anonymize", contacts.anonymize)
@@ -86,9 +139,37 @@ def build(domain: Domain, monitoring: Monitoring) -> web.Application:
     router.add_get("/requests", requests.listed)
     router.add_post("/requests/{id}", requests.settle)
     router.add_get("/audit", requests.audit)
+    _add_mail(router)
+    router.add_get("/glossary", glossary.shown)
     return app
 
 
-async def _nameless(request: web.Request, response: web.StreamResponse) -> None:
-    """Which library and version answers is nobody's business."""
-    response.headers["Server"] = "candor"
+async def _end_streams(app: web.Application) -> None:
+    await app[FEED].close()
+
+
+def _add_mail(router: web.UrlDispatcher) -> None:
+    """What becomes of mail, and what all of it rests on."""
+    router.add_get("/deliveries", deliveries.listed)
+    router.add_get("/deliveries/{id}", deliveries.shown)
+    router.add_get("/bounces", deliveries.bounces)
+    router.add_get("/queue", queue.listed)
+    router.add_get("/queue/confirm", queue.asked)
+    router.add_get("/queue/{message}", queue.shown)
+    router.add_post("/queue/{message}/original", queue.original)
+    router.add_post("/queue/{verb}", queue.done)
+    router.add_get("/suppressions", suppressions.listed)
+    router.add_post("/suppressions", suppressions.add)
+    router.add_get("/suppressions/{key}", suppressions.asked)
+    router.add_post("/suppressions/{key}/lift", suppressions.lift)
+    router.add_get("/register", register.listed)
+    router.add_post("/register/verify", register.verify)
+    router.add_post("/register/sign", register.sign)
+    router.add_get("/register/heads", register.heads_listed)
+    router.add_get("/register/heads/{seq}", register.head_document)
+    router.add_get("/contacts/{id}/proof", register.proof)
+    router.add_get("/health", health.shown)
+
+
+async def _end_verification(app: web.Application) -> None:
+    await app[register.VERIFICATION].stop()

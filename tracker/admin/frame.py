@@ -11,6 +11,8 @@ from aiohttp import web
 
 from tracker import log
 from tracker.admin.access import Access, Role, Visitor
+from tracker.admin.navigation import GROUPS
+from tracker.desk import Desk
 from tracker.domain import Domain
 from tracker.errors import CandorError, InvalidValue, NotFound, StoreUnavailable
 
@@ -19,13 +21,17 @@ H = TypeVar("H", bound=Handler)
 
 DOMAIN = web.AppKey("domain", Domain)
 ACCESS = web.AppKey("access", Access)
+DESK: web.AppKey[Desk | None] = web.AppKey("desk")
 VISITOR = web.RequestKey("visitor", Visitor)
 COOKIE = "candor_session"
 _NEEDED = "__candor_role__"
 _OPEN = ("/healthz", "/metrics", "/sign-in", "/static/")
+POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
 _HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": POLICY,
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "X-Robots-Tag": "noindex",
@@ -61,6 +67,11 @@ def needs(role: Role) -> Callable[[H], H]:
     return mark
 
 
+def actor(request: web.Request) -> str:
+    """Who asks, as the audit names them."""
+    return request[VISITOR].name or "local"
+
+
 def page(
     request: web.Request, template: str, context: Mapping[str, Any] | None = None, *, status: int = 200
 ) -> web.Response:
@@ -69,6 +80,8 @@ def page(
     frame = {
         "visitor": visitor,
         "path": request.path,
+        "groups": GROUPS,
+        "zone": request.app[DOMAIN].config.admin.zone,
         "may_sign_out": visitor is not None and visitor.name != "",
         "form_token": visitor.form_token if visitor else "",
     }
@@ -79,7 +92,7 @@ def page(
 
 @web.middleware
 async def framed(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every answer has its headers; whatever goes wrong is a page that tells nothing of our insides."""
+    """Whatever goes wrong is a page that tells nothing of our insides."""
     try:
         response = await handler(request)
     except web.HTTPException as error:
@@ -101,8 +114,15 @@ async def framed(request: web.Request, handler: Handler) -> web.StreamResponse:
     except Exception as error:  # noqa: BLE001 - the border: people see a page, not our insides
         log.request_failed(type(error).__name__)
         response = _trouble(request, 503)
-    response.headers.update(_HEADERS)
     return response
+
+
+async def headed(request: web.Request, response: web.StreamResponse) -> None:
+    """Just before an answer leaves, streams too: what it forbids by itself stays. Which library and version answers is
+    nobody's business."""
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers["Server"] = "candor"
 
 
 @web.middleware

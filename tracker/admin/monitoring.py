@@ -33,6 +33,10 @@ class Monitoring:
         router.add_get("/healthz", self.health)
         router.add_get("/metrics", self.metrics)
 
+    def gauges(self) -> dict[str, float]:
+        """What the program's processes say of themselves now."""
+        return self._sheet.gauges()
+
     async def health(self, request: web.Request) -> web.Response:
         """200 while the store takes questions and writes; 503 while it does not. Mail and links go on either
         way. Beside it how our tracking hosts are, as the last probe found them."""

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from tracker import log
 from tracker.config import RELAY_TABLES, Config, load
+from tracker.desk import Desk
 from tracker.domain import Domain
 from tracker.errors import CandorError, ConfigError, InvalidAddress, InvalidValue
 from tracker.store.holders import Holder
@@ -37,16 +38,28 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What the whole command gives to ours (as click's `obj`): who else keeps something of people in the store."""
+    """What the whole command gives to ours (as click's `obj`): who else keeps something of people in the store, and
+    what of mail can be seen and done by way of it."""
 
     holders: Callable[[], Sequence[Holder]]
+    desk: Callable[[Domain], Desk]
 
 
 def holders_beside() -> Sequence[Holder]:
     """Called within a command."""
-    context = click.get_current_context(silent=True)
-    beside = context.find_object(Beside) if context is not None else None
+    beside = _beside()
     return beside.holders() if beside is not None else ()
+
+
+def desk_beside(domain: Domain) -> Desk | None:
+    """Called within a command."""
+    beside = _beside()
+    return beside.desk(domain) if beside is not None else None
+
+
+def _beside() -> Beside | None:
+    context = click.get_current_context(silent=True)
+    return context.find_object(Beside) if context is not None else None
 
 
 class CommandError(click.ClickException):

@@ -11,14 +11,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, case, distinct, func, select
+from sqlalchemy import Connection
 
-from tracker.consent import Mode
 from tracker.domain import Domain
 from tracker.events import EventKind
+from tracker.reports.sums import Scope, Sums, gathered, parts
 from tracker.statistics import Share
-from tracker.store.carried import DELIVERED, HUMAN
-from tracker.store.schema import attempts, deliveries, events, messages
+from tracker.store.rollups_cells import DELIVERED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,101 +71,75 @@ class DomainReport:
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcomes:
+    """What became of mail, by where it went and by what was answered."""
+
+    domains: tuple[DomainReport, ...]
+    """Most deliveries first."""
+    answers: tuple[Answer, ...]
+    """Last words on what did not arrive, the most frequent first."""
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "domains": [one.as_json() for one in self.domains],
+            "answers": [{"code": one.code, "enhanced": one.enhanced, "n": one.n} for one in self.answers],
+        }
+
+
 async def report_domains(
     domain: Domain, *, since: datetime, until: datetime, limit: int
 ) -> list[DomainReport]:
     """The domains that most mail of the period went to. Raises StoreUnavailable."""
-
-    def work(connection: Connection) -> list[DomainReport]:
-        period = messages.c.received_at.between(since, until)
-        names = _most_frequent(connection, period, limit)
-        theirs = period & deliveries.c.domain.in_(names)
-        statuses, measured = _deliveries(connection, theirs)
-        people, answers = _people(connection, theirs), _answers(connection, theirs)
-        return [
-            DomainReport(
-                domain=name,
-                statuses=statuses[name],
-                measured=measured[name],
-                people={kind: people[name, kind.value] for kind in EventKind},
-                answers=tuple(answers.get(name, ())),
-            )
-            for name in names
-        ]
-
-    return await domain.database.read(work, within=30.0)
+    return list((await outcomes(domain, Scope(since=since, until=until), limit=limit)).domains)
 
 
-_OF_MESSAGES = deliveries.join(messages, messages.c.id == deliveries.c.message_id)
+async def outcomes(domain: Domain, scope: Scope, *, limit: int | None = None) -> Outcomes:
+    """What became of the scope's mail at the domains that most of it went to. Raises StoreUnavailable."""
 
+    def work(connection: Connection) -> Sums:
+        return gathered(connection, scope, ("domain:state", "domain:arrived", "reply"))
 
-def _most_frequent(connection: Connection, period: Any, limit: int) -> list[str]:
-    number = func.count()
-    query = (
-        select(deliveries.c.domain)
-        .select_from(_OF_MESSAGES)
-        .where(period)
-        .group_by(deliveries.c.domain)
-        .order_by(number.desc(), deliveries.c.domain)
-        .limit(limit)
-    )
-    return list(connection.execute(query).scalars())
-
-
-def _deliveries(connection: Connection, theirs: Any) -> tuple[dict[str, Counter[str]], Counter[str]]:
-    columns = deliveries.c.domain, deliveries.c.status, deliveries.c.mode
-    query = select(*columns, func.count().label("n")).select_from(_OF_MESSAGES).where(theirs)
-    statuses: dict[str, Counter[str]] = {}
-    measured: Counter[str] = Counter()
-    for row in connection.execute(query.group_by(*columns)):
-        statuses.setdefault(row.domain, Counter())[row.status] += row.n
-        if row.mode == Mode.IDENTIFIED and row.status in DELIVERED:
-            measured[row.domain] += row.n
-    return statuses, measured
-
-
-def _people(connection: Connection, theirs: Any) -> Counter[tuple[str, str]]:
-    counts = deliveries.c.status.in_(DELIVERED) & (deliveries.c.mode == Mode.IDENTIFIED.value)
-    query = (
-        select(
-            deliveries.c.domain,
-            events.c.kind,
-            func.count(distinct(case((counts, events.c.delivery_id)))).label("n"),
-        )
-        .select_from(_OF_MESSAGES.join(events, events.c.delivery_id == deliveries.c.id))
-        .where(theirs, events.c.verdict.in_(HUMAN))
-        .group_by(deliveries.c.domain, events.c.kind)
-    )
-    return Counter({(row.domain, row.kind): row.n for row in connection.execute(query)})
+    return _outcomes(await domain.database.read(work, within=30.0), limit)
 
 
 _MOST_ANSWERS = 5
 
 
-def _answers(connection: Connection, theirs: Any) -> dict[str, list[Answer]]:
-    """By domain, what was said last about each delivery that did not arrive."""
-    last = (
-        select(func.max(attempts.c.id).label("id"))
-        .select_from(_OF_MESSAGES.join(attempts, attempts.c.delivery_id == deliveries.c.id))
-        .where(theirs, deliveries.c.status.not_in(DELIVERED))
-        .group_by(deliveries.c.id)
-        .subquery()
-    )
-    columns = deliveries.c.domain, attempts.c.code, attempts.c.enhanced
-    number = func.count()
-    query = (
-        select(*columns, number.label("n"))
-        .select_from(
-            last.join(attempts, attempts.c.id == last.c.id).join(
-                deliveries, deliveries.c.id == attempts.c.delivery_id
+def _outcomes(sums: Sums, limit: int | None) -> Outcomes:
+    statuses: dict[str, Counter[str]] = {}
+    measured: Counter[str] = Counter()
+    people: Counter[tuple[str, str]] = Counter()
+    answers: dict[str, Counter[tuple[int, str]]] = {}
+    everywhere: Counter[tuple[int, str]] = Counter()
+    for (measure, _slot, under), n in sums.items():
+        if measure == "domain:state":
+            status, is_measured, name = parts(under, 3)
+            statuses.setdefault(name, Counter())[status] += n
+            measured[name] += n if is_measured == "1" else 0
+        elif measure == "domain:arrived":
+            kind, name = parts(under, 2)
+            people[name, kind] += n
+        elif measure == "reply":
+            code, enhanced, name = parts(under, 3)
+            answers.setdefault(name, Counter())[int(code), enhanced] += n
+            everywhere[int(code), enhanced] += n
+    ordered = sorted(statuses, key=lambda name: (-statuses[name].total(), name))
+    return Outcomes(
+        domains=tuple(
+            DomainReport(
+                domain=name,
+                statuses=+statuses[name],
+                measured=measured[name],
+                people={kind: people[name, kind.value] for kind in EventKind},
+                answers=_most(answers.get(name, Counter()), _MOST_ANSWERS),
             )
-        )
-        .group_by(*columns)
-        .order_by(number.desc(), attempts.c.code, attempts.c.enhanced)
+            for name in ordered[:limit]
+        ),
+        answers=_most(everywhere, None),
     )
-    found: dict[str, list[Answer]] = {}
-    for row in connection.execute(query):
-        theirs_so_far = found.setdefault(row.domain, [])
-        if len(theirs_so_far) < _MOST_ANSWERS:
-            theirs_so_far.append(Answer(code=row.code, enhanced=row.enhanced, n=row.n))
-    return found
+
+
+def _most(answers: Counter[tuple[int, str]], most: int | None) -> tuple[Answer, ...]:
+    ordered = sorted(answers.items(), key=lambda one: (-one[1], one[0]))
+    return tuple(Answer(code=code, enhanced=enhanced, n=n) for (code, enhanced), n in ordered if n)[:most]

@@ -8,21 +8,21 @@ counts belong to the mailing, are totals, and are never mixed in. What the purge
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, case, distinct, func, select
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy import Connection, select
 
 from tracker.consent import Mode
 from tracker.events import EventKind, VerdictKind
+from tracker.reports.sums import Scope, Sums, gathered, parts
 from tracker.statistics import Share
-from tracker.store.carried import DELIVERED, HUMAN
-from tracker.store.schema import carried_deliveries, carried_totals, deliveries, events, messages
+from tracker.store.rollups_cells import ANY, DELIVERED, HUMAN, IMPLIED, key
+from tracker.store.schema import carried_deliveries, carried_totals
 from tracker.verdict import MACHINES
 
-_ARRIVED_BY_NAME = deliveries.c.status.in_(DELIVERED) & (deliveries.c.mode == Mode.IDENTIFIED.value)
+K = TypeVar("K")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +61,13 @@ class Figures:
         default_factory=lambda: dict.fromkeys(EventKind, Engagement())
     )
 
+    views: int = field(default=0, compare=False)
+    """Opens by people, where repeats within half a minute are one. Like the next two of what is still on record."""
+    implied: int = field(default=0, compare=False)
+    """Delivered and measured, clicked by a person, and no open was seen: a click proves one."""
+    engaged: int = field(default=0, compare=False)
+    """Delivered and measured, opened or clicked by a person."""
+
     @property
     def delivered(self) -> int:
         return sum(self.statuses[status] for status in DELIVERED)
@@ -78,6 +85,9 @@ class Figures:
             trackable_delivered=self.trackable_delivered + other.trackable_delivered,
             not_trackable=self.not_trackable + other.not_trackable,
             identified={kind: self.identified[kind].plus(other.identified[kind]) for kind in EventKind},
+            views=self.views + other.views,
+            implied=self.implied + other.implied,
+            engaged=self.engaged + other.engaged,
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -110,128 +120,68 @@ def added(some: Iterable[Figures]) -> Figures:
     return whole
 
 
-def figures(connection: Connection, which: ColumnElement[bool], by: ColumnElement[Any]) -> dict[Any, Figures]:
-    """The figures of the messages for which `which` is true, by a column of `messages`."""
-    gathered: dict[Any, _Sums] = {}
-    for row in connection.execute(select(by.label("of")).where(which).distinct()):
-        gathered[row.of] = _Sums()
-    _add_deliveries(connection, which, by, gathered)
-    _add_events(connection, which, by, gathered)
-    return {of: sums.figures() for of, sums in gathered.items()}
+def figures_by(connection: Connection, scopes: Mapping[K, Scope]) -> dict[K, Figures]:
+    """The figures of each scope."""
+    return {name: scope_figures(connection, scope) for name, scope in scopes.items()}
+
+
+def scope_figures(connection: Connection, scope: Scope) -> Figures:
+    """The figures of the scope's messages; of a whole mailing with what was carried beside its messages."""
+    found = _of(gathered(connection, scope, _MEASURES))
+    if scope.mailing is not None and scope.variant is None:
+        return found.plus(carried_figures(connection, scope.mailing))
+    return found
 
 
 def carried_figures(connection: Connection, subject: bytes) -> Figures:
-    """What was carried of one message, or beside its messages of a mailing."""
-    sums = _Sums()
-    for row in connection.execute(
-        select(carried_deliveries).where(carried_deliveries.c.subject_id == subject)
-    ):
-        sums.deliveries(row)
-    for row in connection.execute(select(carried_totals).where(carried_totals.c.subject_id == subject)):
-        sums.carried(row)
-    return sums.figures()
-
-
-class _Sums:
-    """Figures while they are added up."""
-
-    def __init__(self) -> None:
-        self._statuses: Counter[str] = Counter()
-        self._trackable = 0
-        self._not_trackable: Counter[str] = Counter()
-        self._people: Counter[tuple[str, str]] = Counter()
-        self._hits: Counter[tuple[str, str]] = Counter()
-
-    def deliveries(self, row: Any) -> None:
-        """`row`: status, mode, reason, n."""
-        self._statuses[row.status] += row.n
-        if row.mode == Mode.IDENTIFIED:
-            self._trackable += row.n if row.status in DELIVERED else 0
-        else:
-            reason = row.reason if row.mode == Mode.UNTRACKED else f"{row.mode}: {row.reason}"
-            self._not_trackable[reason] += row.n
-
-    def people(self, kind: str, measure: str, n: int) -> None:
-        self._people[kind, measure] += n
-
-    def hits(self, kind: str, verdict: str, n: int) -> None:
-        self._hits[kind, verdict] += n
-
-    def carried(self, row: Any) -> None:
-        """`row`: one of carried_totals."""
+    """What was carried beside the messages of a mailing."""
+    sums: Sums = Counter()
+    totals = select(carried_totals).where(carried_totals.c.subject_id == subject)
+    for row in connection.execute(totals):
         if row.measure == "hits":
-            self.hits(row.kind, row.verdict, row.n)
-        elif row.link == 0:
-            self.people(row.kind, row.measure, row.n)
-
-    def figures(self) -> Figures:
-        return Figures(
-            statuses=self._statuses,
-            trackable_delivered=self._trackable,
-            not_trackable=self._not_trackable,
-            identified={
-                kind: Engagement(
-                    unique=self._people[kind, "people"],
-                    delivered=self._people[kind, "delivered"],
-                    total=sum(self._hits[kind, verdict] for verdict in HUMAN),
-                    machines=sum(self._hits[kind, verdict] for verdict in MACHINES),
-                    unsure=self._hits[kind, VerdictKind.UNSURE],
-                )
-                for kind in EventKind
-            },
-        )
+            sums["hits", 0, key(row.kind, row.verdict)] += row.n
+        elif not row.link:
+            sums["people" if row.measure == "people" else "arrived", 0, row.kind] += row.n
+    settled = select(carried_deliveries).where(carried_deliveries.c.subject_id == subject)
+    for row in connection.execute(settled):
+        sums["state", 0, key(row.status, row.mode, row.reason)] += row.n
+    return _of(sums)
 
 
-def _add_deliveries(
-    connection: Connection, which: ColumnElement[bool], by: ColumnElement[Any], sums: dict[Any, _Sums]
-) -> None:
-    columns = deliveries.c.status, deliveries.c.mode, deliveries.c.reason
-    living = (
-        select(by.label("of"), *columns, func.count().label("n"))
-        .join(messages, messages.c.id == deliveries.c.message_id)
-        .where(which)
-        .group_by(by, *columns)
-    )
-    gone = (
-        select(by.label("of"), carried_deliveries)
-        .join(messages, messages.c.id == carried_deliveries.c.subject_id)
-        .where(which)
-    )
-    for query in (living, gone):
-        for row in connection.execute(query):
-            sums[row.of].deliveries(row)
+_MEASURES = ("state", "hits", "people", "arrived", "views")
 
 
-def _add_events(
-    connection: Connection, which: ColumnElement[bool], by: ColumnElement[Any], sums: dict[Any, _Sums]
-) -> None:
-    theirs = events.join(messages, messages.c.id == events.c.message_id)
-    people = (
-        select(
-            by.label("of"),
-            events.c.kind,
-            func.count(distinct(events.c.delivery_id)).label("people"),
-            func.count(distinct(case((_ARRIVED_BY_NAME, events.c.delivery_id)))).label("delivered"),
-        )
-        .select_from(theirs.outerjoin(deliveries, deliveries.c.id == events.c.delivery_id))
-        .where(which, events.c.verdict.in_(HUMAN))
-        .group_by(by, events.c.kind)
+def _of(sums: Sums) -> Figures:
+    statuses: Counter[str] = Counter()
+    not_trackable: Counter[str] = Counter()
+    trackable = 0
+    for (measure, _slot, under), n in sums.items():
+        if measure == "state":
+            status, mode, reason = parts(under, 3)
+            statuses[status] += n
+            if mode == Mode.IDENTIFIED:
+                trackable += n if status in DELIVERED else 0
+            else:
+                not_trackable[reason if mode == Mode.UNTRACKED else f"{mode}: {reason}"] += n
+
+    def hits(kind: EventKind, *verdicts: str) -> int:
+        return sum(sums["hits", 0, key(kind.value, verdict)] for verdict in verdicts)
+
+    return Figures(
+        statuses=+statuses,
+        trackable_delivered=trackable,
+        not_trackable=+not_trackable,
+        identified={
+            kind: Engagement(
+                unique=sums["people", 0, kind.value],
+                delivered=sums["arrived", 0, kind.value],
+                total=hits(kind, *HUMAN),
+                machines=hits(kind, *(verdict.value for verdict in MACHINES)),
+                unsure=hits(kind, VerdictKind.UNSURE.value),
+            )
+            for kind in EventKind
+        },
+        views=sums["views", 0, EventKind.OPENED.value],
+        implied=sums["arrived", 0, IMPLIED],
+        engaged=sums["arrived", 0, ANY],
     )
-    for row in connection.execute(people):
-        sums[row.of].people(row.kind, "people", row.people)
-        sums[row.of].people(row.kind, "delivered", row.delivered)
-    hits = (
-        select(by.label("of"), events.c.kind, events.c.verdict, func.count().label("n"))
-        .select_from(theirs)
-        .where(which)
-        .group_by(by, events.c.kind, events.c.verdict)
-    )
-    for row in connection.execute(hits):
-        sums[row.of].hits(row.kind, row.verdict, row.n)
-    gone = (
-        select(by.label("of"), carried_totals)
-        .join(messages, messages.c.id == carried_totals.c.subject_id)
-        .where(which)
-    )
-    for row in connection.execute(gone):
-        sums[row.of].carried(row)

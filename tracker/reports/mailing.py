@@ -17,8 +17,9 @@ from tracker.domain import Domain
 from tracker.errors import NotFound
 from tracker.events import EventKind
 from tracker.moments import isoformat
-from tracker.reports.figures import Figures, added, carried_figures, figures
+from tracker.reports.figures import Figures, added, carried_figures, figures_by
 from tracker.reports.message import counts_without_names
+from tracker.reports.sums import Scope
 from tracker.statistics import Contest, contest
 from tracker.store.schema import mailings, messages
 
@@ -84,21 +85,38 @@ async def report_mailing(domain: Domain, name: str) -> MailingReport:
     return await domain.database.read(lambda connection: _report(connection, name), within=30.0)
 
 
-async def latest_mailings(domain: Domain, *, limit: int, offset: int = 0) -> list[Listed]:
-    """The mailings whose messages came in last, latest first. Raises StoreUnavailable."""
-    return await domain.database.read(lambda connection: _latest(connection, limit, offset), within=30.0)
+async def latest_mailings(
+    domain: Domain,
+    *,
+    limit: int,
+    offset: int = 0,
+    search: str = "",
+    sort: str = "last",
+    descending: bool = True,
+) -> list[Listed]:
+    """The mailings whose name holds `search`, by when their last message came in, or by `name`, `kind` or number of
+    `messages`. Raises StoreUnavailable."""
+    return await domain.database.read(
+        lambda connection: _latest(connection, search, sort, descending, limit, offset), within=30.0
+    )
 
 
-def _latest(connection: Connection, limit: int, offset: int) -> list[Listed]:
-    last = func.max(messages.c.received_at).label("last")
+def _latest(
+    connection: Connection, search: str, sort: str, descending: bool, limit: int, offset: int
+) -> list[Listed]:
+    last, number = func.max(messages.c.received_at).label("last"), func.count()
+    sorts = {"last": last, "name": mailings.c.name, "kind": mailings.c.kind, "messages": number}
+    order = sorts[sort].desc() if descending else sorts[sort].asc()
     query = (
-        select(mailings.c.name, mailings.c.kind, func.count().label("n"), last)
+        select(mailings.c.name, mailings.c.kind, number.label("n"), last)
         .join(messages, messages.c.mailing_id == mailings.c.id)
         .group_by(mailings.c.id, mailings.c.name, mailings.c.kind)
-        .order_by(last.desc(), mailings.c.name)
+        .order_by(order, mailings.c.name)
         .limit(limit)
         .offset(offset)
     )
+    if search:
+        query = query.where(mailings.c.name.icontains(search, autoescape=True))
     return [
         Listed(name=row.name, kind=row.kind, messages=row.n, last=row.last)
         for row in connection.execute(query)
@@ -116,7 +134,10 @@ def _report(connection: Connection, name: str) -> MailingReport:
     times = connection.execute(
         select(func.count(), func.min(messages.c.received_at), func.max(messages.c.received_at)).where(theirs)
     ).one()
-    variants = figures(connection, theirs, func.coalesce(messages.c.variant, ""))
+    names = connection.execute(
+        select(func.coalesce(messages.c.variant, "")).where(theirs).distinct()
+    ).scalars()
+    variants = figures_by(connection, {name: Scope(mailing=subject, variant=name) for name in sorted(names)})
     return MailingReport(
         id=subject,
         name=mailing.name,
@@ -125,6 +146,6 @@ def _report(connection: Connection, name: str) -> MailingReport:
         first=times[1],
         last=times[2],
         figures=added([*variants.values(), carried_figures(connection, subject)]),
-        variants=dict(sorted(variants.items())) if any(variants) else {},
+        variants=variants if any(variants) else {},
         counts=counts_without_names(connection, subject),
     )

@@ -6,16 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, distinct, func, select
+from sqlalchemy import Connection, select
 
 from tracker.domain import Domain
 from tracker.errors import NotFound
 from tracker.events import EventKind
-from tracker.reports.figures import Figures, figures
-from tracker.store.carried import HUMAN, Totals, carried
+from tracker.reports.figures import Figures, scope_figures
+from tracker.reports.sums import Scope, gathered
+from tracker.store.carried import carried
 from tracker.store.counts import totals
 from tracker.store.messages import Link, links_of
-from tracker.store.schema import events, mailings, messages
+from tracker.store.rollups_cells import key
+from tracker.store.schema import mailings, messages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +26,17 @@ class LinkCount:
     url: str
     unique: int
     total: int
+    text: str = ""
+    """What its reader saw."""
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "number": self.number,
+            "url": self.url,
+            "text": self.text,
+            "unique": self.unique,
+            "total": self.total,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +56,7 @@ class MessageReport:
             "subject": self.subject,
             "mailing": self.mailing,
             **self.figures.as_json(),
-            "links": [
-                {"number": one.number, "url": one.url, "unique": one.unique, "total": one.total}
-                for one in self.links
-            ],
+            "links": [one.as_json() for one in self.links],
             "mailing_counts": list(self.mailing_counts),
         }
 
@@ -68,8 +78,8 @@ def _report(connection: Connection, message_id: bytes) -> MessageReport:
         id=message_id,
         subject=message.subject,
         mailing=message.name,
-        figures=figures(connection, messages.c.id == message_id, messages.c.id)[message_id],
-        links=_links(connection, message_id, links_of(message), carried(connection, message_id)),
+        figures=scope_figures(connection, Scope(message=message_id)),
+        links=_links(connection, message_id, links_of(message)),
         mailing_counts=(*_carried_counts(connection, mailing), *counts_without_names(connection, mailing)),
     )
 
@@ -97,26 +107,15 @@ def _carried_counts(connection: Connection, mailing: bytes) -> tuple[dict[str, A
     )
 
 
-def _links(
-    connection: Connection, message_id: bytes, wrapped: Sequence[Link], gone: Totals
-) -> tuple[LinkCount, ...]:
-    clicked = (
-        select(
-            events.c.link,
-            func.count(distinct(events.c.delivery_id)).label("people"),
-            func.count().label("total"),
-        )
-        .where((events.c.message_id == message_id) & (events.c.kind == EventKind.CLICKED.value))
-        .where(events.c.verdict.in_(HUMAN))
-        .group_by(events.c.link)
-    )
-    found = {row.link: (row.people, row.total) for row in connection.execute(clicked)}
+def _links(connection: Connection, message_id: bytes, wrapped: Sequence[Link]) -> tuple[LinkCount, ...]:
+    found = gathered(connection, Scope(message=message_id), ("link:people", "link:hits"))
     return tuple(
         LinkCount(
             number=one.number,
             url=one.url,
-            unique=found.get(one.number, (0, 0))[0] + gone.people[EventKind.CLICKED.value, one.number],
-            total=found.get(one.number, (0, 0))[1] + gone.clicks_of(one.number),
+            text=one.text,
+            unique=found["link:people", 0, key(EventKind.CLICKED.value, one.number)],
+            total=found["link:hits", 0, key(EventKind.CLICKED.value, one.number)],
         )
         for one in wrapped
     )

@@ -222,7 +222,7 @@ def recording(message: Message, sent: Sequence[Delivery], ring: KeyRing) -> tupl
         (_WAIT_FOR_ERASURES, [{}]),
         insert_mailing(message.mailing),
         knowing(known, message.received_at, ring),
-        (_INSERT_MESSAGE, [_message_row(message)]),
+        (_INSERT_MESSAGE, [_message_row(message, len(sent))]),
         (_INSERT_DELIVERIES, [_delivery_row(delivery, message, ring) for delivery in sent]),
     )
 
@@ -316,7 +316,7 @@ class Deliveries:
         return await self._database.read(lambda connection: story(connection, message_id), within=10.0)
 
 
-def _message_row(message: Message) -> Mapping[str, Any]:
+def _message_row(message: Message, recipients: int) -> Mapping[str, Any]:
     return {
         "id": message.id,
         "mailing_id": message.mailing.id,
@@ -328,6 +328,7 @@ def _message_row(message: Message) -> Mapping[str, Any]:
         "variant": message.variant,
         "class": message.message_class,
         "size": message.size,
+        "recipients": recipients,
         "untouched": message.untouched,
         "kept": list(map(list, message.kept)) or None,
         "links": list(map(list, message.links)) or None,

@@ -17,7 +17,7 @@ from tracker.store.schema import deliveries, events, moment_text
 ANONYMIZED = "anonymized"
 """Why a delivery measured by name no longer is: its person wanted past events to name nobody either."""
 
-_NAMES = [column.name for column in events.c if column.name != "id"]
+_NAMES = [column.name for column in events.c if column.name not in ("id", "rolled")]
 _BOUND = {name: bindparam(f"b_{name}", type_=events.c[name].type) for name in _NAMES}
 _WORDS: Mapping[str, str] = {one: one.value for one in (*EventKind, *VerdictKind)}
 """Words of our own as plain texts, which the driver takes several times quicker."""

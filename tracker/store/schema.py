@@ -161,6 +161,7 @@ messages = Table(
     Column("variant", Text, nullable=True),
     Column("class", Text, nullable=True),
     Column("size", BigInteger, nullable=False),
+    Column("recipients", Integer, nullable=False, server_default="0"),  # deliveries that it came with
     Column("untouched", Text, nullable=True),  # why the message as a whole was not tracked
     Column(
         "kept", JSON(none_as_null=True), nullable=True
@@ -188,8 +189,16 @@ deliveries = Table(
     Column("status", Text, nullable=False),
     Column("accepted_at", Moment, nullable=True),
     Column("updated_at", Moment, nullable=False),
+    Column("rolled", Text, nullable=True),  # what it was last rolled up as (tracker.store.rollups)
+    Column("unrolled", SmallInteger, nullable=False, server_default="1"),  # 0 while it is still that
     Index(None, "message_id"),
     Index(None, "recipient"),
+    Index(  # of the few that wait to be rolled up
+        "ix_deliveries_unrolled",
+        "id",
+        sqlite_where=text("unrolled = 1"),
+        postgresql_where=text("unrolled = 1"),
+    ),
 )
 
 attempts = Table(
@@ -251,6 +260,17 @@ carried_deliveries = Table(  # what purged deliveries added up to
     Column("mode", Text, primary_key=True, nullable=False),
     Column("reason", Text, primary_key=True, nullable=False),
     Column("n", BigInteger, nullable=False),
+)
+
+rollups = Table(  # sums over deliveries, of which none is named (tracker.store.rollups_cells)
+    "rollups",
+    metadata,
+    Column("subject", LargeBinary, primary_key=True, nullable=False),
+    Column("measure", Text, primary_key=True, nullable=False),
+    Column("slot", Integer, primary_key=True, nullable=False, autoincrement=False),
+    Column("key", Text, primary_key=True, nullable=False),
+    Column("n", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 conversions = Table(  # what people did on the sites that mail led them to, as those tell it
@@ -352,9 +372,54 @@ audit = Table(  # what operators did with what is kept of people; names nobody, 
     Column("id", BigId, primary_key=True, autoincrement=True),
     Column("at", Moment, nullable=False),
     Column("actor", Text, nullable=False),
-    Column("action", Text, nullable=False),  # export, erase, anonymize, consent, request
+    Column("action", Text, nullable=False),  # tracker.store.audit.Action
     Column("contact_id", BigId, nullable=True),
+    Column("about", Text, nullable=False),  # what else it was done with; no address
     Index(None, "contact_id"),
+)
+
+segments = Table(  # saved selections over people; they hold conditions, and nobody's name
+    "segments",
+    metadata,
+    _key("name", Text),
+    Column("definition", JSON, nullable=False),  # tracker.segments.terms
+    Column("created_at", Moment, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("changed_at", Moment, nullable=False),
+    Column("changed_by", Text, nullable=False),
+)
+
+alerts = Table(  # what somebody was told, or is to be told, as it happened (tracker.alerting)
+    "alerts",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("name", Text, nullable=False),  # of the [[alert]]
+    Column("kind", Text, nullable=False),  # opens, click, bounces, test
+    Column("key", Id, nullable=False, unique=True),  # of what it is about: told once
+    Column("at", Moment, nullable=False),  # when it happened
+    Column("found_at", Moment, nullable=False),
+    Column("state", Text, nullable=False),  # waiting, sent, quiet, capped
+    Column("settled_at", Moment, nullable=True),
+    Column("message_id", Id, nullable=True),
+    Column("delivery_id", Id, nullable=True),  # whom it names, and by this alone
+    Column("link", Integer, nullable=True),
+    Column("domain", Text, nullable=False),  # of bounces; "" for all
+    Column("n", Integer, nullable=False),  # opens, clicks, bounces
+    Column("of", Integer, nullable=False),  # deliveries that bounces are a share of; else 0
+    Index(None, "delivery_id"),
+    Index(None, "state"),
+    Index(None, "at"),
+)
+
+cursors = Table(  # how far those have come who read all events once
+    "cursors",
+    metadata,
+    _key("name", Text),
+    Column("done", BigInteger, nullable=False),  # every event up to this id was read
+    Column(
+        "ahead", JSON, nullable=False
+    ),  # ids to come to once nobody writes below them: [id, transaction, since]
+    Column("updated_at", Moment, nullable=False),
 )
 
 jobs = Table(  # what is done by itself, by whichever process comes first
@@ -396,6 +461,13 @@ events = Table(
     Column("device", Text, nullable=False),
     Column("system", Text, nullable=False),
     Column("country", Text, nullable=False),  # two letters (ISO 3166); "" where none is known or may be kept
+    Column("rolled", Text, nullable=False, server_default=""),  # the verdict it was rolled up under
+    Index(  # of the few that wait to be rolled up, for the first time or anew
+        "ix_events_unrolled",
+        "delivery_id",
+        sqlite_where=text("rolled <> verdict"),
+        postgresql_where=text("rolled <> verdict"),
+    ),
     Index(None, "message_id"),
     Index(None, "delivery_id", "at"),
     Index(None, "at"),

@@ -14,35 +14,42 @@ from tracker.moments import isoformat
 from tracker.reports.mailing import latest_mailings, report_mailing
 
 COLUMNS = (
-    Column(key="campaign", title="Campaign"),
+    Column(key="name", title="Campaign", sorts=True, term="mailing"),
     Column(
         key="kind",
         title="Goes by",
+        sorts=True,
         about="The campaign that a header names, else the author and the day.",
     ),
-    Column(key="messages", title="Messages", is_number=True),
-    Column(key="last", title="Last message"),
+    Column(key="messages", title="Messages", sorts=True, is_number=True),
+    Column(key="last", title="Last message", sorts=True),
 )
 KINDS = {"campaign": "campaign", "sender-day": "author and day", "sender-month": "author and month"}
 
 
 async def listed(request: web.Request) -> web.StreamResponse:
-    """GET /campaigns"""
-    domain = request.app[DOMAIN]
+    """GET /campaigns?search=…"""
+    asked, domain = view(request.query, COLUMNS, sort="last"), request.app[DOMAIN]
 
     async def rows(limit: int, offset: int) -> list[dict[str, Any]]:
         return [
             {
                 "href": request.app.router["campaign"].url_for().with_query(name=one.name),
-                "campaign": one.name,
+                "name": one.name,
                 "kind": KINDS[one.kind],
                 "messages": one.messages,
                 "last": isoformat(one.last),
             }
-            for one in await latest_mailings(domain, limit=limit, offset=offset)
+            for one in await latest_mailings(
+                domain,
+                search=asked.search,
+                sort=asked.sort,
+                descending=asked.descending,
+                limit=limit,
+                offset=offset,
+            )
         ]
 
-    asked = view(request.query, COLUMNS, sort="last")
     return await table_page(request, "campaigns.html", asked, COLUMNS, rows, name="campaigns")
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
+from urllib.parse import quote
 
 from aiohttp import web
 
 from tracker.admin.frame import DOMAIN
 from tracker.admin.listing import table_page
+from tracker.admin.pages.clickmap import COLUMNS as LINK_COLUMNS
+from tracker.admin.pages.clickmap import link_rows
+from tracker.admin.paths import message_id
 from tracker.admin.tables import Column, view
 from tracker.events import EventKind
 from tracker.moments import isoformat
@@ -20,6 +23,8 @@ from tracker.reports.listings import (
     recipients,
 )
 from tracker.reports.message import report_message
+from tracker.store.audit import Action
+from tracker.store.carried import DELIVERED
 
 COLUMNS = (
     Column(key="received", title="Received", sorts=True),
@@ -54,13 +59,22 @@ COLUMNS = (
 )
 RECIPIENT_COLUMNS = (
     Column(key="recipient", title="Recipient", sorts=True),
-    Column(key="group", title="Group"),
+    Column(key="group", title="Group", sorts=True),
     Column(key="status", title="Delivery", sorts=True),
     Column(key="mode", title="Measured", sorts=True, about="How far this copy is measured."),
-    Column(key="reason", title="Because", about="What decided it."),
-    Column(key="opened", title="First open", about="By the person or their mail service's proxy."),
+    Column(key="reason", title="Because", sorts=True, about="What decided it."),
+    Column(
+        key="opened",
+        title="First open",
+        about="By the person or their mail service's proxy. Not told of people who may not be measured by name today.",
+    ),
     Column(key="clicked", title="First click"),
     Column(key="clicks", title="Clicks", is_number=True),
+    Column(
+        key="answer",
+        title="Last answer",
+        about="What the other side said at the latest try, of what did not arrive.",
+    ),
 )
 
 
@@ -85,16 +99,19 @@ async def listed(request: web.Request) -> web.StreamResponse:
 
 async def shown(request: web.Request) -> web.StreamResponse:
     """GET /messages/ID"""
-    text = request.match_info["id"]
-    if not re.fullmatch(r"[0-9a-f]{32}", text):
-        raise web.HTTPNotFound
-    message_id, domain = bytes.fromhex(text), request.app[DOMAIN]
+    id_, domain = message_id(request), request.app[DOMAIN]
     asked = view(request.query, RECIPIENT_COLUMNS, sort="recipient", descending=False)
-    report = await report_message(domain, message_id)
+    report = await report_message(domain, id_)
 
     async def rows(limit: int, offset: int) -> list[dict[str, Any]]:
         found = await recipients(
-            domain, message_id, sort=asked.sort, descending=asked.descending, limit=limit, offset=offset
+            domain,
+            id_,
+            search=asked.search,
+            sort=asked.sort,
+            descending=asked.descending,
+            limit=limit,
+            offset=offset,
         )
         return [_recipient_row(one) for one in found]
 
@@ -104,8 +121,15 @@ async def shown(request: web.Request) -> web.StreamResponse:
         asked,
         RECIPIENT_COLUMNS,
         rows,
-        name=f"recipients-{text[:8]}",
-        more={"report": report, "kinds": EventKind, "facts": await message_facts(domain, message_id)},
+        name=f"recipients-{id_.hex()[:8]}",
+        more={
+            "report": report,
+            "kinds": EventKind,
+            "facts": await message_facts(domain, id_),
+            "links": link_rows(report),
+            "link_columns": LINK_COLUMNS,
+        },
+        names=Action.EXPORT_RECIPIENTS,
     )
 
 
@@ -130,11 +154,13 @@ def message_row(one: ListedMessage) -> dict[str, Any]:
 def _recipient_row(one: ListedRecipient) -> dict[str, Any]:
     return {
         "recipient": one.recipient or "(erased)",
+        "href": f"/contact?address={quote(one.recipient)}" if one.recipient else "",
         "group": one.group,
         "status": one.status,
-        "mode": one.mode,
+        "mode": f"{one.mode} (not told today)" if one.hidden else one.mode,
         "reason": one.reason,
         "opened": isoformat(one.first_open) if one.first_open else None,
         "clicked": isoformat(one.first_click) if one.first_click else None,
-        "clicks": one.clicks,
+        "clicks": None if one.hidden else one.clicks,
+        "answer": "" if one.status in DELIVERED else one.answer,
     }

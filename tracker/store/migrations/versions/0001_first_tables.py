@@ -37,6 +37,7 @@ def upgrade() -> None:
         sa.Column("actor", sa.Text(), nullable=False),
         sa.Column("action", sa.Text(), nullable=False),
         sa.Column("contact_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("about", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit")),
     )
     op.create_index(op.f("ix_audit_contact_id"), "audit", ["contact_id"], unique=False)
@@ -148,10 +149,20 @@ def upgrade() -> None:
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("accepted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("rolled", sa.Text(), nullable=True),
+        sa.Column("unrolled", sa.SmallInteger(), server_default="1", nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_deliveries")),
     )
     op.create_index(op.f("ix_deliveries_message_id"), "deliveries", ["message_id"], unique=False)
     op.create_index(op.f("ix_deliveries_recipient"), "deliveries", ["recipient"], unique=False)
+    op.create_index(
+        "ix_deliveries_unrolled",
+        "deliveries",
+        ["id"],
+        unique=False,
+        sqlite_where=sa.text("unrolled = 1"),
+        postgresql_where=sa.text("unrolled = 1"),
+    )
     op.create_table(
         "events",
         sa.Column(
@@ -169,12 +180,21 @@ def upgrade() -> None:
         sa.Column("device", sa.Text(), nullable=False),
         sa.Column("system", sa.Text(), nullable=False),
         sa.Column("country", sa.Text(), nullable=False),
+        sa.Column("rolled", sa.Text(), server_default="", nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
         sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_events_at"), "events", ["at"], unique=False)
     op.create_index(op.f("ix_events_delivery_id_at"), "events", ["delivery_id", "at"], unique=False)
     op.create_index(op.f("ix_events_message_id"), "events", ["message_id"], unique=False)
+    op.create_index(
+        "ix_events_unrolled",
+        "events",
+        ["delivery_id"],
+        unique=False,
+        sqlite_where=sa.text("rolled <> verdict"),
+        postgresql_where=sa.text("rolled <> verdict"),
+    )
     op.create_table(
         "jobs",
         sa.Column("name", sa.Text(), nullable=False),
@@ -215,6 +235,7 @@ def upgrade() -> None:
         sa.Column("variant", sa.Text(), nullable=True),
         sa.Column("class", sa.Text(), nullable=True),
         sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("recipients", sa.Integer(), server_default="0", nullable=False),
         sa.Column("untouched", sa.Text(), nullable=True),
         sa.Column("kept", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("links", sa.JSON(none_as_null=True), nullable=True),
@@ -244,6 +265,14 @@ def upgrade() -> None:
     op.create_index(
         op.f("ix_queue_state_domain_due_at"), "queue", ["state", "domain", "due_at"], unique=False
     )
+    op.create_table(
+        "originals",
+        sa.Column("message_id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("kept_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("data", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("message_id", name=op.f("pk_originals")),
+    )
+    op.create_index(op.f("ix_originals_kept_at"), "originals", ["kept_at"], unique=False)
     op.create_table(
         "return_paths",
         sa.Column("message_id", sa.LargeBinary(length=16), nullable=False),
@@ -279,6 +308,16 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_page_visits_at"), "page_visits", ["at"], unique=False)
     op.create_index(op.f("ix_page_visits_delivery_id"), "page_visits", ["delivery_id"], unique=False)
+    op.create_table(
+        "rollups",
+        sa.Column("subject", sa.LargeBinary(), nullable=False),
+        sa.Column("measure", sa.Text(), nullable=False),
+        sa.Column("slot", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("n", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("subject", "measure", "slot", "key", name=op.f("pk_rollups")),
+        sqlite_with_rowid=False,
+    )
     op.create_table(
         "conversions",
         sa.Column(
@@ -367,6 +406,48 @@ def upgrade() -> None:
         sa.Column("permanent", sa.LargeBinary(length=16), nullable=False),
         sa.Column("first_used", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("key_id", name=op.f("pk_ring_keys")),
+    )
+    op.create_table(
+        "segments",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("definition", sa.JSON(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("created_by", sa.Text(), nullable=False),
+        sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("changed_by", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_segments")),
+    )
+    op.create_table(
+        "alerts",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("key", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("found_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("message_id", sa.LargeBinary(length=16), nullable=True),
+        sa.Column("delivery_id", sa.LargeBinary(length=16), nullable=True),
+        sa.Column("link", sa.Integer(), nullable=True),
+        sa.Column("domain", sa.Text(), nullable=False),
+        sa.Column("n", sa.Integer(), nullable=False),
+        sa.Column("of", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_alerts")),
+        sa.UniqueConstraint("key", name=op.f("uq_alerts_key")),
+    )
+    op.create_index(op.f("ix_alerts_delivery_id"), "alerts", ["delivery_id"], unique=False)
+    op.create_index(op.f("ix_alerts_state"), "alerts", ["state"], unique=False)
+    op.create_index(op.f("ix_alerts_at"), "alerts", ["at"], unique=False)
+    op.create_table(
+        "cursors",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("done", sa.BigInteger(), nullable=False),
+        sa.Column("ahead", sa.JSON(), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_cursors")),
     )
     op.create_table(
         "spool",

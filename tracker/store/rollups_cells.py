@@ -1,0 +1,268 @@
+"""What one delivery adds to each number that reports show. Pure.
+
+A rollup is a sum over deliveries, and this is its only definition: what is added when a delivery is rolled up, taken
+back before it changes, counted live while it waits, and counted anew by a rebuild. A cell is a subject (`b"m"` and a
+message, `b"c"` and a mailing with its variant, `b"d"` a day's mail, `b"q"` a quarter hour's), a measure, a slot of
+time and a key; nothing in it points at a delivery.
+
+Slots are numbers of days or quarter hours since 1970: every time zone's offset is a multiple of the latter. Under a day
+or quarter hour stands what became of the mail that *came in* then; measures of `TIMED` stand under the time when
+it happened.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from tracker.consent import Mode
+from tracker.events import EventKind, VerdictKind
+from tracker.verdict import MACHINES
+
+US = "\x1f"
+"""Between the parts of a key; free text stands last."""
+QUARTER, DAY = 900, 86400
+"""Seconds."""
+LARGE = 10
+"""Recipients from which a message has cells of its own; smaller ones are counted as they are asked for."""
+ONE_VIEW = 30.0
+"""Seconds from a first open in which others are the same look."""
+HUMAN = (VerdictKind.PERSON.value, VerdictKind.PROXY.value)
+"""Verdicts that count as people; the others stand beside them."""
+DELIVERED = ("accepted", "complained")
+"""States of what arrived: who complains has it."""
+IMPLIED, ANY = "implied", "any"
+"""Beside the kinds of events: a click where no open was seen, and any sign of life."""
+TOTAL, MACHINE, DOUBTFUL, FIRST, VIEW = "total", "machines", "unsure", "first", "looks"
+DEVICES = ("client", "device", "system", "country")
+_OPENED, _CLICKED = EventKind.OPENED.value, EventKind.CLICKED.value
+_IDENTIFIED = Mode.IDENTIFIED.value
+_CLASSES = dict.fromkeys(HUMAN, TOTAL) | dict.fromkeys(MACHINES, MACHINE)
+
+Cell = tuple[bytes, str, int, str]
+"""Subject, measure, slot, key."""
+Amount = tuple[str, str, int]
+"""Measure, key, how many."""
+
+
+class Sent(NamedTuple):
+    """What is known of a delivery's message."""
+
+    message: bytes
+    mailing: bytes
+    variant: str
+    received: int
+    """Unix seconds."""
+    recipients: int
+    """As it was sent to; the purge and an erasure do not change it."""
+
+
+class Facts(NamedTuple):
+    """What became of a delivery."""
+
+    status: str
+    mode: str
+    reason: str
+    domain: str
+    group: str
+    accepted: float | None
+    """Unix seconds."""
+    reply: str
+    """Code and enhanced code of upstream's last word, where it did not arrive; `""` where nothing was said."""
+
+
+class Hit(NamedTuple):
+    """An event of a delivery."""
+
+    kind: str
+    at: float
+    link: int
+    verdict: str
+    client: str
+    device: str
+    system: str
+    country: str
+
+
+def key(*parts: object) -> str:
+    return US.join(map(str, parts))
+
+
+def of_mailing(mailing: bytes, variant: str = "") -> bytes:
+    return b"c" + mailing + variant.encode()
+
+
+def of_message(message: bytes) -> bytes:
+    return b"m" + message
+
+
+def headings(sent: Sent) -> Iterator[tuple[bytes, int]]:
+    """Subjects and slots that what became of a message stands under."""
+    yield b"q", sent.received // QUARTER
+    yield b"d", sent.received // DAY
+    yield of_mailing(sent.mailing, sent.variant), 0
+    if sent.recipients >= LARGE:
+        yield of_message(sent.message), 0
+
+
+def add(cells: Counter[Cell], sent: Sent, facts: Facts, hits: Sequence[Hit], sign: int = 1) -> None:
+    """Adds what one delivery comes to; with -1 takes it back. `hits` in the order they happened."""
+    amounts = list(outcome(facts, hits))
+    moments = list(timed(facts, hits))
+    for subject, slot in headings(sent):
+        of_all = len(subject) == 1
+        for measure, under, n in amounts:
+            if not (of_all and measure.startswith("link")):
+                cells[subject, measure, slot, under] += sign * n
+        for grain, measure, when, under, n in moments:
+            if not of_all or subject == grain:
+                cells[subject, measure, when, under] += sign * n
+
+
+# --- without time ---
+
+
+def outcome(facts: Facts, hits: Sequence[Hit]) -> Iterator[Amount]:
+    arrived = facts.status in DELIVERED
+    measured = arrived and facts.mode == _IDENTIFIED
+    yield "state", key(facts.status, facts.mode, facts.reason), 1
+    named = ("domain", facts.domain), ("group", facts.group)
+    for dimension, value in named:
+        yield f"{dimension}:state", key(facts.status, int(measured), value), 1
+    if not arrived and facts.reply:
+        yield "reply", key(facts.reply, facts.domain), 1
+    if hits:
+        yield from _engagement(hits, named, measured)
+        yield from _waited(facts, hits, measured)
+
+
+def _engagement(hits: Sequence[Hit], named: Sequence[tuple[str, str]], measured: bool) -> Iterator[Amount]:
+    human = [hit for hit in hits if hit.verdict in HUMAN]
+    for pair, n in Counter((hit.kind, hit.verdict) for hit in hits).items():
+        yield "hits", key(*pair), n
+        yield "verdict:people", key(*pair), 1
+        yield "verdict:hits", key(*pair), n
+    if not human:
+        return
+    kinds = Counter(hit.kind for hit in human)
+    signs = [*kinds, ANY]
+    if _CLICKED in kinds and _OPENED not in kinds:
+        signs.append(IMPLIED)
+    for kind in signs:
+        yield "people", kind, 1
+        if measured:
+            yield "arrived", kind, 1
+        for dimension, value in named:
+            yield f"{dimension}:people", key(kind, value), 1
+            if measured:
+                yield f"{dimension}:arrived", key(kind, value), 1
+    for kind, n in kinds.items():
+        for dimension, value in named:
+            yield f"{dimension}:hits", key(kind, value), n
+    if seen := views(human):
+        yield "views", _OPENED, len(seen)
+    for n, (people, raw) in enumerate(_DEVICE_MEASURES, start=Hit._fields.index("client")):
+        for (of, what), times in Counter((hit.kind, hit[n]) for hit in human).items():
+            yield people, key(of, what), 1
+            yield raw, key(of, what), times
+    for link, times in Counter(hit.link for hit in human if hit.kind == _CLICKED).items():
+        yield "link:people", key(_CLICKED, link), 1
+        yield "link:hits", key(_CLICKED, link), times
+
+
+_DEVICE_MEASURES = [(f"{name}:people", f"{name}:hits") for name in DEVICES]
+
+
+def _waited(facts: Facts, hits: Sequence[Hit], measured: bool) -> Iterator[Amount]:
+    """How long after upstream took it each kind came first, in two digits."""
+    if not measured or facts.accepted is None:
+        return
+    for kind, at in firsts(hits).items():
+        yield "waited", key(kind, two_digits(int(max(0.0, at - facts.accepted)))), 1
+
+
+def two_digits(seconds: int) -> int:
+    """Rounded down to two digits that count: 0 to 99, 100, 110, …, 1000, 1100, …"""
+    unit = 1
+    while seconds >= 100 * unit:
+        unit *= 10
+    return seconds // unit * unit
+
+
+def firsts(hits: Iterable[Hit]) -> Mapping[str, float]:
+    """When people did each kind of thing first."""
+    found: dict[str, float] = {}
+    for hit in hits:
+        if hit.verdict in HUMAN:
+            found.setdefault(hit.kind, hit.at)
+    return found
+
+
+def views(human: Iterable[Hit]) -> list[float]:
+    """When each look at the mail began."""
+    begun: list[float] = []
+    for hit in human:
+        if hit.kind == _OPENED and (not begun or hit.at - begun[-1] > ONE_VIEW):
+            begun.append(hit.at)
+    return begun
+
+
+# --- with time ---
+
+
+def timed(facts: Facts, hits: Sequence[Hit]) -> Iterator[tuple[bytes, str, int, str, int]]:
+    """What happened when: the grain that stands for all mail, measure, slot, key, how many."""
+    if facts.accepted is not None and facts.status in DELIVERED:
+        yield b"q", "delivered", int(facts.accepted // QUARTER), "", 1
+    if not hits:
+        return
+    counted = Counter((int(hit.at // QUARTER), hit.kind, _CLASSES.get(hit.verdict, DOUBTFUL)) for hit in hits)
+    for (slot, kind, measure), n in counted.items():
+        yield b"q", measure, slot, kind, n
+    for kind, at in firsts(hits).items():
+        yield b"q", FIRST, int(at // QUARTER), kind, 1
+    human = [hit for hit in hits if hit.verdict in HUMAN]
+    for at in views(human):
+        yield b"q", VIEW, int(at // QUARTER), _OPENED, 1
+    for kind in {hit.kind for hit in human}:
+        before = ""
+        for day in sorted({int(hit.at // DAY) for hit in human if hit.kind == kind}):
+            yield b"d", "day", day, f"{kind}{US}{before}", 1
+            before = str(day)
+
+
+# --- what is carried of those that are gone ---
+
+
+class Gone(NamedTuple):
+    """A row of carried_totals."""
+
+    measure: str
+    kind: str
+    verdict: str
+    link: int
+    day: int
+    """-1 where none is kept."""
+
+
+def add_carried(cells: Counter[Cell], sent: Sent, gone: Gone, n: int) -> None:
+    """Adds what was carried of a message's events."""
+    for subject, slot in headings(sent):
+        if gone.measure == "hits":
+            cells[subject, "hits", slot, key(gone.kind, gone.verdict)] += n
+            if gone.day >= 0 and subject != b"q":
+                past = key(gone.kind, _CLASSES.get(gone.verdict, DOUBTFUL))
+                cells[subject, "past", gone.day, past] += n
+            if gone.link and gone.verdict in HUMAN and len(subject) > 1:
+                cells[subject, "link:hits", slot, key(gone.kind, gone.link)] += n
+        elif gone.link and len(subject) > 1:
+            cells[subject, "link:people", slot, key(gone.kind, gone.link)] += n
+        elif not gone.link:
+            cells[subject, "people" if gone.measure == "people" else "arrived", slot, gone.kind] += n
+
+
+def add_settled(cells: Counter[Cell], sent: Sent, status: str, mode: str, reason: str, n: int) -> None:
+    """Adds what was carried of a message's deliveries."""
+    for subject, slot in headings(sent):
+        cells[subject, "state", slot, key(status, mode, reason)] += n
