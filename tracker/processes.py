@@ -164,7 +164,7 @@ class Parent:
             self._note_ready()
             if self._stopping_until is not None:
                 # One that was still starting had nothing to bring to an end.
-                starting = not one.is_ready and code == -signal.SIGTERM
+                starting = not one.is_ready and -code in _STOP
                 self._failed = self._failed or int(code != 0 and not starting)
             elif not self._served:
                 log.workers_given_up(number=one.number, ended=_words(code))
