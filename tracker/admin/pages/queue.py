@@ -84,8 +84,10 @@ async def listed(request: web.Request) -> web.StreamResponse:
         return [_row(one) for one in found]
 
     if asked.is_csv:
-        await _note(request, Action.EXPORT, "the queue")
-        return await table_page(request, "queue.html", asked, COLUMNS, rows, name="queue")
+        names, about = Action.EXPORT, "the queue"
+        return await table_page(
+            request, "queue.html", asked, COLUMNS, rows, name="queue", names=names, about=about
+        )
     more = {
         "desk": desk,
         "standing": await desk.standing(domains=_DOMAINS),

@@ -156,6 +156,14 @@ def upgrade() -> None:
     op.create_index(op.f("ix_deliveries_message_id"), "deliveries", ["message_id"], unique=False)
     op.create_index(op.f("ix_deliveries_recipient"), "deliveries", ["recipient"], unique=False)
     op.create_index(
+        "ix_deliveries_bounced",
+        "deliveries",
+        ["domain"],
+        unique=False,
+        sqlite_where=sa.text("status = 'bounced'"),
+        postgresql_where=sa.text("status = 'bounced'"),
+    )
+    op.create_index(
         "ix_deliveries_unrolled",
         "deliveries",
         ["id"],
