@@ -79,6 +79,7 @@ class Delivery:
             hostname=hostname,
             clock=clock,
             suppressing=self.suppressing,
+            keeps_originals=config.admin.previews_days > 0,
         )
         domain_name = config.bounces.domain
         self.return_paths = ReturnPaths(domain=domain_name, ring=domain.ring) if domain_name else None

@@ -239,6 +239,11 @@ def not_compiled(id: str, *, error: BaseException) -> None:
     _log.error("passed-on-not-compiled", id=id, **_described(error))
 
 
+def not_displayed(id: str, *, error: BaseException) -> None:
+    """The page about it shows everything but how it looked."""
+    _log.error("not-displayed", id=id, **_described(error))
+
+
 def attempt_failed(id: str, *, error: BaseException) -> None:
     _log.error("attempt-failed", id=id, **_described(error))
 

@@ -11,7 +11,7 @@ from relay.edits import Link
 from relay.kept import kept
 from relay.outcome import Outcome, Outcomes, Status
 from relay.personalize import Addressed
-from tracker.consent import untracked
+from tracker.consent import Mode, untracked
 from tracker.store import deliveries, messages
 from tracker.store.database import Statement
 from tracker.tokens import KeyRing
@@ -63,6 +63,20 @@ def recording(
         for one in addressed
     ]
     return deliveries.recording(row, sent, ring)
+
+
+def may_be_kept(message: Compiled, addressed: Sequence[Addressed]) -> bool:
+    """Whether the message as it came may stay to be looked at: only one in which something is measured, which went to
+    nobody who was erased, and which is not a transaction's (those carry codes and names), nor very large."""
+    return (
+        any(one.decision.mode is not Mode.UNTRACKED for one in addressed)
+        and all(one.normal is not None for one in addressed)
+        and message.controls.options.message_class != "transactional"
+        and len(message.submission.data) <= _LARGEST_KEPT
+    )
+
+
+_LARGEST_KEPT = 5_000_000
 
 
 def _switched_off(message: Compiled) -> Iterator[deliveries.Kept]:

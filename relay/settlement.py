@@ -20,8 +20,9 @@ from relay.config import OverrideTable
 from relay.outcome import Outcome, Outcomes, Status
 from relay.personalize import Addressed
 from relay.queue import Queue
-from relay.records import narrowing, recording, settling
+from relay.records import may_be_kept, narrowing, recording, settling
 from relay.reporting import Reporting, report_ids
+from relay.store.originals import keeping_original
 from relay.store.returns import keeping_sender
 from relay.store.spool import (
     Waiting,
@@ -71,7 +72,10 @@ class Settlement:
         hostname: str,
         clock: Callable[[], datetime],
         suppressing: Suppressing | None = None,
+        keeps_originals: bool = False,
     ) -> None:
+        """`keeps_originals`: messages stay to be looked at, as `relay.store.originals` says which."""
+        self._keeps_originals = keeps_originals
         self._domain = domain
         self._suppressing = suppressing or Suppressing(ring=domain.ring)
         self._queue = queue
@@ -90,7 +94,10 @@ class Settlement:
             await self._write(
                 message,
                 addressed,
-                self._recording(message, addressed, Status.RETURNED, sender_kept=sender_kept),
+                (
+                    *self._recording(message, addressed, Status.RETURNED, sender_kept=sender_kept),
+                    *self._original(message, addressed),
+                ),
             )
         except StoreError as error:
             log.not_recorded(message.id, error=error)
@@ -111,7 +118,8 @@ class Settlement:
         waiting = tuple(_waiting(one) for one in addressed if one.delivery_id not in skipped)
         kept = self._queue.keeping(message.submission, waiting, mine=mine, tried=False) if waiting else ()
         recorded = self._recording(message, addressed, Status.QUEUED, sender_kept=sender_kept)
-        await self._write(message, addressed, (*recorded, *settling(addressed, skipped), *kept))
+        original = self._original(message, addressed)
+        await self._write(message, addressed, (*recorded, *settling(addressed, skipped), *kept, *original))
         if mine:
             self._queue.hold(one.delivery_id for one in waiting)
         return waiting
@@ -350,6 +358,10 @@ class Settlement:
             *recording(message, addressed, status, self._domain.ring),
             *(self._sender(message.submission) if sender_kept else ()),
         )
+
+    def _original(self, message: Compiled, addressed: Sequence[Addressed]) -> tuple[Statement, ...]:
+        kept = self._keeps_originals and may_be_kept(message, addressed)
+        return (keeping_original(message.submission),) if kept else ()
 
     def _overriding(self, message: Compiled, addresses: Sequence[str]) -> Callable[[Connection], None]:
         """Each person whose consent is passed over finds that in the ledger, with the ground it stands on."""

@@ -27,6 +27,7 @@ from tracker.store.purge import Purge
 from tracker.store.register import Register
 from tracker.store.requests import Requests
 from tracker.store.rights import Rights
+from tracker.store.segments import Segments
 from tracker.store.verdicts import Verdicts
 from tracker.tokens import KeyRing
 
@@ -52,6 +53,7 @@ class Domain:
         self.conversions = Conversions(database, ring, self.contacts)
         self.requests = Requests(database, ring)
         self.audit = Audit(database)
+        self.segments = Segments(database)
         self._set_limits(config)
         self.verdicts = Verdicts(database, config.verdict.lists())
         self.countries = Countries(config.geography.database)
@@ -111,7 +113,13 @@ class Domain:
         store, least = (self.database, self.ring), config.anonymity.min_group
         self.erasure = Erasure(*store, self.holders, min_group=least)
         self.rights = Rights(*store, self.holders, min_group=least)
-        self.purge = Purge(*store, config.retention, self.holders, min_group=least)
+        self.purge = Purge(
+            *store,
+            config.retention,
+            self.holders,
+            min_group=least,
+            originals_days=config.admin.previews_days,
+        )
 
     @classmethod
     async def open_patiently(cls, config: Config) -> Domain:

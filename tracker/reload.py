@@ -23,6 +23,7 @@ TRACKER_CHANGES: Mapping[str, frozenset[str]] = {
     "consent": frozenset({ALL}),
     "anonymity": frozenset({ALL}),
     "retention": frozenset({ALL}),
+    "admin": frozenset({"previews_days"}),
     "preferences": frozenset({ALL}),
     "lookup": frozenset({ALL}),
     "verdict": frozenset({ALL}),

@@ -10,6 +10,7 @@ import click
 
 from relay.config import CHANGES, Config, load
 from relay.metrics import MailMetrics
+from relay.originals import Originals
 from relay.queue import Queue
 from relay.service import Relay, checked
 from relay.store.holdings import Holdings
@@ -159,7 +160,7 @@ class _Served:
         look = self._relay.look if self._relay is not None else queue.samples if queue is not None else None
         self._faces: list[Faces | MonitoringFace] = []
         if number in program.trackers:
-            self._faces.append(Faces(domain, numbers, look))
+            self._faces.append(Faces(domain, numbers, look, previews=Originals(domain, config)))
         elif not program.trackers:
             address = config.relay.admin_listen
             monitoring = Monitoring(domain, numbers.sheet, look)

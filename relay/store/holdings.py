@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, or_, select, update
 
+from relay.store.originals import expire, expired, kept_for, remove
 from relay.store.schema import queue, return_paths, spool, suppressions
 from tracker.address import erased_key, normalize
 from tracker.errors import InvalidAddress
@@ -28,12 +29,13 @@ class Holdings:
         self, connection: Connection, address: str, ring: KeyRing
     ) -> Mapping[str, Sequence[Mapping[str, Any]]]:
         """`queue`: mail that is still owed to the person; `suppression`: why they get none; `return_paths`: messages
-        of theirs of which reports come back to them."""
+        of theirs of which reports come back to them; `originals`: messages to them that are kept to be looked at."""
         key = erased_key(address, ring.permanent)
         return {
             "queue": _waiting(connection, address),
             "suppression": _suppressed(connection, key),
             "return_paths": _return_paths(connection, key),
+            "originals": kept_for(connection, address),
         }
 
     def erase(self, connection: Connection, address: str, ring: KeyRing) -> None:
@@ -42,9 +44,19 @@ class Holdings:
         connection.execute(mine.values(address=None, note=""))
         connection.execute(delete(return_paths).where(return_paths.c.sender_key == key))
 
+    def forget_content(self, connection: Connection, messages: Collection[bytes]) -> None:
+        remove(connection, messages)
+
+    def expire(self, connection: Connection, before: datetime) -> int:
+        return expire(connection, before)
+
+    def expired(self, connection: Connection, before: datetime) -> int:
+        return expired(connection, before)
+
     def purge(self, connection: Connection, messages: Collection[bytes]) -> None:
         """What waits leaves the queue with its last recipient, and not before."""
         connection.execute(delete(return_paths).where(return_paths.c.message_id.in_(messages)))
+        remove(connection, messages)
 
 
 def _suppressed(connection: Connection, key: bytes) -> list[dict[str, Any]]:

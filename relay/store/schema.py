@@ -1,7 +1,8 @@
 """Mail's tables. The tracker's chain of migrations builds them; a test holds the two equal.
 
 Spool and queue hold addresses and content, and both are emptied as soon as the last recipient of a message is
-settled. Return paths and suppressions hold addresses for as long as they are of use, and follow a person's erasure.
+settled. `originals` holds content for some days, where that is switched on. Return paths and suppressions hold
+addresses for as long as they are of use. All of these follow a person's erasure.
 Due times and leases are seconds since 1970 by the database's own clock, so that nodes agree.
 """
 
@@ -53,6 +54,15 @@ return_paths = Table(  # whom reports on a message are passed on to, where its e
     Column("sender", Text, nullable=False),  # exactly as given in MAIL FROM
     Column("sender_key", Id, nullable=True),  # tracker.address.erased_key; null where it has no normal form
     Index(None, "sender_key"),
+)
+
+originals = Table(  # messages as they came, for some days, where the operator wants to see them ([admin] previews_days)
+    "originals",
+    metadata,
+    Column("message_id", Id, primary_key=True, nullable=False),
+    Column("kept_at", Moment, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    Index(None, "kept_at"),
 )
 
 suppressions = Table(

@@ -48,7 +48,7 @@ async def test_what_expired_goes_and_what_did_not_stays(domain: Domain) -> None:
             await hit(domain, copy, at)
     due = await domain.purge.due(TODAY)
     assert asdict(due) == {"events": 6, "messages": 1, "deliveries": 6} | dict.fromkeys(
-        ("open_days", "requests", "conversions"), 0
+        ("open_days", "requests", "conversions", "originals"), 0
     )
     assert await domain.purge.run(TODAY) == due
     left = await dump(domain)

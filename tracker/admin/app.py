@@ -13,9 +13,11 @@ from tracker.admin import signing_in, wording
 from tracker.admin.access import Access
 from tracker.admin.frame import ACCESS, DOMAIN, framed, guarded
 from tracker.admin.monitoring import Monitoring
-from tracker.admin.pages import campaigns, contacts, conversions, home, messages, requests
+from tracker.admin.pages import campaigns, contacts, conversions, glossary, home, messages, requests
+from tracker.admin.previews import PREVIEWS, Previews
 from tracker.config import parse_listen
 from tracker.domain import Domain
+from tracker.glossary import TERMS
 from tracker.httplog import retelling
 from tracker.listening import listening
 from tracker.metrics import Sheet
@@ -27,9 +29,12 @@ _MOST_FORM = 64 * 1024
 class AdminFace:
     """The operator's server on its socket; does nothing where `[admin] listen` is empty."""
 
-    def __init__(self, domain: Domain, monitoring: Monitoring | None = None) -> None:
+    def __init__(
+        self, domain: Domain, monitoring: Monitoring | None = None, *, previews: Previews | None = None
+    ) -> None:
+        """`previews`: of whoever keeps messages as they came, if somebody does."""
         self._domain = domain
-        app = build(domain, monitoring or Monitoring(domain, Sheet()))
+        app = build(domain, monitoring or Monitoring(domain, Sheet()), previews)
         self._runner = web.AppRunner(app, access_log=None, logger=retelling(), handle_signals=False)
 
     async def start(self) -> str | None:
@@ -50,19 +55,22 @@ class AdminFace:
         await self._runner.cleanup()
 
 
-def build(domain: Domain, monitoring: Monitoring) -> web.Application:
+def build(domain: Domain, monitoring: Monitoring, previews: Previews | None = None) -> web.Application:
     """The operator's application."""
     app = web.Application(middlewares=[framed, guarded], client_max_size=_MOST_FORM)
-    aiohttp_jinja2.setup(
+    templates = aiohttp_jinja2.setup(
         app,
         loader=jinja2.FileSystemLoader(_HERE / "templates"),
         autoescape=jinja2.select_autoescape(default=True),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        filters=wording.FILTERS,
+        filters=wording.filters(lambda: domain.config.admin.zone),
     )
+    templates.globals["glossary"] = TERMS
     app[DOMAIN] = domain
+    if previews is not None:
+        app[PREVIEWS] = previews
     app[ACCESS] = Access(lambda: domain.config.admin, domain.ring)
     app.on_response_prepare.append(_nameless)
     router = app.router
@@ -86,6 +94,7 @@ def build(domain: Domain, monitoring: Monitoring) -> web.Application:
     router.add_get("/requests", requests.listed)
     router.add_post("/requests/{id}", requests.settle)
     router.add_get("/audit", requests.audit)
+    router.add_get("/glossary", glossary.shown)
     return app
 
 

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from tracker import log
 from tracker.admin.access import Access, Role, Visitor
+from tracker.admin.navigation import GROUPS
 from tracker.domain import Domain
 from tracker.errors import CandorError, InvalidValue, NotFound, StoreUnavailable
 
@@ -23,9 +24,12 @@ VISITOR = web.RequestKey("visitor", Visitor)
 COOKIE = "candor_session"
 _NEEDED = "__candor_role__"
 _OPEN = ("/healthz", "/metrics", "/sign-in", "/static/")
+POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
 _HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": POLICY,
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "X-Robots-Tag": "noindex",
@@ -69,6 +73,8 @@ def page(
     frame = {
         "visitor": visitor,
         "path": request.path,
+        "groups": GROUPS,
+        "zone": request.app[DOMAIN].config.admin.zone,
         "may_sign_out": visitor is not None and visitor.name != "",
         "form_token": visitor.form_token if visitor else "",
     }
@@ -101,7 +107,8 @@ async def framed(request: web.Request, handler: Handler) -> web.StreamResponse:
     except Exception as error:  # noqa: BLE001 - the border: people see a page, not our insides
         log.request_failed(type(error).__name__)
         response = _trouble(request, 503)
-    response.headers.update(_HEADERS)
+    for name, value in _HEADERS.items():  # a page may have a policy of its own
+        response.headers.setdefault(name, value)
     return response
 
 

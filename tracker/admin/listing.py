@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
 
-from tracker.admin.frame import page
+from tracker.admin.frame import DOMAIN, VISITOR, page
 from tracker.admin.tables import PAGE, Column, View
 from tracker.spreadsheet import as_csv
+from tracker.store.audit import Action
 
 Rows = Callable[[int, int], Awaitable[Sequence[Mapping[str, Any]]]]
 """`rows(limit, offset)`."""
@@ -25,9 +27,15 @@ async def table_page(
     *,
     name: str,
     more: Mapping[str, Any] | None = None,
+    names: Action | None = None,
+    contact: int | None = None,
 ) -> web.StreamResponse:
-    """A page around a table, or all its rows as CSV. `rows(limit, offset)` gives them."""
+    """A page around a table, or all its rows as CSV. `rows(limit, offset)` gives them. `names`: the table names people
+    (or this `contact`), and who takes it away is noted so."""
     if asked.is_csv:
+        if names is not None:
+            actor = request[VISITOR].name or "local"
+            await request.app[DOMAIN].audit.note(names, contact, actor=actor, now=datetime.now(UTC))
         return await _stream(request, columns, rows, name)
     found = await rows(PAGE + 1, asked.offset)
     context = {
@@ -38,6 +46,18 @@ async def table_page(
         **(more or {}),
     }
     return page(request, template, context)
+
+
+def in_order(rows: Sequence[Mapping[str, Any]], asked: View) -> Rows:
+    """Rows that are there already, in the order that is asked for; those with nothing in the column come last."""
+    key = asked.sort
+    there = sorted((row for row in rows if row[key] is not None), key=lambda row: row[key])
+    ordered = [*(reversed(there) if asked.descending else there), *(row for row in rows if row[key] is None)]
+
+    async def part(limit: int, offset: int) -> Sequence[Mapping[str, Any]]:
+        return ordered[offset : offset + limit]
+
+    return part
 
 
 async def _stream(

@@ -7,7 +7,7 @@ left out: a URL that somebody mended by hand still shows a page.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -19,13 +19,14 @@ _LONGEST_SEARCH = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """`key` in the rows; `about` is the definition that the heading tells."""
+    """`key` in the rows. The heading tells a definition: that of a `term` of the glossary, or `about`."""
 
     key: str
     title: str
     sorts: bool = False
     is_number: bool = False
     about: str = ""
+    term: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,8 @@ class View:
     page: int = 1
     search: str = ""
     is_csv: bool = False
+    filters: Mapping[str, str] = field(default_factory=dict)
+    """What else narrows it down, by the parameter that says it; without those that say nothing."""
 
     @property
     def offset(self) -> int:
@@ -50,6 +53,7 @@ class View:
         query: dict[str, Any] = {"sort": f"{'-' if other.descending else ''}{other.sort}"}
         query |= {"page": other.page} if other.page > 1 else {}
         query |= {"search": other.search} if other.search else {}
+        query |= other.filters
         query |= {"format": "csv"} if other.is_csv else {}
         return f"?{urlencode(query)}"
 
@@ -59,8 +63,16 @@ class View:
         return self.url(sort=column.key, descending=descending)
 
 
-def view(query: Mapping[str, str], columns: Sequence[Column], *, sort: str, descending: bool = True) -> View:
-    """What a URL asks for, with what holds where it asks for nothing or for what there is not."""
+def view(
+    query: Mapping[str, str],
+    columns: Sequence[Column],
+    *,
+    sort: str,
+    descending: bool = True,
+    filters: Sequence[str] = (),
+) -> View:
+    """What a URL asks for, with what holds where it asks for nothing or for what there is not. `filters`: the other
+    parameters that are understood."""
     asked = query.get("sort", "")
     key = asked.removeprefix("-")
     if key in {column.key for column in columns if column.sorts}:
@@ -73,4 +85,7 @@ def view(query: Mapping[str, str], columns: Sequence[Column], *, sort: str, desc
         page=max(1, min(page, _MOST_PAGES)),
         search=query.get("search", "").strip()[:_LONGEST_SEARCH],
         is_csv=query.get("format") == "csv",
+        filters={
+            key: text for key in filters if (text := query.get(key, "").strip()[:_LONGEST_SEARCH]) != ""
+        },
     )

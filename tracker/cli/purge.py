@@ -21,6 +21,7 @@ _WORDS = {
     "open_days": "days of a last open",
     "requests": "settled requests",
     "conversions": "conversions",
+    "originals": "messages kept for the pages",
 }
 
 

@@ -13,6 +13,7 @@ import click
 from tracker import log
 from tracker.admin.app import AdminFace
 from tracker.admin.monitoring import Monitoring
+from tracker.admin.previews import Previews
 from tracker.cli.common import CommandError, config_option, holders_beside, run
 from tracker.cli.signals import Reloading, Signals
 from tracker.config import RELAY_TABLES, Config, load, parse_listen
@@ -165,12 +166,14 @@ class Faces:
         look: Looking | None = None,
         *,
         admin: bool = True,
+        previews: Previews | None = None,
     ) -> None:
         """`look`: what else the operator may see, the same for all processes. `admin`: with the operator's listener,
-        which only one of several workers can have."""
+        which only one of several workers can have. `previews`: messages as they came, where somebody keeps them."""
         numbers = numbers or Numbers()
         self.public = PublicFace(domain, numbers.hits)
-        self.admin = AdminFace(domain, Monitoring(domain, numbers.sheet, look)) if admin else None
+        monitoring = Monitoring(domain, numbers.sheet, look)
+        self.admin = AdminFace(domain, monitoring, previews=previews) if admin else None
         self.keys = KeyWatch(Path(domain.config.tokens.keys_file), lambda: domain.ring, domain.take_up)
 
     async def start(self, *, share_port: bool = False) -> None:

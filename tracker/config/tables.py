@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -28,6 +29,7 @@ from tracker.config.values import (
     Size,
     StoreUrl,
     Table,
+    TimeZone,
     _port,
     parse_listen,
 )
@@ -35,6 +37,7 @@ from tracker.errors import InvalidAddress
 from tracker.passwords import is_hash
 from tracker.policy import PRESETS, Policy, Rule, Unknown, is_from
 from tracker.rates import Rate, parse_rate
+from tracker.zones import system_zone, zone_named
 
 _LOGO_OCTETS = 256 * 1024
 _LOGOS = (".svg", ".png", ".jpg", ".jpeg", ".webp", ".gif")
@@ -158,7 +161,14 @@ class AdminUserTable(Table):
 class AdminTable(Table):
     listen: OptionalListen = "127.0.0.1:8081"
     session: Duration = Field(default="12h", validate_default=True, gt=0)
+    time_zone: TimeZone = ""
+    previews_days: int = Field(default=0, ge=0, le=366)
     user: tuple[AdminUserTable, ...] = ()
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """In which the pages show times and count days."""
+        return zone_named(self.time_zone) if self.time_zone else system_zone()
 
     @model_validator(mode="after")
     def _is_guarded(self) -> AdminTable:

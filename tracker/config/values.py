@@ -19,6 +19,7 @@ from pydantic import (
 from tracker.address import normalize, normalize_domain
 from tracker.errors import InvalidAddress
 from tracker.rates import parse_rate
+from tracker.zones import zone_named
 
 
 class Table(BaseModel):
@@ -163,6 +164,10 @@ def _store_url(value: str) -> str:
     return value
 
 
+def _time_zone(value: str) -> str:
+    return str(zone_named(value)) if value else value
+
+
 def _rate(value: str) -> str:
     return str(parse_rate(value)) if value else value
 
@@ -186,4 +191,6 @@ DomainPattern = Annotated[str, AfterValidator(_domain_pattern)]
 SenderPattern = Annotated[str, AfterValidator(_sender_pattern)]
 
 
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
+"""An IANA name, or empty for the machine's."""
 NetworkText = Annotated[str, AfterValidator(_network)]

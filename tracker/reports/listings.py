@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, or_, select
+from sqlalchemy import Connection, Select, func, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from tracker.address import normalize
+from tracker.consent import Mode
 from tracker.domain import Domain
 from tracker.errors import InvalidAddress, NotFound
 from tracker.events import EventKind
+from tracker.measurable import by_name
 from tracker.reports.figures import Figures, figures_by
 from tracker.reports.sums import Scope
 from tracker.store.rollups_cells import HUMAN
-from tracker.store.schema import deliveries, events, mailings, messages
+from tracker.store.schema import attempts, deliveries, events, mailings, messages
 
 _SORTS: Mapping[str, ColumnElement[Any]] = {
     "received": messages.c.received_at,
@@ -31,6 +33,8 @@ _RECIPIENT_SORTS: Mapping[str, ColumnElement[Any]] = {
     "recipient": deliveries.c.recipient,
     "status": deliveries.c.status,
     "mode": deliveries.c.mode,
+    "group": deliveries.c.grp,
+    "reason": deliveries.c.reason,
 }
 
 
@@ -62,6 +66,10 @@ class ListedRecipient:
     first_click: datetime | None
     """The first by a person or their mail service's proxy; None too where it is not measured by name."""
     clicks: int
+    hidden: bool = False
+    """What they did may not be told of them by name today, so it is left out."""
+    answer: str = ""
+    """What the other side said last."""
 
 
 async def find_messages(
@@ -160,9 +168,17 @@ async def message_facts(domain: Domain, message_id: bytes) -> MessageFacts:
 
 
 async def recipients(
-    domain: Domain, message_id: bytes, *, sort: str, descending: bool, limit: int, offset: int = 0
+    domain: Domain,
+    message_id: bytes,
+    *,
+    search: str = "",
+    sort: str,
+    descending: bool,
+    limit: int,
+    offset: int = 0,
 ) -> list[ListedRecipient]:
-    """The deliveries of a message, each with its first open and click. Raises StoreUnavailable."""
+    """The deliveries of a message whose address, group, state or reason holds `search`, each with its last answer and
+    its first open and click, but for those who may not be measured by name today. Raises StoreUnavailable."""
 
     def work(connection: Connection) -> list[ListedRecipient]:
         order = _RECIPIENT_SORTS[sort]
@@ -171,8 +187,11 @@ async def recipients(
             .where(deliveries.c.message_id == message_id)
             .order_by(order.desc() if descending else order.asc(), deliveries.c.position)
         )
+        if search:
+            columns = deliveries.c.recipient, deliveries.c.grp, deliveries.c.status, deliveries.c.reason
+            query = query.where(or_(*(column.icontains(search, autoescape=True) for column in columns)))
         rows = connection.execute(query.limit(limit).offset(offset)).all()
-        return _with_signs(rows, signs(connection, [bytes(row.id) for row in rows]))
+        return _with_signs(domain, connection, rows)
 
     return await domain.database.read(work, within=30.0)
 
@@ -190,13 +209,19 @@ def signs(connection: Connection, ids: Sequence[bytes]) -> dict[tuple[bytes, str
     return found
 
 
-def _with_signs(
-    rows: Iterable[Any], signs: Mapping[tuple[bytes, str], list[datetime]]
-) -> list[ListedRecipient]:
+def _with_signs(domain: Domain, connection: Connection, rows: Sequence[Any]) -> list[ListedRecipient]:
+    ids = [bytes(row.id) for row in rows]
+    happened, said = signs(connection, ids), last_answers(connection, ids)
+    addresses = list(dict.fromkeys(row.recipient for row in rows if row.recipient is not None))
+    may: set[str] = set()
+    for start in range(0, len(addresses), 500):
+        may |= by_name(domain, connection, addresses[start : start + 500]).keys()
     listed = []
     for row in rows:
-        opens = signs.get((bytes(row.id), EventKind.OPENED.value), [])
-        clicks = signs.get((bytes(row.id), EventKind.CLICKED.value), [])
+        is_hidden = row.mode == Mode.IDENTIFIED and row.recipient not in may
+        opens, clicks = (
+            [] if is_hidden else happened.get((bytes(row.id), kind.value), []) for kind in EventKind
+        )
         listed.append(
             ListedRecipient(
                 delivery_id=bytes(row.id),
@@ -208,6 +233,25 @@ def _with_signs(
                 first_open=opens[0] if opens else None,
                 first_click=clicks[0] if clicks else None,
                 clicks=len(clicks),
+                hidden=is_hidden,
+                answer=said.get(bytes(row.id), ""),
             )
         )
     return listed
+
+
+def last_answers(connection: Connection, ids: Sequence[bytes]) -> dict[bytes, str]:
+    """What the other side said last of each delivery, as codes and words."""
+    found: dict[bytes, str] = {}
+    for start in range(0, len(ids), 500):
+        last = (
+            select(func.max(attempts.c.id).label("id"))
+            .where(attempts.c.delivery_id.in_(ids[start : start + 500]))
+            .group_by(attempts.c.delivery_id)
+            .subquery()
+        )
+        query = select(attempts).join(last, last.c.id == attempts.c.id)
+        for row in connection.execute(query):
+            words = " ".join(str(part) for part in (row.code, row.enhanced, row.text) if part)
+            found[bytes(row.delivery_id)] = " ".join(words.split())
+    return found

@@ -85,21 +85,38 @@ async def report_mailing(domain: Domain, name: str) -> MailingReport:
     return await domain.database.read(lambda connection: _report(connection, name), within=30.0)
 
 
-async def latest_mailings(domain: Domain, *, limit: int, offset: int = 0) -> list[Listed]:
-    """The mailings whose messages came in last, latest first. Raises StoreUnavailable."""
-    return await domain.database.read(lambda connection: _latest(connection, limit, offset), within=30.0)
+async def latest_mailings(
+    domain: Domain,
+    *,
+    limit: int,
+    offset: int = 0,
+    search: str = "",
+    sort: str = "last",
+    descending: bool = True,
+) -> list[Listed]:
+    """The mailings whose name holds `search`, by when their last message came in, or by `name`, `kind` or number of
+    `messages`. Raises StoreUnavailable."""
+    return await domain.database.read(
+        lambda connection: _latest(connection, search, sort, descending, limit, offset), within=30.0
+    )
 
 
-def _latest(connection: Connection, limit: int, offset: int) -> list[Listed]:
-    last = func.max(messages.c.received_at).label("last")
+def _latest(
+    connection: Connection, search: str, sort: str, descending: bool, limit: int, offset: int
+) -> list[Listed]:
+    last, number = func.max(messages.c.received_at).label("last"), func.count()
+    sorts = {"last": last, "name": mailings.c.name, "kind": mailings.c.kind, "messages": number}
+    order = sorts[sort].desc() if descending else sorts[sort].asc()
     query = (
-        select(mailings.c.name, mailings.c.kind, func.count().label("n"), last)
+        select(mailings.c.name, mailings.c.kind, number.label("n"), last)
         .join(messages, messages.c.mailing_id == mailings.c.id)
         .group_by(mailings.c.id, mailings.c.name, mailings.c.kind)
-        .order_by(last.desc(), mailings.c.name)
+        .order_by(order, mailings.c.name)
         .limit(limit)
         .offset(offset)
     )
+    if search:
+        query = query.where(mailings.c.name.icontains(search, autoescape=True))
     return [
         Listed(name=row.name, kind=row.kind, messages=row.n, last=row.last)
         for row in connection.execute(query)

@@ -26,6 +26,17 @@ class LinkCount:
     url: str
     unique: int
     total: int
+    text: str = ""
+    """What its reader saw."""
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "number": self.number,
+            "url": self.url,
+            "text": self.text,
+            "unique": self.unique,
+            "total": self.total,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +56,7 @@ class MessageReport:
             "subject": self.subject,
             "mailing": self.mailing,
             **self.figures.as_json(),
-            "links": [
-                {"number": one.number, "url": one.url, "unique": one.unique, "total": one.total}
-                for one in self.links
-            ],
+            "links": [one.as_json() for one in self.links],
             "mailing_counts": list(self.mailing_counts),
         }
 
@@ -105,6 +113,7 @@ def _links(connection: Connection, message_id: bytes, wrapped: Sequence[Link]) -
         LinkCount(
             number=one.number,
             url=one.url,
+            text=one.text,
             unique=found["link:people", 0, key(EventKind.CLICKED.value, one.number)],
             total=found["link:hits", 0, key(EventKind.CLICKED.value, one.number)],
         )

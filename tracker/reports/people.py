@@ -13,6 +13,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from tracker.domain import Domain
 from tracker.errors import NotFound
 from tracker.events import EventKind
+from tracker.measurable import by_name
 from tracker.reports.listings import signs
 from tracker.store.schema import contacts, deliveries, messages
 
@@ -99,7 +100,8 @@ async def address_of(domain: Domain, contact_id: int) -> str | None:
 
 
 async def mail_of(domain: Domain, address: str, *, limit: int, offset: int = 0) -> list[Received]:
-    """What the person got, latest first. `address` in normal form. Raises StoreUnavailable."""
+    """What the person got, latest first. `address` in normal form. What they did with it is left out where it may not
+    be told of them by name today. Raises StoreUnavailable."""
 
     def work(connection: Connection) -> list[Received]:
         query = (
@@ -109,7 +111,8 @@ async def mail_of(domain: Domain, address: str, *, limit: int, offset: int = 0) 
             .order_by(messages.c.received_at.desc(), deliveries.c.id)
         )
         rows = connection.execute(query.limit(limit).offset(offset)).all()
-        happened = signs(connection, [bytes(row.id) for row in rows])
+        may = bool(by_name(domain, connection, [address]))
+        happened = signs(connection, [bytes(row.id) for row in rows]) if may else {}
         return [_received(row, happened) for row in rows]
 
     return await domain.database.read(work, within=30.0)

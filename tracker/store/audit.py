@@ -21,6 +21,11 @@ class Action(StrEnum):
     ANONYMIZE = "anonymize"
     CONSENT = "consent"
     REQUEST = "request"
+    EXPORT_CONTACTS = "export-contacts"
+    EXPORT_RECIPIENTS = "export-recipients"
+    EXPORT_LEADS = "export-leads"
+    EXPORT_QUIET = "export-quiet"
+    """Lists of people, as files: nobody in particular is named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -142,7 +142,10 @@ class Erasure:
             connection.execute(update(deliveries).where(mine).values(nobody))
             removed += carry_events(connection, events.c.delivery_id.in_(ids), ids, places)
             connection.execute(update(attempts).where(attempts.c.delivery_id.in_(ids)).values(text=""))
-            _forget_content(connection, {bytes(row.message_id) for row in some})
+            sent = {bytes(row.message_id) for row in some}
+            _forget_content(connection, sent)
+            for holder in self._holders:
+                holder.forget_content(connection, sent)
         return removed
 
 

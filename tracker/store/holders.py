@@ -7,6 +7,7 @@ domain at start-up, so that an export is complete and an erasure reaches everyth
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 
 from sqlalchemy import Connection
@@ -25,6 +26,19 @@ class Holder(Protocol):
 
     def erase(self, connection: Connection, address: str, ring: KeyRing) -> None:
         """Lets go of the person for good. What is still owed to them may stay until it is done."""
+        ...
+
+    def forget_content(self, connection: Connection, messages: Collection[bytes]) -> None:
+        """Lets go of what these messages (by id) said: somebody is erased to whom they went."""
+        ...
+
+    def expire(self, connection: Connection, before: datetime) -> int:
+        """Lets go of some of the messages' content that was kept before then; gives how many, and 0 when none is
+        left."""
+        ...
+
+    def expired(self, connection: Connection, before: datetime) -> int:
+        """How many messages' content `expire` would let go of in all."""
         ...
 
     def purge(self, connection: Connection, messages: Collection[bytes]) -> None:

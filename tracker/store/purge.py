@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass
-from datetime import date, datetime
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as time_of_day
 from functools import partial
 from typing import Any, TypeVar
 
@@ -61,6 +62,7 @@ class Purged:
     open_days: int = 0
     requests: int = 0
     conversions: int = 0
+    originals: int = 0
 
     def __str__(self) -> str:
         return ", ".join(f"{number} {kind.replace('_', ' ')}" for kind, number in asdict(self).items())
@@ -77,7 +79,10 @@ class Purge:
         holders: Sequence[Holder] = (),
         *,
         min_group: int = 5,
+        originals_days: int = 0,
     ) -> None:
+        """`originals_days`: so long messages are kept as they came."""
+        self._originals_days = originals_days
         self._database = database
         self._ring = ring
         self._retention = retention
@@ -87,9 +92,13 @@ class Purge:
     async def due(self, today: date) -> Purged:
         """What would go. Raises StoreUnavailable."""
         of_events, of_messages = self._limits(today)
-        return await self._database.read(
-            lambda connection: _due(connection, of_events, of_messages), within=_WITHIN * 4
-        )
+        originals = self._originals_before(today)
+
+        def work(connection: Connection) -> Purged:
+            shown = sum(holder.expired(connection, originals) for holder in self._holders)
+            return replace(_due(connection, of_events, of_messages), originals=shown)
+
+        return await self._database.read(work, within=_WITHIN * 4)
 
     async def run(self, today: date) -> Purged:
         """Removes what has expired by `today` (UTC), and cuts the write-ahead log, which holds whatever was removed
@@ -105,6 +114,9 @@ class Purge:
         purged, sent = await self._messages(of_messages)
         days = await self._open_days(of_events)
         settled = await self._until_none(partial(_remove_requests, before=of_messages))
+        shown = 0
+        for holder in self._holders:
+            shown += await self._until_none(partial(holder.expire, before=self._originals_before(today)))
         await fold_log(self._database, within=_WITHIN)
         await self._database.forget()
         return Purged(
@@ -114,7 +126,13 @@ class Purge:
             open_days=days,
             requests=settled,
             conversions=converted,
+            originals=shown,
         )
+
+    def _originals_before(self, today: date) -> datetime:
+        """Whatever there is, where none are kept any more."""
+        days = self._originals_days if self._originals_days else -1
+        return datetime.combine(today - timedelta(days=days), time_of_day(), UTC)
 
     def _limits(self, today: date) -> tuple[datetime, datetime]:
         """The moments before which events and messages have expired."""

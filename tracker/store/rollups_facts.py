@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, bindparam, func, select
 
@@ -71,6 +71,7 @@ _HIT = (
 )
 _OF_MESSAGES = deliveries.join(messages, messages.c.id == deliveries.c.message_id)
 _DELIVERIES: Select[Any] = select(*_SENT).select_from(_OF_MESSAGES).where(deliveries.c.id.in_(_IDS))
+_HELD = _DELIVERIES.order_by(deliveries.c.id).with_for_update(of=deliveries, skip_locked=True)
 _EVENTS: Select[Any] = (
     select(*_HIT)
     .where(events.c.delivery_id.in_(_IDS))
@@ -84,6 +85,15 @@ _ATTEMPTS = select(attempts.c.delivery_id, attempts.c.code, attempts.c.enhanced)
 )
 
 
+class Mark(NamedTuple):
+    """An event that is to be rolled up."""
+
+    id: int
+    verdict: str
+    rolled: str
+    """The verdict under which it was; `""` for never."""
+
+
 @dataclass(slots=True)
 class Sides:
     """A delivery as it is, and as it was rolled up."""
@@ -95,7 +105,7 @@ class Sides:
     before: Facts | None = None
     """None where it is in no rollup."""
     hits_before: list[Hit] = field(default_factory=list)
-    unrolled: list[int] = field(default_factory=list)
+    unrolled: list[Mark] = field(default_factory=list)
     """Events that are not rolled up as they are."""
 
 
@@ -138,19 +148,25 @@ def sent_of(message: bytes, row: Any) -> Sent:
 
 
 def _some(connection: Connection, ids: Sequence[bytes]) -> Iterable[Sides]:
-    asked = {"b_ids": list(ids)}
-    rows = connection.execute(_DELIVERIES, asked).all()
+    found = states(connection, ids)
+    for row in connection.execute(_EVENTS, {"b_ids": list(ids)}):
+        one = found.get(bytes(row[0]))
+        if one is not None:
+            _add(one, row)
+    return found.values()
+
+
+def states(connection: Connection, ids: Sequence[bytes], *, hold: bool = False) -> dict[bytes, Sides]:
+    """The same without events. With `hold` nobody else changes them, or adds or removes events, while the transaction
+    lasts; those that somebody else is at are left out."""
+    query = _HELD if hold else _DELIVERIES
+    rows = connection.execute(query, {"b_ids": list(ids)}).all()
     failed = [bytes(row.id) for row in rows if row.status not in DELIVERED]
     replies: dict[bytes, str] = {}
     if failed:
         last = connection.execute(_ATTEMPTS, {"b_ids": failed})
         replies = {bytes(row[0]): key(row[1], row[2]) for row in last}
-    found = {bytes(row.id): _sides(row, replies.get(bytes(row.id), "")) for row in rows}
-    for row in connection.execute(_EVENTS, asked):
-        one = found.get(bytes(row[0]))
-        if one is not None:
-            _add(one, row)
-    return found.values()
+    return {bytes(row.id): _sides(row, replies.get(bytes(row.id), "")) for row in rows}
 
 
 def _sides(row: Any, reply: str) -> Sides:
@@ -168,7 +184,7 @@ def _add(one: Sides, row: Any) -> None:
     hit = Hit(kind, at.timestamp(), link or 0, verdict, client, device, system, country)
     one.hits.append(hit)
     if rolled != verdict:
-        one.unrolled.append(id_)
+        one.unrolled.append(Mark(id_, verdict, rolled))
     if rolled:
         one.hits_before.append(hit if rolled == verdict else hit._replace(verdict=rolled))
 

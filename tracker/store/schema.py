@@ -377,6 +377,50 @@ audit = Table(  # what operators did with what is kept of people; names nobody, 
     Index(None, "contact_id"),
 )
 
+segments = Table(  # saved selections over people; they hold conditions, and nobody's name
+    "segments",
+    metadata,
+    _key("name", Text),
+    Column("definition", JSON, nullable=False),  # tracker.segments.terms
+    Column("created_at", Moment, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("changed_at", Moment, nullable=False),
+    Column("changed_by", Text, nullable=False),
+)
+
+alerts = Table(  # what somebody was told, or is to be told, as it happened (tracker.alerting)
+    "alerts",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("name", Text, nullable=False),  # of the [[alert]]
+    Column("kind", Text, nullable=False),  # opens, click, bounces, test
+    Column("key", Id, nullable=False, unique=True),  # of what it is about: told once
+    Column("at", Moment, nullable=False),  # when it happened
+    Column("found_at", Moment, nullable=False),
+    Column("state", Text, nullable=False),  # waiting, sent, quiet, capped
+    Column("settled_at", Moment, nullable=True),
+    Column("message_id", Id, nullable=True),
+    Column("delivery_id", Id, nullable=True),  # whom it names, and by this alone
+    Column("link", Integer, nullable=True),
+    Column("domain", Text, nullable=False),  # of bounces; "" for all
+    Column("n", Integer, nullable=False),  # opens, clicks, bounces
+    Column("of", Integer, nullable=False),  # deliveries that bounces are a share of; else 0
+    Index(None, "delivery_id"),
+    Index(None, "state"),
+    Index(None, "at"),
+)
+
+cursors = Table(  # how far those have come who read all events once
+    "cursors",
+    metadata,
+    _key("name", Text),
+    Column("done", BigInteger, nullable=False),  # every event up to this id was read
+    Column(
+        "ahead", JSON, nullable=False
+    ),  # ids to come to once nobody writes below them: [id, transaction, since]
+    Column("updated_at", Moment, nullable=False),
+)
+
 jobs = Table(  # what is done by itself, by whichever process comes first
     "jobs",
     metadata,

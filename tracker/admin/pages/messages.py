@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import quote
 
 from aiohttp import web
 
@@ -20,6 +21,7 @@ from tracker.reports.listings import (
     recipients,
 )
 from tracker.reports.message import report_message
+from tracker.store.audit import Action
 
 COLUMNS = (
     Column(key="received", title="Received", sorts=True),
@@ -54,13 +56,18 @@ COLUMNS = (
 )
 RECIPIENT_COLUMNS = (
     Column(key="recipient", title="Recipient", sorts=True),
-    Column(key="group", title="Group"),
+    Column(key="group", title="Group", sorts=True),
     Column(key="status", title="Delivery", sorts=True),
     Column(key="mode", title="Measured", sorts=True, about="How far this copy is measured."),
-    Column(key="reason", title="Because", about="What decided it."),
-    Column(key="opened", title="First open", about="By the person or their mail service's proxy."),
+    Column(key="reason", title="Because", sorts=True, about="What decided it."),
+    Column(
+        key="opened",
+        title="First open",
+        about="By the person or their mail service's proxy. Not told of people who may not be measured by name today.",
+    ),
     Column(key="clicked", title="First click"),
     Column(key="clicks", title="Clicks", is_number=True),
+    Column(key="answer", title="Last answer", about="What the other side said at the latest try."),
 )
 
 
@@ -85,16 +92,19 @@ async def listed(request: web.Request) -> web.StreamResponse:
 
 async def shown(request: web.Request) -> web.StreamResponse:
     """GET /messages/ID"""
-    text = request.match_info["id"]
-    if not re.fullmatch(r"[0-9a-f]{32}", text):
-        raise web.HTTPNotFound
-    message_id, domain = bytes.fromhex(text), request.app[DOMAIN]
+    id_, domain = message_id(request), request.app[DOMAIN]
     asked = view(request.query, RECIPIENT_COLUMNS, sort="recipient", descending=False)
-    report = await report_message(domain, message_id)
+    report = await report_message(domain, id_)
 
     async def rows(limit: int, offset: int) -> list[dict[str, Any]]:
         found = await recipients(
-            domain, message_id, sort=asked.sort, descending=asked.descending, limit=limit, offset=offset
+            domain,
+            id_,
+            search=asked.search,
+            sort=asked.sort,
+            descending=asked.descending,
+            limit=limit,
+            offset=offset,
         )
         return [_recipient_row(one) for one in found]
 
@@ -104,9 +114,18 @@ async def shown(request: web.Request) -> web.StreamResponse:
         asked,
         RECIPIENT_COLUMNS,
         rows,
-        name=f"recipients-{text[:8]}",
-        more={"report": report, "kinds": EventKind, "facts": await message_facts(domain, message_id)},
+        name=f"recipients-{id_.hex()[:8]}",
+        more={"report": report, "kinds": EventKind, "facts": await message_facts(domain, id_)},
+        names=Action.EXPORT_RECIPIENTS,
     )
+
+
+def message_id(request: web.Request) -> bytes:
+    """Of the path."""
+    text = request.match_info["id"]
+    if not re.fullmatch(r"[0-9a-f]{32}", text):
+        raise web.HTTPNotFound
+    return bytes.fromhex(text)
 
 
 def message_row(one: ListedMessage) -> dict[str, Any]:
@@ -130,11 +149,13 @@ def message_row(one: ListedMessage) -> dict[str, Any]:
 def _recipient_row(one: ListedRecipient) -> dict[str, Any]:
     return {
         "recipient": one.recipient or "(erased)",
+        "href": f"/contact?address={quote(one.recipient)}" if one.recipient else "",
         "group": one.group,
         "status": one.status,
         "mode": one.mode,
         "reason": one.reason,
         "opened": isoformat(one.first_open) if one.first_open else None,
         "clicked": isoformat(one.first_click) if one.first_click else None,
-        "clicks": one.clicks,
+        "clicks": None if one.hidden else one.clicks,
+        "answer": one.answer,
     }

@@ -265,6 +265,14 @@ def upgrade() -> None:
         op.f("ix_queue_state_domain_due_at"), "queue", ["state", "domain", "due_at"], unique=False
     )
     op.create_table(
+        "originals",
+        sa.Column("message_id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("kept_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("data", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("message_id", name=op.f("pk_originals")),
+    )
+    op.create_index(op.f("ix_originals_kept_at"), "originals", ["kept_at"], unique=False)
+    op.create_table(
         "return_paths",
         sa.Column("message_id", sa.LargeBinary(length=16), nullable=False),
         sa.Column("sender", sa.Text(), nullable=False),
@@ -397,6 +405,48 @@ def upgrade() -> None:
         sa.Column("permanent", sa.LargeBinary(length=16), nullable=False),
         sa.Column("first_used", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("key_id", name=op.f("pk_ring_keys")),
+    )
+    op.create_table(
+        "segments",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("definition", sa.JSON(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("created_by", sa.Text(), nullable=False),
+        sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("changed_by", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_segments")),
+    )
+    op.create_table(
+        "alerts",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("key", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("found_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("message_id", sa.LargeBinary(length=16), nullable=True),
+        sa.Column("delivery_id", sa.LargeBinary(length=16), nullable=True),
+        sa.Column("link", sa.Integer(), nullable=True),
+        sa.Column("domain", sa.Text(), nullable=False),
+        sa.Column("n", sa.Integer(), nullable=False),
+        sa.Column("of", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_alerts")),
+        sa.UniqueConstraint("key", name=op.f("uq_alerts_key")),
+    )
+    op.create_index(op.f("ix_alerts_delivery_id"), "alerts", ["delivery_id"], unique=False)
+    op.create_index(op.f("ix_alerts_state"), "alerts", ["state"], unique=False)
+    op.create_index(op.f("ix_alerts_at"), "alerts", ["at"], unique=False)
+    op.create_table(
+        "cursors",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("done", sa.BigInteger(), nullable=False),
+        sa.Column("ahead", sa.JSON(), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_cursors")),
     )
     op.create_table(
         "spool",

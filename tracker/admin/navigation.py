@@ -1,0 +1,61 @@
+"""Which pages there are, in which group, and where in them a path is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A page of the menu; `covers` other paths that belong to it beside those below its own."""
+
+    href: str
+    title: str
+    covers: tuple[str, ...] = ()
+
+    def state(self, path: str) -> str:
+        """As `aria-current` says it: `page`, `true` for what belongs to it, `""`."""
+        if path == self.href:
+            return "page"
+        below = (f"{self.href}/", *self.covers)
+        return "true" if self.href != "/" and path.startswith(below) else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Pages that belong together."""
+
+    title: str
+    entries: tuple[Entry, ...]
+
+
+GROUPS: Sequence[Group] = (
+    Group(
+        title="",
+        entries=(Entry(href="/", title="Overview"),),
+    ),
+    Group(
+        title="Mail",
+        entries=(Entry(href="/messages", title="Messages"),),
+    ),
+    Group(
+        title="People",
+        entries=(
+            Entry(href="/contacts", title="Contacts"),
+            Entry(href="/requests", title="Requests"),
+        ),
+    ),
+    Group(
+        title="Numbers",
+        entries=(
+            Entry(href="/campaigns", title="Campaigns", covers=("/campaign",)),
+            Entry(href="/conversions", title="Conversions"),
+            Entry(href="/glossary", title="Glossary"),
+        ),
+    ),
+    Group(
+        title="System",
+        entries=(Entry(href="/audit", title="Audit log"),),
+    ),
+)

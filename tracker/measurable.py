@@ -1,0 +1,28 @@
+"""Who may be measured by name today: asked whenever people are to be named by what they did, or did not do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection
+
+from tracker.consent import Contact, Mode, Question, decide
+from tracker.domain import Domain
+from tracker.policy import circumstances
+
+
+def by_name(
+    domain: Domain, connection: Connection, addresses: Iterable[str], *, or_else: Mode = Mode.IDENTIFIED
+) -> dict[str, str | None]:
+    """Those (addresses in normal form, some hundreds) whom a mail of today may measure by name, or at least so, with
+    their group."""
+    asked = list(addresses)
+    known = domain.contacts.fetch(connection, asked) if asked else {}
+    may: dict[str, str | None] = {}
+    for address in asked:
+        contact = known.get(address) or Contact()
+        about = circumstances(contact, address=address, sender="", message_class=None)
+        decision = decide(Question(contact=contact, reading=domain.policy.reading(about)))
+        if decision.mode in (Mode.IDENTIFIED, or_else):
+            may[address] = contact.group
+    return may
