@@ -91,7 +91,7 @@ async def by_dimension(
         found = _parts(gathered(connection, scope, names), dimension)[:limit]
         return _labelled(connection, scope, found) if dimension is Dimension.LINK else found
 
-    return await domain.database.read(work, within=30.0)
+    return await domain.database.view(work, within=30.0)
 
 
 class _Adding:

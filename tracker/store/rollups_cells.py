@@ -146,10 +146,11 @@ def _engagement(hits: Sequence[Hit], named: Sequence[tuple[str, str]], measured:
     if not human:
         return
     kinds = Counter(hit.kind for hit in human)
-    signs = [*kinds, ANY]
-    if _CLICKED in kinds and _OPENED not in kinds:
-        signs.append(IMPLIED)
-    for kind in signs:
+    if measured:
+        yield "arrived", ANY, 1
+        if _OPENED not in kinds:
+            yield "arrived", IMPLIED, 1
+    for kind in kinds:
         yield "people", kind, 1
         if measured:
             yield "arrived", kind, 1
@@ -160,7 +161,7 @@ def _engagement(hits: Sequence[Hit], named: Sequence[tuple[str, str]], measured:
     for kind, n in kinds.items():
         for dimension, value in named:
             yield f"{dimension}:hits", key(kind, value), n
-    if seen := views(human):
+    if seen := views(_opens(human)):
         yield "views", _OPENED, len(seen)
     for n, (people, raw) in enumerate(_DEVICE_MEASURES, start=Hit._fields.index("client")):
         for (of, what), times in Counter((hit.kind, hit[n]) for hit in human).items():
@@ -199,13 +200,17 @@ def firsts(hits: Iterable[Hit]) -> Mapping[str, float]:
     return found
 
 
-def views(human: Iterable[Hit]) -> list[float]:
-    """When each look at the mail began."""
+def views(opens: Iterable[float]) -> list[float]:
+    """When each look at the mail began, of opens by people in the order they happened."""
     begun: list[float] = []
-    for hit in human:
-        if hit.kind == _OPENED and (not begun or hit.at - begun[-1] > ONE_VIEW):
-            begun.append(hit.at)
+    for at in opens:
+        if not begun or at - begun[-1] > ONE_VIEW:
+            begun.append(at)
     return begun
+
+
+def _opens(human: Iterable[Hit]) -> Iterator[float]:
+    return (hit.at for hit in human if hit.kind == _OPENED)
 
 
 # --- with time ---
@@ -223,7 +228,7 @@ def timed(facts: Facts, hits: Sequence[Hit]) -> Iterator[tuple[bytes, str, int, 
     for kind, at in firsts(hits).items():
         yield b"q", FIRST, int(at // QUARTER), kind, 1
     human = [hit for hit in hits if hit.verdict in HUMAN]
-    for at in views(human):
+    for at in views(_opens(human)):
         yield b"q", VIEW, int(at // QUARTER), _OPENED, 1
     for kind in {hit.kind for hit in human}:
         before = ""
@@ -259,7 +264,11 @@ def add_carried(cells: Counter[Cell], sent: Sent, gone: Gone, n: int) -> None:
         elif gone.link and len(subject) > 1:
             cells[subject, "link:people", slot, key(gone.kind, gone.link)] += n
         elif not gone.link:
-            cells[subject, "people" if gone.measure == "people" else "arrived", slot, gone.kind] += n
+            cells[subject, CARRIED[gone.measure], slot, gone.kind] += n
+
+
+CARRIED = {"people": "people", "delivered": "arrived", "signs": "arrived", "views": "views"}
+"""What a carried measure without a link is a part of."""
 
 
 def add_settled(cells: Counter[Cell], sent: Sent, status: str, mode: str, reason: str, n: int) -> None:

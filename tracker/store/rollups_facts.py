@@ -7,7 +7,7 @@ keeps what it was rolled up as, an event the verdict.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, NamedTuple
@@ -123,21 +123,51 @@ def matching(connection: Connection, which: Any) -> list[bytes]:
 
 def add_gone(connection: Connection, cells: Counter[Cell], which: Any, *, each: bool = False) -> None:
     """Adds what is carried of messages for which `which` is true; with `each`, to cells of every message's own."""
-    columns = [messages.c[name] for name in ("mailing_id", "variant", "received_at", "recipients")]
-    totals = select(carried_totals, *columns).join(messages, messages.c.id == carried_totals.c.subject_id)
+    totals = select(carried_totals, *_HEADING).join(messages, messages.c.id == carried_totals.c.subject_id)
     for row in connection.execute(totals.where(which)):
-        day = (date.fromisoformat(row.day) - _EPOCH).days if row.day else -1
-        gone = Gone(row.measure, row.kind, row.verdict, row.link, day)
-        add_carried(cells, _sent(row, each), gone, row.n)
-    settled = select(carried_deliveries, *columns).join(
+        _add_total(cells, row._asdict(), _sent(row.subject_id, row, each))
+    settled = select(carried_deliveries, *_HEADING).join(
         messages, messages.c.id == carried_deliveries.c.subject_id
     )
     for row in connection.execute(settled.where(which)):
-        add_settled(cells, _sent(row, each), row.status, row.mode, row.reason, row.n)
+        add_settled(cells, _sent(row.subject_id, row, each), row.status, row.mode, row.reason, row.n)
 
 
-def _sent(row: Any, each: bool) -> Sent:
-    sent = sent_of(row.subject_id, row)
+def rolled_totals(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Counter[Cell]:
+    """What rows of carried_totals come to, those of messages."""
+    cells: Counter[Cell] = Counter()
+    sent = _headings(connection, {row["subject_id"] for row in rows})
+    for row in rows:
+        if row["subject_id"] in sent:
+            _add_total(cells, row, sent[row["subject_id"]])
+    return cells
+
+
+def rolled_deliveries(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Counter[Cell]:
+    """What rows of carried_deliveries come to, those of messages."""
+    cells: Counter[Cell] = Counter()
+    sent = _headings(connection, {row["subject_id"] for row in rows})
+    for row in rows:
+        if row["subject_id"] in sent:
+            add_settled(cells, sent[row["subject_id"]], row["status"], row["mode"], row["reason"], row["n"])
+    return cells
+
+
+_HEADING = [messages.c[name] for name in ("mailing_id", "variant", "received_at", "recipients")]
+
+
+def _headings(connection: Connection, ids: Iterable[bytes]) -> dict[bytes, Sent]:
+    rows = connection.execute(select(messages.c.id, *_HEADING).where(messages.c.id.in_(list(ids))))
+    return {bytes(row.id): sent_of(row.id, row) for row in rows}
+
+
+def _add_total(cells: Counter[Cell], row: Mapping[str, Any], sent: Sent) -> None:
+    day = (date.fromisoformat(row["day"]) - _EPOCH).days if row["day"] else -1
+    add_carried(cells, sent, Gone(row["measure"], row["kind"], row["verdict"], row["link"], day), row["n"])
+
+
+def _sent(message: bytes, row: Any, each: bool) -> Sent:
+    sent = sent_of(message, row)
     return sent._replace(recipients=LARGE) if each else sent
 
 
