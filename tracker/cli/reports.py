@@ -13,6 +13,7 @@ from tracker.cli.common import config_option, json_option, printable, show_json,
 from tracker.cli.conversions import conversions_
 from tracker.cli.lists import domains_, leads_, quiet_, read_
 from tracker.cli.messages import message_id_argument, whole_id
+from tracker.cli.rollups import rebuild_
 from tracker.domain import Domain
 from tracker.events import EventKind
 from tracker.moments import isoformat
@@ -35,7 +36,7 @@ def report() -> None:
     """
 
 
-for _list in (domains_, leads_, quiet_, read_, conversions_):
+for _list in (domains_, leads_, quiet_, read_, conversions_, rebuild_):
     report.add_command(_list)
 
 
