@@ -1,19 +1,20 @@
-"""What an operator may see and do of the queue, while relays work on it: Postfix's postqueue and postsuper.
+"""What an operator may do of the queue beyond what the store alone allows: give mail up, with a report to its sender.
 
-Whatever is being sent at the moment is left to the worker that has it, and counted as `sending`: a hold takes effect
-after that try, a drop has to be asked for again. Nothing is dropped without an outcome on record that says who did it.
+Whatever is being sent at the moment is left to the worker that has it, and counted as `sending`: a drop has to be
+asked for again. Nothing is dropped without an outcome on record that says who did it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
-from sqlalchemy import Connection, case, select, update
+from sqlalchemy import Connection, select, update
 
+from relay.compiled import Compiler
+from relay.config import Config
 from relay.outcome import Outcome, Status
 from relay.personalize import Addressed
 from relay.queue import LEASE_SECONDS, Queue
@@ -22,117 +23,36 @@ from relay.settlement import Settlement
 from relay.store import claims, selection
 from relay.store.schema import queue
 from relay.store.selection import Selection
-from relay.store.spool import DAMAGED, HELD, STATE, WAITING, Claimed, Waiting, database_now
+from relay.store.spool import Claimed, Waiting, database_now
+from relay.store.steering import Done, Steering, shares
 from relay.submission import Client, Recipient, Submission
 from tracker.consent import untracked
 from tracker.domain import Domain
-from tracker.errors import NotFound
 
-T = TypeVar("T")
-_AT_ONCE = 200
-"""Recipients in one transaction: a relay that runs beside waits no longer than that takes."""
-_WITHIN = 30.0
+__all__ = ["Done", "Postmaster", "postmaster"]
 
 
-class _OnIds(Protocol):
-    def __call__(self, connection: Connection, /, ids: list[bytes]) -> int: ...
+def postmaster(domain: Domain, config: Config, queue: Queue | None = None) -> Postmaster:
+    """The queue in an operator's hands, as this configuration has it. `queue`: whose lease it works under; one of its
+    own unless given."""
+    queue = queue or Queue(domain.database, config.queue)
+    compiler = Compiler(config.rewrite.rules(*config.tracker.urls), domain.ring, {})
+    settlement = Settlement(
+        domain, queue, compiler, config.override, hostname=config.relay.name, clock=_utc_now
+    )
+    return Postmaster(domain, queue, settlement, clock=_utc_now)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
-    """What became of those who were meant."""
-
-    changed: int
-    sending: int
-    """In a worker's hands at the moment."""
-    damaged: int = 0
-    """Cannot be returned to their sender, because their message cannot be read."""
-
-
-class Postmaster:
-    """The queue in an operator's hands. Its methods raise StoreUnavailable, InvalidValue and NotFound."""
+class Postmaster(Steering):
+    """All of it. Its methods raise StoreUnavailable, InvalidValue and NotFound."""
 
     def __init__(
         self, domain: Domain, queue: Queue, settlement: Settlement, *, clock: Callable[[], datetime]
     ) -> None:
-        self._database = domain.database
-        self._deliveries = domain.deliveries
+        super().__init__(domain)
         self._queue = queue
         self._settlement = settlement
         self._clock = clock
-
-    async def find(self, prefix: str) -> Selection:
-        """The one message whose id begins so."""
-        message_id = await self._read(lambda connection: selection.the_message(connection, prefix))
-        return Selection(message=message_id.hex())
-
-    async def count(self, wanted: Selection) -> dict[str, int]:
-        return await self._read(lambda connection: selection.how_many(connection, wanted))
-
-    async def page(self, wanted: Selection, *, limit: int, offset: int = 0) -> list[dict[str, Any]]:
-        """Recipients who wait, oldest first."""
-        return await self._read(
-            lambda connection: selection.page(connection, wanted, limit=limit, offset=offset)
-        )
-
-    async def statistics(self, *, domains: int) -> dict[str, Any]:
-        return await self._read(lambda connection: selection.statistics(connection, domains=domains))
-
-    async def show(self, prefix: str) -> dict[str, Any]:
-        """One message with all its recipients, those it has reached included, and every attempt."""
-        wanted = await self.find(prefix)
-        message_id = bytes.fromhex(wanted.message)
-        waiting = await self.page(wanted, limit=1_000_000)
-        ids = [bytes.fromhex(one["delivery"]) for one in waiting]
-        tries = await self._read(lambda connection: selection.tries_of(connection, ids))
-        for one in waiting:
-            one["attempts"] = tries.get(bytes.fromhex(one["delivery"]), [])
-        try:
-            story = await self._deliveries.show(message_id)
-        except NotFound:  # came while the store was away
-            story = {"subject": "", "deliveries": []}
-        return {
-            "id": wanted.message,
-            "subject": story["subject"],
-            **await self._read(lambda connection: selection.envelope_of(connection, message_id)),
-            "waiting": waiting,
-            "settled": [one for one in story["deliveries"] if bytes.fromhex(one["id"]) not in set(ids)],
-        }
-
-    async def original(self, prefix: str) -> bytes:
-        """The message as it came."""
-        wanted = await self.find(prefix)
-        return await self._read(
-            lambda connection: selection.original_of(connection, bytes.fromhex(wanted.message))
-        )
-
-    async def retry(self, wanted: Selection) -> Done:
-        """What waits is due now."""
-
-        def due(connection: Connection, ids: list[bytes]) -> int:
-            now = update(queue).where(selection.free(ids), STATE == WAITING)
-            return connection.execute(now.values(due_at=database_now(), lease="")).rowcount
-
-        return await self._change(wanted, due)
-
-    async def hold(self, wanted: Selection) -> Done:
-        """What waits is not tried until it is released; what is being sent, not after this try."""
-
-        def hold(connection: Connection, ids: list[bytes]) -> int:
-            waiting = update(queue).where(queue.c.delivery_id.in_(ids), STATE == WAITING)
-            return connection.execute(waiting.values(state=HELD)).rowcount
-
-        return await self._change(wanted, hold)
-
-    async def release(self, wanted: Selection) -> Done:
-        """What was held or set aside as damaged is tried (and read) again."""
-
-        def release(connection: Connection, ids: list[bytes]) -> int:
-            kept = update(queue).where(queue.c.delivery_id.in_(ids), STATE.in_((HELD, DAMAGED)))
-            now = case((queue.c.lease == "", database_now()), else_=queue.c.due_at)
-            return connection.execute(kept.values(state=WAITING, due_at=now)).rowcount
-
-        return await self._change(wanted, release)
 
     async def drop(self, wanted: Selection, *, bounce: bool, by: str, why: str = "") -> Done:
         """Nothing more is tried; with `bounce` the sender is told, as far as a report is owed."""
@@ -141,7 +61,7 @@ class Postmaster:
         text = "Dropped by the operator" + (f": {why}" if why else "")
         reply = Reply(code=554, detail="7.0", text=text)
         changed = damaged = 0
-        for ids in _shares(await self._read(lambda connection: selection.ids_of(connection, wanted))):
+        for ids in shares(await self._read(lambda connection: selection.ids_of(connection, wanted))):
             taken = await self._database.change(partial(self._take, ids=ids))
             claimed = await (self._whole(taken) if bounce else self._ids_alone(taken))
             for one in claimed:
@@ -194,19 +114,9 @@ class Postmaster:
             client=Client(address=""),
         )
 
-    async def _change(self, wanted: Selection, work: _OnIds) -> Done:
-        sending = (await self.count(wanted))[selection.SENDING]
-        changed = 0
-        for ids in _shares(await self._read(lambda connection: selection.ids_of(connection, wanted))):
-            changed += await self._database.change(partial(work, ids=ids))
-        return Done(changed=changed, sending=sending)
 
-    async def _read(self, work: Callable[[Connection], T]) -> T:
-        return await self._database.read(work, within=_WITHIN)
-
-
-def _shares(ids: list[bytes]) -> Iterable[list[bytes]]:
-    return (ids[start : start + _AT_ONCE] for start in range(0, len(ids), _AT_ONCE))
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _addressed(waiting: Waiting) -> Addressed:

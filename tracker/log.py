@@ -76,6 +76,11 @@ def lookup_paused(reason: str, *, seconds: float) -> None:
     _log.warning("lookup-paused", reason=reason, seconds=round(seconds))
 
 
+def listener_gone() -> None:
+    """A browser stopped reading the live feed, or reads too slowly."""
+    _log.debug("listener-gone")
+
+
 def listening(face: str, url: str) -> None:
     _log.info("listening", face=face, url=url)
 

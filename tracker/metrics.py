@@ -82,6 +82,14 @@ class Sheet:
     def total(self, at: int) -> float:
         return float(sum(self.cells[at::_WIDTH]))
 
+    def gauges(self) -> dict[str, float]:
+        """How things are with the program's processes now, by name; those without a label."""
+        return {
+            family.name: self.total(family.at)
+            for family in self._families
+            if family.kind == "gauge" and family.width == 1
+        }
+
     def text(self, samples: Iterable[Sample] = ()) -> str:
         """Everything, with `samples` behind it, for whoever collects it."""
         lines = [line for family in self._families for line in family.lines()]

@@ -7,16 +7,21 @@ from pathlib import Path
 import click
 
 from relay.cli import findings
-from relay.cli.findings import Finding, State
 from relay.cli.records import Names
 from relay.config import Config, load
+from relay.findings import at_once
 from relay.service import checked
 from tracker import keyring, log
 from tracker.cli.common import CommandError, config_option, json_option, printable, run, show_json
 from tracker.config import parse_listen
+from tracker.desk import Finding, Found
 from tracker.errors import CandorError, KeyRingError, StoreError
 
-_MARKS = {State.OK: ("ok", "green"), State.WARNING: ("warning", "yellow"), State.WRONG: ("WRONG", "red")}
+_MARKS = {
+    Finding.OK: ("ok", "green"),
+    Finding.WARNING: ("warning", "yellow"),
+    Finding.WRONG: ("WRONG", "red"),
+}
 
 
 def _nameserver(_context: click.Context, _option: click.Parameter, value: str) -> str:
@@ -53,26 +58,20 @@ def doctor(no_dns: bool, nameserver: str, as_json: bool, config_file: Path | Non
                 for one in found
             ]
         )
-    if any(one.state is State.WRONG for one in found):
+    if any(one.state is Finding.WRONG for one in found):
         raise SystemExit(1)
 
 
-async def _examined(config: Config, names: Names | None, *, show: bool) -> list[Finding]:
-    found: list[Finding] = []
+async def _examined(config: Config, names: Names | None, *, show: bool) -> list[Found]:
+    found: list[Found] = []
 
-    def note(one: Finding) -> None:
+    def note(one: Found) -> None:
         found.append(one)
         if show:
             _show(one)
 
-    for check in (
-        findings.of_config(config),
-        findings.of_keys(config),
-        findings.of_disk(config),
-        findings.of_clock(),
-    ):
-        for one in check:
-            note(one)
+    for one in at_once(config):
+        note(one)
     domain, of_store = await findings.of_store(config)
     for one in of_store:
         note(one)
@@ -94,11 +93,11 @@ async def _examined(config: Config, names: Names | None, *, show: bool) -> list[
     return found
 
 
-def _store_away(error: StoreError) -> Finding:
-    return Finding(about="store", state=State.WRONG, found=str(error), advice="look at its disk and its log")
+def _store_away(error: StoreError) -> Found:
+    return Found(about="store", state=Finding.WRONG, found=str(error), advice="look at its disk and its log")
 
 
-def _show(one: Finding) -> None:
+def _show(one: Found) -> None:
     word, colour = _MARKS[one.state]
     click.echo(f"{click.style(f'{word:8}', fg=colour)} {printable(one.about)}: {printable(one.found)}")
     if one.advice:

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import getpass
-import json
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import click
 
 from relay.cli.whom import Whom, action, filters
-from relay.compiled import Compiler
 from relay.config import Config, load
-from relay.postmaster import Done, Postmaster
-from relay.queue import Queue
-from relay.settlement import Settlement
+from relay.desk import envelope_words
+from relay.postmaster import Done, Postmaster, postmaster
 from relay.store.selection import Selection
 from tracker.cli.common import (
     CommandError,
+    be_sure,
     config_option,
     json_option,
     printable,
@@ -33,7 +30,7 @@ from tracker.cli.messages import message_id_argument
 from tracker.cli.story import SHORT_ID, answer, show_tries
 from tracker.domain import Domain
 from tracker.errors import InvalidValue
-from tracker.moments import shown
+from tracker.moments import lasting, shown
 
 T = TypeVar("T")
 
@@ -87,8 +84,8 @@ def _row(one: dict[str, Any]) -> tuple[object, ...]:
         sender,
         f"<{one['recipient']}>",
         one["state"],
-        _span(one["age"]),
-        "" if one["next_try"] is None else _span(one["next_try"]),
+        lasting(one["age"]),
+        "" if one["next_try"] is None else lasting(one["next_try"]),
         one["tries"],
         "" if one["size"] is None else _octets(one["size"]),
         answer(one["last_try"]),
@@ -118,11 +115,11 @@ def show_message(message: str, raw: bool, as_json: bool, config_file: Path | Non
                 f"from <{found['sender']}>, {shown(str(found['received_at']))}, {_octets(found['size'])}"
             )
         )
-        click.echo(printable(_envelope(str(found["envelope"]))))
+        click.echo(printable(f"envelope: {envelope_words(str(found['envelope']))}"))
     else:
         click.echo("its content is gone")
     waiting = [
-        (f"<{one['recipient']}>", one["state"], _span(one["age"]), _span(one["next_try"]), one["tries"])
+        (f"<{one['recipient']}>", one["state"], lasting(one["age"]), lasting(one["next_try"]), one["tries"])
         for one in found["waiting"]
     ]
     show_table(("waits for", "state", "age", "next try", "tries"), waiting)
@@ -207,7 +204,7 @@ def stats(domains: int, as_json: bool, config_file: Path | None) -> None:
     if not found["recipients"]:
         click.echo("the queue is empty")
         return
-    oldest = "" if found["oldest"] is None else f", the oldest for {_span(found['oldest'])}"
+    oldest = "" if found["oldest"] is None else f", the oldest for {lasting(found['oldest'])}"
     sizes = f"{_octets(found['octets'])}, the largest {_octets(found['largest'])}"
     waiting = f"{_many(found['recipients'], 'recipient')} of {_many(found['messages'], 'message')}"
     click.echo(f"waiting: {waiting}{oldest}; {sizes}")
@@ -267,7 +264,7 @@ def _change(
 async def _confirm(verb: str, postmaster: Postmaster, wanted: Selection) -> None:
     counted = await postmaster.count(wanted)
     whom = f"{_many(counted['recipients'], 'recipient')} of {_many(counted['messages'], 'message')}"
-    click.confirm(f"{verb} {whom}?", abort=True, err=True)
+    be_sure(f"{verb} {whom}?")
 
 
 def _why_nothing(done: Done, held: int) -> str:
@@ -295,49 +292,13 @@ def _with_postmaster(config_file: Path | None, work: Callable[[Postmaster], Awai
     """Opens the store as the relay does and does the work; errors are shown, not raised."""
 
     async def main(domain: Domain) -> T:
-        config = cast(Config, domain.config)
-        queue = Queue(domain.database, config.queue)
-        compiler = Compiler(config.rewrite.rules(*config.tracker.urls), domain.ring, {})
-        settlement = Settlement(
-            domain, queue, compiler, config.override, hostname=config.relay.name, clock=_now
-        )
-        return await work(Postmaster(domain, queue, settlement, clock=_now))
+        return await work(postmaster(domain, cast(Config, domain.config)))
 
     return with_domain(config_file, main, reading=load)
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-_UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
-
-
-def _span(seconds: float | None) -> str:
-    """The two largest units: `3d 4h`."""
-    if seconds is None:
-        return ""
-    left, words = int(seconds), []
-    for size, unit in _UNITS:
-        if number := left // size:
-            words.append(f"{number}{unit}")
-            left -= number * size
-    return " ".join(words[:2]) or "0s"
-
-
 def _many(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def _envelope(text: str) -> str:
-    """What else the client said with it, as words; what is damaged as it stands there."""
-    try:
-        said = json.loads(text)
-        return "envelope: " + (
-            ", ".join(f"{key} {value}" for key, value in said.items() if value) or "nothing more"
-        )
-    except (ValueError, AttributeError):
-        return f"envelope: {text}"
 
 
 def _octets(number: int) -> str:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import click
 
 from relay.config import CHANGES, Config, load
+from relay.desk import MailDesk
+from relay.findings import at_once
 from relay.metrics import MailMetrics
 from relay.originals import Originals
+from relay.postmaster import postmaster
 from relay.queue import Queue
 from relay.service import Relay, checked
 from relay.store.holdings import Holdings
@@ -160,11 +164,22 @@ class _Served:
         look = self._relay.look if self._relay is not None else queue.samples if queue is not None else None
         self._faces: list[Faces | MonitoringFace] = []
         if number in program.trackers:
-            self._faces.append(Faces(domain, numbers, look, previews=Originals(domain, config)))
+            previews = Originals(domain, config)
+            self._faces.append(Faces(domain, numbers, look, previews=previews, desk=self._desk()))
         elif not program.trackers:
             address = config.relay.admin_listen
             monitoring = Monitoring(domain, numbers.sheet, look)
             self._faces.append(MonitoringFace(monitoring, option="[relay] admin_listen", address=address))
+
+    def _desk(self) -> MailDesk:
+        """By the configuration of the moment. Only who sends mail itself knows how upstream is."""
+        domain, relay = self._domain, self._relay
+        return MailDesk(
+            domain,
+            postmaster=lambda: postmaster(domain, cast(Config, domain.config)),
+            upstreams=None if relay is None else lambda: relay.generation.upstream.states(),
+            findings=lambda: at_once(cast(Config, domain.config)),
+        )
 
     async def start(self) -> None:
         """Raises CannotListen."""

@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Text, and_, case, cast, distinct, func, or_, select
+from sqlalchemy import Column, Connection, Text, and_, case, cast, distinct, exists, func, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from relay.store.schema import queue, spool
 from relay.store.spool import DAMAGED, HELD, WAITING, database_now, domain_key
 from tracker.errors import InvalidValue, NotFound
 from tracker.moments import isoformat
-from tracker.store.schema import attempts
+from tracker.store.answers import last_words
+from tracker.store.schema import attempts, messages
 
 SENDING = "sending"
 """A state that no row has: waiting, and just now in the hands of a worker."""
@@ -38,6 +40,12 @@ class Selection:
     """`waiting`, `sending`, `held` or `damaged`."""
     older_than: float | None = None
     """Seconds."""
+    delivery: str = ""
+    """The whole id of one delivery, in hex digits."""
+    holding: str = ""
+    """A part of the recipient, the sender or the subject, or how the message's id begins."""
+    reply: str = ""
+    """What was answered last; see `tracker.store.answers`."""
 
     @property
     def everything(self) -> bool:
@@ -59,7 +67,40 @@ class Selection:
             found.append(_SHOWN_STATE.in_([self.state]))
         if self.older_than is not None:
             found.append(queue.c.queued_at <= database_now() - self.older_than)
+        if self.delivery:
+            found.append(queue.c.delivery_id == id_range(self.delivery)[0])
+        if self.holding:
+            found.append(_holding(self.holding))
+        if self.reply:
+            found.append(last_words(queue.c.delivery_id, self.reply))
         return found
+
+
+def _holding(text: str) -> ColumnElement[bool]:
+    """By the message of each row: few wait, and many messages are on record."""
+    fits = [
+        queue.c.address.icontains(text, autoescape=True),
+        _of_its(spool.c.message_id, spool.c.sender.icontains(text, autoescape=True)),
+        _of_its(messages.c.id, messages.c.subject.icontains(text, autoescape=True)),
+    ]
+    if _HEX.match(text.lower()):
+        fits.append(queue.c.message_id.between(*id_range(text)))
+    return or_(*fits)
+
+
+def _of_its(id_column: Column[Any], fits: ColumnElement[bool]) -> ColumnElement[bool]:
+    return exists(select(id_column).where(id_column == queue.c.message_id, fits).correlate(queue))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """Which part of them is wanted, and in which order; of equals those that came first."""
+
+    sort: str = "since"
+    """One of `SORTS`."""
+    descending: bool = False
+    limit: int
+    offset: int = 0
 
 
 def _sender(wanted: str) -> ColumnElement[bool]:
@@ -117,8 +158,30 @@ def ids_of(connection: Connection, wanted: Selection) -> list[bytes]:
     return [bytes(row.delivery_id) for row in rows]
 
 
-def page(connection: Connection, wanted: Selection, *, limit: int, offset: int) -> list[dict[str, Any]]:
-    """Recipients, oldest first, ready for JSON; with the last answer of each. Durations in seconds."""
+SORTS: Mapping[str, ColumnElement[Any]] = {
+    "since": queue.c.queued_at,
+    "next": queue.c.due_at,
+    "recipient": queue.c.address,
+    "domain": queue.c.domain,
+    "state": _SHOWN_STATE,
+    "tries": queue.c.tries,
+    "sender": spool.c.sender,
+    "size": func.length(spool.c.data),
+}
+
+
+def page(connection: Connection, wanted: Selection, order: Order) -> list[dict[str, Any]]:
+    """Recipients, ready for JSON; with the last answer of each. Durations in seconds."""
+    column = SORTS[order.sort]
+    by = (
+        column.desc() if order.descending else column.asc(),
+        queue.c.queued_at,
+        queue.c.message_id,
+        queue.c.position,
+    )
+    picked = select(queue.c.delivery_id).where(*wanted.conditions()).order_by(*by)
+    if order.sort in ("sender", "size"):
+        picked = picked.outerjoin(spool, spool.c.message_id == queue.c.message_id)
     query = (
         select(
             queue,
@@ -127,32 +190,37 @@ def page(connection: Connection, wanted: Selection, *, limit: int, offset: int) 
             _SHOWN_STATE.label("shown"),
             spool.c.sender,
             func.length(spool.c.data).label("size"),
+            messages.c.subject,
         )
         .outerjoin(spool, spool.c.message_id == queue.c.message_id)
-        .where(*wanted.conditions())
-        .order_by(queue.c.queued_at, queue.c.message_id, queue.c.position)
-        .limit(limit)
-        .offset(offset)
+        .outerjoin(messages, messages.c.id == queue.c.message_id)
+        # Picked first: what is joined is joined for these alone.
+        .where(queue.c.delivery_id.in_(picked.limit(order.limit).offset(order.offset)))
+        .order_by(*by)
     )
     rows = connection.execute(query).all()
     last = {one: tries[-1] for one, tries in tries_of(connection, [row.delivery_id for row in rows]).items()}
-    return [
-        {
-            "message": bytes(row.message_id).hex(),
-            "delivery": bytes(row.delivery_id).hex(),
-            "sender": row.sender,
-            "recipient": row.address,
-            "domain": row.domain,
-            "state": row.shown,
-            "tries": row.tries,
-            "age": round(float(row.age), 1),
-            "next_try": max(round(float(row.next), 1), 0.0) if row.shown == WAITING else None,
-            "size": row.size,
-            "delay_told": bool(row.delay_told),
-            "last_try": last.get(bytes(row.delivery_id)),
-        }
-        for row in rows
-    ]
+    return [_shown(row, last.get(bytes(row.delivery_id))) for row in rows]
+
+
+def _shown(row: Any, last_try: dict[str, Any] | None) -> dict[str, Any]:
+    return {
+        "message": bytes(row.message_id).hex(),
+        "delivery": bytes(row.delivery_id).hex(),
+        "subject": row.subject or "",
+        "sender": row.sender,
+        "recipient": row.address,
+        "domain": row.domain,
+        "state": row.shown,
+        "tries": row.tries,
+        "age": round(float(row.age), 1),
+        "since": isoformat(datetime.fromtimestamp(row.queued_at, UTC)),
+        "next_try": max(round(float(row.next), 1), 0.0) if row.shown == WAITING else None,
+        "due_at": isoformat(datetime.fromtimestamp(row.due_at, UTC)) if row.shown == WAITING else None,
+        "size": row.size,
+        "delay_told": bool(row.delay_told),
+        "last_try": last_try,
+    }
 
 
 def tries_of(connection: Connection, ids: Sequence[bytes]) -> dict[bytes, list[dict[str, Any]]]:

@@ -10,7 +10,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Text, bindparam, delete, select, text
+from sqlalchemy import Connection, Text, bindparam, delete, or_, select, text
+from sqlalchemy.sql.elements import ColumnElement
 
 from relay.store.schema import suppressions
 from tracker.address import erased_key
@@ -47,6 +48,9 @@ class Listed:
     since: datetime
     note: str = ""
     """The enhanced code, or what an operator wrote."""
+    key: bytes = b""
+    """By which it is found again, as it stands on the list."""
+    bounces: int = 0
 
 
 _ASKED = Question(
@@ -143,20 +147,62 @@ def suppressed(connection: Connection, addresses: Iterable[str], ring: KeyRing) 
     }
 
 
-def listed(connection: Connection, *, limit: int | None = None) -> list[Listed]:
-    """The list, latest first."""
+SORTS: Mapping[str, ColumnElement[Any]] = {
+    "since": suppressions.c.since,
+    "address": suppressions.c.address,
+    "reason": suppressions.c.reason,
+    "bounces": suppressions.c.bounces,
+}
+
+
+def listed(
+    connection: Connection,
+    *,
+    search: str = "",
+    reason: str = "",
+    sort: str = "since",
+    descending: bool = True,
+    limit: int | None = None,
+    offset: int = 0,
+) -> list[Listed]:
+    """The list, latest first unless `sort` says otherwise; `search`: a part of the address or the note."""
     query = select(suppressions).where(suppressions.c.since.is_not(None))
-    query = query.order_by(suppressions.c.since.desc(), suppressions.c.person_key)
-    rows = connection.execute(query if limit is None else query.limit(limit))
-    return [
-        Listed(address=row.address, reason=_reason(row.reason), since=row.since, note=row.note)
-        for row in rows
-    ]
+    if search:
+        columns = suppressions.c.address, suppressions.c.note
+        query = query.where(or_(*(column.icontains(search, autoescape=True) for column in columns)))
+    if reason:
+        query = query.where(suppressions.c.reason == reason)
+    order = SORTS[sort]
+    query = query.order_by(order.desc() if descending else order.asc(), suppressions.c.person_key)
+    rows = connection.execute(query if limit is None else query.limit(limit).offset(offset))
+    return [_listed(row) for row in rows]
+
+
+def listed_as(connection: Connection, key: bytes) -> Listed | None:
+    """Who stands on the list under this key."""
+    query = select(suppressions).where(suppressions.c.person_key == key, suppressions.c.since.is_not(None))
+    row = connection.execute(query).one_or_none()
+    return None if row is None else _listed(row)
+
+
+def _listed(row: Any) -> Listed:
+    return Listed(
+        address=row.address,
+        reason=_reason(row.reason),
+        since=row.since,
+        note=row.note,
+        key=bytes(row.person_key),
+        bounces=row.bounces,
+    )
 
 
 def remove(connection: Connection, address: str, ring: KeyRing) -> bool:
     """Takes an address (in normal form) off the list, and forgets its bounces. False when it was not on it."""
-    key = erased_key(address, ring.permanent)
+    return remove_key(connection, erased_key(address, ring.permanent))
+
+
+def remove_key(connection: Connection, key: bytes) -> bool:
+    """The same by the key that the list gives."""
     gone = connection.execute(
         delete(suppressions).where(suppressions.c.person_key == key).returning(suppressions.c.since)
     ).one_or_none()

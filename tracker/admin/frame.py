@@ -12,6 +12,7 @@ from aiohttp import web
 from tracker import log
 from tracker.admin.access import Access, Role, Visitor
 from tracker.admin.navigation import GROUPS
+from tracker.desk import Desk
 from tracker.domain import Domain
 from tracker.errors import CandorError, InvalidValue, NotFound, StoreUnavailable
 
@@ -20,6 +21,7 @@ H = TypeVar("H", bound=Handler)
 
 DOMAIN = web.AppKey("domain", Domain)
 ACCESS = web.AppKey("access", Access)
+DESK: web.AppKey[Desk | None] = web.AppKey("desk")
 VISITOR = web.RequestKey("visitor", Visitor)
 COOKIE = "candor_session"
 _NEEDED = "__candor_role__"
@@ -65,6 +67,11 @@ def needs(role: Role) -> Callable[[H], H]:
     return mark
 
 
+def actor(request: web.Request) -> str:
+    """Who asks, as the audit names them."""
+    return request[VISITOR].name or "local"
+
+
 def page(
     request: web.Request, template: str, context: Mapping[str, Any] | None = None, *, status: int = 200
 ) -> web.Response:
@@ -85,7 +92,7 @@ def page(
 
 @web.middleware
 async def framed(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every answer has its headers; whatever goes wrong is a page that tells nothing of our insides."""
+    """Whatever goes wrong is a page that tells nothing of our insides."""
     try:
         response = await handler(request)
     except web.HTTPException as error:
@@ -107,9 +114,15 @@ async def framed(request: web.Request, handler: Handler) -> web.StreamResponse:
     except Exception as error:  # noqa: BLE001 - the border: people see a page, not our insides
         log.request_failed(type(error).__name__)
         response = _trouble(request, 503)
-    for name, value in _HEADERS.items():  # a page may have a policy of its own
-        response.headers.setdefault(name, value)
     return response
+
+
+async def headed(request: web.Request, response: web.StreamResponse) -> None:
+    """Just before an answer leaves, streams too: what it forbids by itself stays. Which library and version answers is
+    nobody's business."""
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers["Server"] = "candor"
 
 
 @web.middleware

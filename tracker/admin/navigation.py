@@ -37,13 +37,23 @@ GROUPS: Sequence[Group] = (
     ),
     Group(
         title="Mail",
-        entries=(Entry(href="/messages", title="Messages"),),
+        entries=(
+            Entry(href="/messages", title="Messages"),
+            Entry(href="/deliveries", title="Deliveries"),
+            Entry(href="/queue", title="Queue"),
+            Entry(href="/bounces", title="Bounces"),
+            Entry(href="/suppressions", title="Suppressed"),
+        ),
     ),
     Group(
         title="People",
         entries=(
-            Entry(href="/contacts", title="Contacts"),
+            Entry(href="/contacts", title="Contacts", covers=("/contact",)),
+            Entry(href="/leads", title="Leads"),
+            Entry(href="/quiet", title="Quiet"),
+            Entry(href="/departments", title="Departments"),
             Entry(href="/requests", title="Requests"),
+            Entry(href="/register", title="Register"),
         ),
     ),
     Group(
@@ -51,11 +61,16 @@ GROUPS: Sequence[Group] = (
         entries=(
             Entry(href="/campaigns", title="Campaigns", covers=("/campaign",)),
             Entry(href="/conversions", title="Conversions"),
+            Entry(href="/links", title="Links"),
+            Entry(href="/domains", title="Domains"),
             Entry(href="/glossary", title="Glossary"),
         ),
     ),
     Group(
         title="System",
-        entries=(Entry(href="/audit", title="Audit log"),),
+        entries=(
+            Entry(href="/health", title="Health"),
+            Entry(href="/audit", title="Audit log"),
+        ),
     ),
 )

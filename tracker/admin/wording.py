@@ -14,6 +14,12 @@ from tracker.moments import isoformat, lasting
 from tracker.money import shown_amount
 from tracker.reports.wording import credit, judged, percent, span, unattributed_word
 
+_HAPPENED = {
+    "accepted": "Delivered",
+    "deferred": "Put off",
+    "returned": "Handed back",
+    "complained": "Called spam",
+}
 _KINDS = {EventKind.OPENED: "Opens", EventKind.CLICKED: "Clicks"}
 
 
@@ -31,6 +37,11 @@ def at(value: datetime | str | None, zone: ZoneInfo) -> Markup:
         return Markup('<span class="quiet">–</span>')
     exactly = isoformat(value) if isinstance(value, datetime) else value
     return Markup('<time datetime="{}">{}</time>').format(exactly, moment(value, zone))
+
+
+def happened(kind: str) -> str:
+    """What an entry of the feed says first."""
+    return _HAPPENED.get(kind, kind.capitalize())
 
 
 def kind_word(kind: EventKind) -> str:

@@ -14,9 +14,10 @@ from tracker import log
 from tracker.admin.app import AdminFace
 from tracker.admin.monitoring import Monitoring
 from tracker.admin.previews import Previews
-from tracker.cli.common import CommandError, config_option, holders_beside, run
+from tracker.cli.common import CommandError, config_option, desk_beside, holders_beside, run
 from tracker.cli.signals import Reloading, Signals
 from tracker.config import RELAY_TABLES, Config, load, parse_listen
+from tracker.desk import Desk
 from tracker.domain import Domain
 from tracker.errors import CandorError, ConfigError
 from tracker.garbage import hand_on_soon, spare_the_lasting
@@ -97,7 +98,7 @@ async def serve(config: Config, read: Callable[[], Config], numbers: Numbers, ti
     signals = Signals(ties)
     domain = await Domain.open_or_await(config)
     domain.holders.extend(holders_beside())
-    faces = Faces(domain, numbers, admin=ties is None or ties.number == 0)
+    faces = Faces(domain, numbers, admin=ties is None or ties.number == 0, desk=desk_beside(domain))
     jobs = nightly(domain)
     numbers.sheet.take(ties.number if ties is not None else 0)
     try:
@@ -167,13 +168,15 @@ class Faces:
         *,
         admin: bool = True,
         previews: Previews | None = None,
+        desk: Desk | None = None,
     ) -> None:
         """`look`: what else the operator may see, the same for all processes. `admin`: with the operator's listener,
-        which only one of several workers can have. `previews`: messages as they came, where somebody keeps them."""
+        which only one of several workers can have. `previews`: messages as they came, where somebody keeps them.
+        `desk`: what it shows and does of mail."""
         numbers = numbers or Numbers()
         self.public = PublicFace(domain, numbers.hits)
         monitoring = Monitoring(domain, numbers.sheet, look)
-        self.admin = AdminFace(domain, monitoring, previews=previews) if admin else None
+        self.admin = AdminFace(domain, monitoring, previews=previews, desk=desk) if admin else None
         self.keys = KeyWatch(Path(domain.config.tokens.keys_file), lambda: domain.ring, domain.take_up)
 
     async def start(self, *, share_port: bool = False) -> None:

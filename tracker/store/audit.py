@@ -1,4 +1,4 @@
-"""Who among the operators did what with what is kept of people.
+"""Who among the operators did what with what is kept of people, and with their mail.
 
 A row names the person by number only: it outlives erasure, and then points at nobody.
 """
@@ -26,6 +26,15 @@ class Action(StrEnum):
     EXPORT_LEADS = "export-leads"
     EXPORT_QUIET = "export-quiet"
     """Lists of people, as files: nobody in particular is named."""
+    RETRY = "queue-retry"
+    HOLD = "queue-hold"
+    RELEASE = "queue-release"
+    DROP = "queue-drop"
+    READ = "queue-read"
+    SUPPRESS = "suppress"
+    LIFT = "suppression-lift"
+    VERIFY = "register-verify"
+    SIGN = "register-sign"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +43,11 @@ class Audited:
 
     at: datetime
     actor: str
-    action: Action
+    action: str
+    """An Action, or a newer release's."""
     contact_id: int | None
+    about: str = ""
+    """What else it was done with, in words that name nobody."""
 
 
 _NOTE = insert(audit)
@@ -47,9 +59,11 @@ class Audit:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def note(self, action: Action, contact_id: int | None, *, actor: str, now: datetime) -> None:
+    async def note(
+        self, action: Action, contact_id: int | None, *, actor: str, now: datetime, about: str = ""
+    ) -> None:
         """Before it is done: what cannot be written down is not done. Raises StoreUnavailable."""
-        row = {"at": now, "actor": actor, "action": action.value, "contact_id": contact_id}
+        row = {"at": now, "actor": actor, "action": action.value, "contact_id": contact_id, "about": about}
         await self._database.write((_NOTE, [row]))
 
     async def list(self, *, limit: int, offset: int = 0) -> list[Audited]:
@@ -58,7 +72,13 @@ class Audit:
         def work(connection: Connection) -> list[Audited]:
             query = select(audit).order_by(audit.c.id.desc()).limit(limit).offset(offset)
             return [
-                Audited(at=row.at, actor=row.actor, action=Action(row.action), contact_id=row.contact_id)
+                Audited(
+                    at=row.at,
+                    actor=row.actor,
+                    action=row.action,
+                    contact_id=row.contact_id,
+                    about=row.about,
+                )
                 for row in connection.execute(query)
             ]
 

@@ -6,6 +6,7 @@ the hold runs out and another goes on. Times are the database's own, so that nod
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, bindparam, func, select, text, update
@@ -75,6 +76,35 @@ def give_back(connection: Connection, name: str, *, holder: str, now: datetime) 
 def done_at(connection: Connection, name: str) -> datetime | None:
     """When it was last done; None for never."""
     return connection.execute(select(jobs.c.done_at).where(jobs.c.name == name)).scalar_one_or_none()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobState:
+    """A job as all processes know it."""
+
+    name: str
+    due_at: datetime
+    is_held: bool
+    """Somebody is at it now."""
+    done_at: datetime | None
+    """None for never."""
+    failures: int
+    """In a row."""
+
+
+def states(connection: Connection) -> list[JobState]:
+    """All jobs that were ever due."""
+    now = database_time(connection)
+    return [
+        JobState(
+            name=row.name,
+            due_at=row.due_at,
+            is_held=row.holder != "" and row.held_until > now,
+            done_at=row.done_at,
+            failures=row.failures,
+        )
+        for row in connection.execute(select(jobs).order_by(jobs.c.name))
+    ]
 
 
 def failures(connection: Connection, name: str) -> int:

@@ -6,8 +6,9 @@ long ledger needs no more memory than a short one, and mail goes on being writte
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -26,7 +27,8 @@ from tracker.store.ledger import GENESIS, chain_hash, commitment, end_of_chain
 from tracker.store.schema import consent_ledger, contacts, ledger_heads
 from tracker.tokens import KeyRing
 
-_BATCH = 2000
+_BATCH = 500
+"""Rows at a time: with PostgreSQL they are read on the loop, which others need too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +51,12 @@ class Proof:
         self._database = database
         self._ring = ring
 
-    async def verify(self, kept: Sequence[Head] = ()) -> Verified:
+    async def verify(
+        self, kept: Sequence[Head] = (), *, passed: Callable[[int], None] = lambda rows: None
+    ) -> Verified:
         """Walks the whole ledger, then compares the signed heads (ours, and those in `kept`, which somebody kept
-        outside) and every person's present values with it. Raises StoreUnavailable."""
+        outside) and every person's present values with it. `passed` hears now and then how many rows hold so far.
+        Raises StoreUnavailable."""
         heads = [*await self._database.read(_heads, within=30.0), *kept]
         signed = {head.seq: head for head in heads}
         walk = _Walk(self._ring, signed)
@@ -59,7 +64,8 @@ class Proof:
             rows = await self._database.read(partial(_rows, after=walk.seq), within=30.0)
             if not rows:
                 break
-            walk.take(rows)
+            await asyncio.to_thread(walk.take, rows)  # hashing: the loop goes on meanwhile
+            passed(walk.rows)
         broken = walk.broken or walk.missing()
         if broken is None:
             broken = await self._compare_contacts()
@@ -153,10 +159,11 @@ def _rows(connection: Connection, after: int) -> Sequence[Any]:
 
 
 def _heads(connection: Connection) -> list[Head]:
-    return [_head_of(row) for row in connection.execute(select(ledger_heads))]
+    return [head_of(row) for row in connection.execute(select(ledger_heads))]
 
 
-def _head_of(row: Any) -> Head:
+def head_of(row: Any) -> Head:
+    """Of a row of `ledger_heads`."""
     return Head(
         seq=row.seq,
         hash=bytes(row.hash),
@@ -176,7 +183,7 @@ def _head(connection: Connection, now: datetime, ring: KeyRing, daily: bool) -> 
     ).one_or_none()
     is_of_today = latest is not None and latest.signed_at[:10] == isoformat(now)[:10]
     if latest is not None and (latest.seq == end.seq or (daily and is_of_today)):
-        return _head_of(latest)
+        return head_of(latest)
     head = sign(end.seq, end.hash, now, ring.newest)
     connection.execute(
         insert(ledger_heads).values(
@@ -209,27 +216,43 @@ def _history(connection: Connection, address: str, ring: KeyRing) -> dict[str, A
         "do_not_track": person.do_not_track,
         "known_since": isoformat(person.created_at),
         "rows": [_row(row) for row in rows],
-        "head": _head_of(latest).document() if latest is not None else None,
+        "head": head_of(latest).document() if latest is not None else None,
     }
 
 
 def _row(row: Any) -> dict[str, Any]:
     """What was said, and what proves that it was: salt and content give the commitment, and that the hash."""
     content = row.content
-    holds = content is None or commitment(bytes(row.salt), content) == bytes(row.commitment)
     return {
         "seq": row.seq,
         "recorded_at": row.recorded_at.isoformat(),  # to the microsecond, as it is hashed
-        "said": json.loads(content) if content is not None else None,
+        "said": _said(content),
         "content": content,
         "salt": bytes(row.salt).hex() if row.salt is not None else None,
         "commitment": bytes(row.commitment).hex(),
         "previous": bytes(row.previous).hex(),
         "hash": bytes(row.hash).hex(),
-        "holds": holds
-        and chain_hash(row.seq, row.recorded_at, bytes(row.previous), bytes(row.commitment))
-        == bytes(row.hash),
+        "holds": holds(row),
     }
+
+
+def _said(content: str | None) -> Any:
+    """None of what was damaged too: that its row does not hold says the rest."""
+    try:
+        return None if content is None else json.loads(content)
+    except ValueError:
+        return None
+
+
+def holds(row: Any) -> bool:
+    """Whether a row of the ledger is in itself what was committed to and hashed; not yet, that it follows from the one
+    before."""
+    committed = bytes(row.commitment)
+    if row.content is not None and (
+        row.salt is None or commitment(bytes(row.salt), row.content) != committed
+    ):
+        return False
+    return chain_hash(row.seq, row.recorded_at, bytes(row.previous), committed) == bytes(row.hash)
 
 
 _Values = tuple[str, str]

@@ -19,6 +19,13 @@ async def sealed_with(database: Database) -> set[bytes]:
     return {bytes(row.key_id) for row in rows}
 
 
+async def first_uses(database: Database) -> dict[bytes, datetime]:
+    """Since when the store knows each key, by its id. Raises StoreUnavailable."""
+    query = select(ring_keys.c.key_id, ring_keys.c.first_used)
+    rows = await database.read(lambda connection: connection.execute(query).all())
+    return {bytes(row.key_id): row.first_used for row in rows}
+
+
 async def agree(database: Database, ring: KeyRing, keys_file: str, now: datetime) -> None:
     """Checks the ring against the keys the store has seen and notes the new ones.
 

@@ -45,6 +45,11 @@ def moment_text(value: datetime | None) -> str | None:
     return value.replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
+def moment_of(text: str | None) -> datetime | None:
+    """What `moment_text` wrote."""
+    return None if text is None else datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
 class Moment(TypeDecorator[datetime]):
     """An aware datetime; kept in UTC on both databases."""
 
@@ -193,6 +198,12 @@ deliveries = Table(
     Column("unrolled", SmallInteger, nullable=False, server_default="1"),  # 0 while it is still that
     Index(None, "message_id"),
     Index(None, "recipient"),
+    Index(  # of the few that were refused
+        "ix_deliveries_bounced",
+        "domain",
+        sqlite_where=text("status = 'bounced'"),
+        postgresql_where=text("status = 'bounced'"),
+    ),
     Index(  # of the few that wait to be rolled up
         "ix_deliveries_unrolled",
         "id",
@@ -372,8 +383,9 @@ audit = Table(  # what operators did with what is kept of people; names nobody, 
     Column("id", BigId, primary_key=True, autoincrement=True),
     Column("at", Moment, nullable=False),
     Column("actor", Text, nullable=False),
-    Column("action", Text, nullable=False),  # export, erase, anonymize, consent, request
+    Column("action", Text, nullable=False),  # tracker.store.audit.Action
     Column("contact_id", BigId, nullable=True),
+    Column("about", Text, nullable=False),  # what else it was done with; no address
     Index(None, "contact_id"),
 )
 

@@ -6,49 +6,69 @@ from typing import Any
 
 from aiohttp import web
 
+from tracker.admin.charts import drawn
+from tracker.admin.drawings import of_mail
 from tracker.admin.frame import DOMAIN, page
-from tracker.admin.listing import table_page
+from tracker.admin.listing import csv_file, table_page
 from tracker.admin.tables import Column, view
 from tracker.events import EventKind
 from tracker.moments import isoformat
 from tracker.reports.mailing import latest_mailings, report_mailing
+from tracker.reports.rows import CSV, mailing_rows
+from tracker.reports.sums import Scope
 
 COLUMNS = (
-    Column(key="campaign", title="Campaign"),
+    Column(key="name", title="Campaign", sorts=True, term="mailing"),
     Column(
         key="kind",
         title="Goes by",
+        sorts=True,
         about="The campaign that a header names, else the author and the day.",
     ),
-    Column(key="messages", title="Messages", is_number=True),
-    Column(key="last", title="Last message"),
+    Column(key="messages", title="Messages", sorts=True, is_number=True),
+    Column(key="last", title="Last message", sorts=True),
 )
 KINDS = {"campaign": "campaign", "sender-day": "author and day", "sender-month": "author and month"}
 
 
 async def listed(request: web.Request) -> web.StreamResponse:
-    """GET /campaigns"""
-    domain = request.app[DOMAIN]
+    """GET /campaigns?search=…"""
+    asked, domain = view(request.query, COLUMNS, sort="last"), request.app[DOMAIN]
 
     async def rows(limit: int, offset: int) -> list[dict[str, Any]]:
         return [
             {
                 "href": request.app.router["campaign"].url_for().with_query(name=one.name),
-                "campaign": one.name,
+                "name": one.name,
                 "kind": KINDS[one.kind],
                 "messages": one.messages,
                 "last": isoformat(one.last),
             }
-            for one in await latest_mailings(domain, limit=limit, offset=offset)
+            for one in await latest_mailings(
+                domain,
+                search=asked.search,
+                sort=asked.sort,
+                descending=asked.descending,
+                limit=limit,
+                offset=offset,
+            )
         ]
 
-    asked = view(request.query, COLUMNS, sort="last")
     return await table_page(request, "campaigns.html", asked, COLUMNS, rows, name="campaigns")
 
 
 async def shown(request: web.Request) -> web.Response:
-    """GET /campaign?name=…"""
-    report = await report_mailing(request.app[DOMAIN], request.query.get("name", ""))
+    """GET /campaign?name=…; `format=csv` for its figures and its variants'."""
+    domain = request.app[DOMAIN]
+    report = await report_mailing(domain, request.query.get("name", ""))
+    if request.query.get("format") == "csv":
+        return csv_file(CSV, mailing_rows(report), name="campaign")
     contests = {kind: report.contest(kind) for kind in EventKind}
-    context = {"report": report, "kinds": EventKind, "contests": contests, "goes_by": KINDS[report.kind]}
+    context = {
+        "report": report,
+        "kinds": EventKind,
+        "contests": contests,
+        "goes_by": KINDS[report.kind],
+        "charts": await drawn(*await of_mail(domain, Scope(mailing=report.id))),
+    }
     return page(request, "campaign.html", context)

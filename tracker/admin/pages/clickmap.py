@@ -9,7 +9,7 @@ from aiohttp import web
 
 from tracker.admin.frame import DOMAIN, POLICY
 from tracker.admin.listing import in_order, table_page
-from tracker.admin.pages.messages import message_id
+from tracker.admin.paths import message_id
 from tracker.admin.previews import PREVIEWS
 from tracker.admin.tables import Column, view
 from tracker.events import EventKind

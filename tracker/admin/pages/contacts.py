@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 from aiohttp import web
 
@@ -15,8 +16,10 @@ from tracker.admin.listing import table_page
 from tracker.admin.tables import Column, view
 from tracker.consent import Consent, DoNotTrack, Question, steps
 from tracker.domain import Domain
+from tracker.errors import InvalidAddress, NotFound
 from tracker.moments import isoformat
 from tracker.policy import circumstances
+from tracker.reports.history import Entry, Happening, history_of
 from tracker.reports.people import ListedPerson, Received, address_of, find_people, mail_of
 from tracker.statements import parse_statement
 from tracker.store.audit import Action
@@ -38,6 +41,23 @@ COLUMNS = (
     Column(key="group", title="Group", sorts=True),
 )
 
+HISTORY_COLUMNS = (
+    Column(key="at", title="When"),
+    Column(key="what", title="What"),
+    Column(key="text", title="Of what", about="The mail’s subject, where the link leads, or what they said."),
+    Column(
+        key="detail",
+        title="How",
+        about="A mail’s state and why it was (not) measured; a mail program; through what they said it.",
+    ),
+)
+_WORDS = {
+    Happening.MAIL: "got mail",
+    Happening.OPENED: "opened",
+    Happening.CLICKED: "followed a link",
+    Happening.SAID: "said",
+}
+
 
 async def listed(request: web.Request) -> web.StreamResponse:
     """GET /contacts?search=…"""
@@ -50,7 +70,43 @@ async def listed(request: web.Request) -> web.StreamResponse:
         )
         return [_row(one) for one in found]
 
-    return await table_page(request, "contacts.html", asked, COLUMNS, rows, name="contacts")
+    return await table_page(
+        request, "contacts.html", asked, COLUMNS, rows, name="contacts", names=Action.EXPORT_CONTACTS
+    )
+
+
+async def found(request: web.Request) -> web.Response:
+    """GET /contact?address=…: the person's page; their mail, of whom nothing but mail is known."""
+    address = request.query.get("address", "")
+    try:
+        person = await request.app[DOMAIN].contacts.show(address)
+    except (NotFound, InvalidAddress):
+        raise web.HTTPSeeOther(f"/messages?search={quote(address)}") from None
+    raise web.HTTPSeeOther(f"/contacts/{person.id}")
+
+
+async def history(request: web.Request) -> web.StreamResponse:
+    """GET /contacts/ID/history: mail, what they did with it, and what they said, latest first."""
+    contact_id, domain = _id(request), request.app[DOMAIN]
+    address = await _living(domain, contact_id)
+    asked = view(request.query, HISTORY_COLUMNS, sort="at")
+    is_measured = (await history_of(domain, address, limit=1)).is_measured
+
+    async def rows(limit: int, offset: int) -> list[dict[str, Any]]:
+        part = await history_of(domain, address, limit=limit, offset=offset)
+        return [_history_row(one) for one in part.entries]
+
+    return await table_page(
+        request,
+        "history.html",
+        asked,
+        HISTORY_COLUMNS,
+        rows,
+        name=f"history-{contact_id}",
+        more={"number": contact_id, "address": address, "is_measured": is_measured},
+        names=Action.EXPORT,
+        contact=contact_id,
+    )
 
 
 async def shown(request: web.Request) -> web.Response:
@@ -182,6 +238,16 @@ def _row(one: ListedPerson) -> dict[str, Any]:
         "do_not_track": one.do_not_track,
         "country": one.country,
         "group": one.group,
+    }
+
+
+def _history_row(one: Entry) -> dict[str, Any]:
+    return {
+        "at": isoformat(one.at),
+        "what": _WORDS[one.what],
+        "text": one.text,
+        "detail": one.detail,
+        "links": {"text": f"/messages/{one.message.hex()}"} if one.message else {},
     }
 
 

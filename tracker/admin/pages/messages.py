@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 from urllib.parse import quote
 
 from aiohttp import web
 
+from tracker.admin.charts import drawn
+from tracker.admin.drawings import of_mail
 from tracker.admin.frame import DOMAIN
-from tracker.admin.listing import table_page
+from tracker.admin.listing import csv_file, table_page
+from tracker.admin.pages.clickmap import COLUMNS as LINK_COLUMNS
+from tracker.admin.pages.clickmap import link_rows
+from tracker.admin.paths import message_id
 from tracker.admin.tables import Column, view
 from tracker.events import EventKind
 from tracker.moments import isoformat
@@ -21,7 +25,10 @@ from tracker.reports.listings import (
     recipients,
 )
 from tracker.reports.message import report_message
+from tracker.reports.rows import CSV, message_rows
+from tracker.reports.sums import Scope
 from tracker.store.audit import Action
+from tracker.store.carried import DELIVERED
 
 COLUMNS = (
     Column(key="received", title="Received", sorts=True),
@@ -67,7 +74,11 @@ RECIPIENT_COLUMNS = (
     ),
     Column(key="clicked", title="First click"),
     Column(key="clicks", title="Clicks", is_number=True),
-    Column(key="answer", title="Last answer", about="What the other side said at the latest try."),
+    Column(
+        key="answer",
+        title="Last answer",
+        about="What the other side said at the latest try, of what did not arrive.",
+    ),
 )
 
 
@@ -115,17 +126,23 @@ async def shown(request: web.Request) -> web.StreamResponse:
         RECIPIENT_COLUMNS,
         rows,
         name=f"recipients-{id_.hex()[:8]}",
-        more={"report": report, "kinds": EventKind, "facts": await message_facts(domain, id_)},
+        more={
+            "report": report,
+            "kinds": EventKind,
+            "facts": await message_facts(domain, id_),
+            "links": link_rows(report),
+            "charts": [] if asked.is_csv else await drawn(*await of_mail(domain, Scope(message=id_))),
+            "link_columns": LINK_COLUMNS,
+        },
         names=Action.EXPORT_RECIPIENTS,
     )
 
 
-def message_id(request: web.Request) -> bytes:
-    """Of the path."""
-    text = request.match_info["id"]
-    if not re.fullmatch(r"[0-9a-f]{32}", text):
-        raise web.HTTPNotFound
-    return bytes.fromhex(text)
+async def figures(request: web.Request) -> web.Response:
+    """GET /messages/ID/figures: all of them as CSV."""
+    id_ = message_id(request)
+    rows = message_rows(await report_message(request.app[DOMAIN], id_))
+    return csv_file(CSV, rows, name=f"figures-{id_.hex()[:8]}")
 
 
 def message_row(one: ListedMessage) -> dict[str, Any]:
@@ -152,10 +169,10 @@ def _recipient_row(one: ListedRecipient) -> dict[str, Any]:
         "href": f"/contact?address={quote(one.recipient)}" if one.recipient else "",
         "group": one.group,
         "status": one.status,
-        "mode": one.mode,
+        "mode": f"{one.mode} (not told today)" if one.hidden else one.mode,
         "reason": one.reason,
         "opened": isoformat(one.first_open) if one.first_open else None,
         "clicked": isoformat(one.first_click) if one.first_click else None,
         "clicks": None if one.hidden else one.clicks,
-        "answer": one.answer,
+        "answer": "" if one.status in DELIVERED else one.answer,
     }

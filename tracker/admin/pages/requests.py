@@ -21,6 +21,7 @@ AUDIT_COLUMNS = (
     Column(key="actor", title="Who"),
     Column(key="action", title="Did"),
     Column(key="contact", title="With contact", about="By number: the name may have been erased since."),
+    Column(key="about", title="About"),
 )
 
 
@@ -62,6 +63,7 @@ async def audit(request: web.Request) -> web.StreamResponse:
                 "actor": one.actor,
                 "action": one.action,
                 "contact": one.contact_id,
+                "about": one.about,
                 "href": f"/contacts/{one.contact_id}",
             }
             for one in await domain.audit.list(limit=limit, offset=offset)

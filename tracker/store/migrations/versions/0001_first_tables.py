@@ -37,6 +37,7 @@ def upgrade() -> None:
         sa.Column("actor", sa.Text(), nullable=False),
         sa.Column("action", sa.Text(), nullable=False),
         sa.Column("contact_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("about", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit")),
     )
     op.create_index(op.f("ix_audit_contact_id"), "audit", ["contact_id"], unique=False)
@@ -154,6 +155,14 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_deliveries_message_id"), "deliveries", ["message_id"], unique=False)
     op.create_index(op.f("ix_deliveries_recipient"), "deliveries", ["recipient"], unique=False)
+    op.create_index(
+        "ix_deliveries_bounced",
+        "deliveries",
+        ["domain"],
+        unique=False,
+        sqlite_where=sa.text("status = 'bounced'"),
+        postgresql_where=sa.text("status = 'bounced'"),
+    )
     op.create_index(
         "ix_deliveries_unrolled",
         "deliveries",
