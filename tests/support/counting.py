@@ -158,6 +158,8 @@ class Count:
         for row in self.own_totals:
             if dimension == "link" and row.link and (row.verdict in HUMAN or row.measure == "people"):
                 parts[str(row.link)]["hits" if row.measure == "hits" else "people"][row.kind] += row.n
+            if dimension == "verdict" and row.measure == "hits":
+                parts[row.verdict]["hits"][row.kind] += row.n
         return parts
 
     def days(self, zone: tzinfo) -> dict[date, Counter[str]]:

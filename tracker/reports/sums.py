@@ -19,9 +19,11 @@ from tracker.store.rollups import tail
 from tracker.store.rollups_cells import (
     DAY,
     DOUBTFUL,
+    FIGURES,
     FIRST,
     HUMAN,
     LARGE,
+    LINKS,
     MACHINE,
     QUARTER,
     TOTAL,
@@ -39,6 +41,7 @@ _TIMED = (TOTAL, FIRST, VIEW, MACHINE, DOUBTFUL, "delivered")
 _QUARTERS = DAY // QUARTER
 _DAY_MICROS = DAY * 1_000_000
 _FAR = 1 << 30
+_KEPT = FIGURES | LINKS
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Sums = Counter[tuple[str, int, str]]
@@ -48,7 +51,8 @@ Sums = Counter[tuple[str, int, str]]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
     """Which mail: a message's, a mailing's (or one variant's of it), or what came in during a period. Nothing given:
-    all of it. A period is widened to whole quarter hours; `until` is not part of it."""
+    all of it. A period is widened to whole quarter hours, and to whole days (UTC) where its mail is split; `until` is not
+    part of it."""
 
     message: bytes | None = None
     mailing: bytes | None = None
@@ -71,6 +75,14 @@ class Scope:
         return (
             None if self.since is None else quarter(self.since),
             None if self.until is None else -(-_micros(self.until) // (QUARTER * 1_000_000)),
+        )
+
+    def of_days(self) -> Scope:
+        """The period widened to whole days (UTC), of which splits are kept."""
+        first, behind = self.quarters
+        return Scope(
+            since=None if first is None else moment(first // _QUARTERS * _QUARTERS),
+            until=None if behind is None else moment(-(-behind // _QUARTERS) * _QUARTERS),
         )
 
     def condition(self) -> Any:
@@ -116,6 +128,8 @@ def gathered(connection: Connection, scope: Scope, measures: Collection[str]) ->
     """The sums of these measures over the scope's mail; none that stand under the time when it happened."""
     if scope.message is not None:
         return by_message(connection, [scope.message], measures)[scope.message]
+    if scope.is_period and not FIGURES.issuperset(measures):
+        scope = scope.of_days()
     sums: Sums = Counter()
     theirs = rollups.c.measure.in_(measures)
     for where in _where(scope):
@@ -220,14 +234,16 @@ def _message_cells(connection: Connection, ids: Sequence[bytes], measures: Colle
     """Cells of messages' own; of those that are too small to have any they are counted now."""
     sizes = select(messages.c.id, messages.c.recipients).where(messages.c.id.in_(ids))
     rows = connection.execute(sizes).all()
-    small = [bytes(row.id) for row in rows if row.recipients < LARGE]
-    large = [bytes(row.id) for row in rows if row.recipients >= LARGE]
+    # No splits are kept of a message.
+    least = LARGE if _KEPT.issuperset(measures) else _FAR
+    small = [bytes(row.id) for row in rows if row.recipients < least]
+    large = [bytes(row.id) for row in rows if row.recipients >= least]
     cells: Counter[Cell] = Counter()
     if small:
         which = messages.c.id.in_(small)
         for one in read(connection, matching(connection, which)):
-            add(cells, one.sent._replace(recipients=LARGE), one.now, one.hits)
-        add_gone(connection, cells, which, each=True)
+            add(cells, one.sent, one.now, one.hits, alone=True)
+        add_gone(connection, cells, which, alone=True)
     if large:
         subjects = rollups.c.subject.in_([of_message(one) for one in large])
         for row in connection.execute(select(rollups).where(subjects, rollups.c.measure.in_(measures))):
@@ -290,6 +306,9 @@ def _of_mailing(scope: Scope) -> _Belongs:
 def _in_period(scope: Scope) -> _Belongs:
     first, behind = scope.quarters
     begin, end = -1 if first is None else first, _FAR if behind is None else behind
+    if scope == scope.of_days():
+        low, high = begin // _QUARTERS, end // _QUARTERS
+        return lambda cell: cell[0] == b"d" and low <= cell[2] < high
     return lambda cell: cell[0] == b"q" and begin <= cell[2] < end
 
 

@@ -16,7 +16,6 @@ from sqlalchemy import Connection, Select, bindparam, func, select
 
 from tracker.store.rollups_cells import (
     DELIVERED,
-    LARGE,
     US,
     Cell,
     Facts,
@@ -121,16 +120,17 @@ def matching(connection: Connection, which: Any) -> list[bytes]:
     return [bytes(one) for one in connection.execute(query).scalars()]
 
 
-def add_gone(connection: Connection, cells: Counter[Cell], which: Any, *, each: bool = False) -> None:
-    """Adds what is carried of messages for which `which` is true; with `each`, to cells of every message's own."""
+def add_gone(connection: Connection, cells: Counter[Cell], which: Any, *, alone: bool = False) -> None:
+    """Adds what is carried of messages for which `which` is true; with `alone` to the messages only."""
     totals = select(carried_totals, *_HEADING).join(messages, messages.c.id == carried_totals.c.subject_id)
     for row in connection.execute(totals.where(which)):
-        _add_total(cells, row._asdict(), _sent(row.subject_id, row, each))
+        _add_total(cells, row._asdict(), sent_of(row.subject_id, row), alone=alone)
     settled = select(carried_deliveries, *_HEADING).join(
         messages, messages.c.id == carried_deliveries.c.subject_id
     )
     for row in connection.execute(settled.where(which)):
-        add_settled(cells, _sent(row.subject_id, row, each), row.status, row.mode, row.reason, row.n)
+        sent = sent_of(row.subject_id, row)
+        add_settled(cells, sent, row.status, row.mode, row.reason, row.n, alone=alone)
 
 
 def rolled_totals(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Counter[Cell]:
@@ -161,14 +161,10 @@ def _headings(connection: Connection, ids: Iterable[bytes]) -> dict[bytes, Sent]
     return {bytes(row.id): sent_of(row.id, row) for row in rows}
 
 
-def _add_total(cells: Counter[Cell], row: Mapping[str, Any], sent: Sent) -> None:
+def _add_total(cells: Counter[Cell], row: Mapping[str, Any], sent: Sent, *, alone: bool = False) -> None:
     day = (date.fromisoformat(row["day"]) - _EPOCH).days if row["day"] else -1
-    add_carried(cells, sent, Gone(row["measure"], row["kind"], row["verdict"], row["link"], day), row["n"])
-
-
-def _sent(message: bytes, row: Any, each: bool) -> Sent:
-    sent = sent_of(message, row)
-    return sent._replace(recipients=LARGE) if each else sent
+    gone = Gone(row["measure"], row["kind"], row["verdict"], row["link"], day)
+    add_carried(cells, sent, gone, row["n"], alone=alone)
 
 
 def sent_of(message: bytes, row: Any) -> Sent:
