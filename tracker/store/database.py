@@ -8,7 +8,7 @@ limit, later ones at once, until a probe finds it back. A write whose caller has
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.config import without_password
-from tracker.errors import StoreUnavailable
+from tracker.errors import StoreError, StoreUnavailable
 from tracker.store import migrate
 from tracker.store.breaker import Breaker
 from tracker.store.company import Company
@@ -162,9 +162,20 @@ class Database:
     async def read(self, work: Callable[[Connection], T], *, within: float | None = None) -> T:
         """Runs a query for a page or a command. Hot paths use `coalesced`. Raises StoreUnavailable, StoreError, and
         what `work` raises."""
-        self.reads.check()
+        return await self._ask(self.run_read(work), within)
+
+    async def view(self, work: Callable[[Connection], T], *, within: float | None = None) -> T:
+        """As `read`, but all that `work` asks sees one state of the database: for sums over several tables."""
+        return await self._ask(self._translated(self._server.view(work)), within)
+
+    async def _ask(self, asking: Coroutine[Any, Any, T], within: float | None) -> T:
+        try:
+            self.reads.check()
+        except StoreError:
+            asking.close()
+            raise
         # A task of its own: a driver may take seconds to give up a query that nobody waits for any more.
-        task = asyncio.create_task(self.run_read(work))
+        task = asyncio.create_task(asking)
         try:
             done, _ = await asyncio.wait({task}, timeout=self.ask_within if within is None else within)
         except asyncio.CancelledError:
@@ -192,8 +203,11 @@ class Database:
             ) from None
 
     async def run_read(self, work: Callable[[Connection], T]) -> T:
+        return await self._translated(self._server.read(work))
+
+    async def _translated(self, asking: Coroutine[Any, Any, T]) -> T:
         try:
-            return await self._server.read(work)
+            return await asking
         except (OSError, SQLAlchemyError) as error:
             raise translated(error) from error
 
