@@ -22,6 +22,7 @@ from tracker.admin.pages import (
     deliveries,
     domains,
     engagement,
+    figures,
     glossary,
     health,
     home,
@@ -142,6 +143,7 @@ def build(
     router.add_get("/audit", requests.audit)
     _add_mail(router)
     router.add_get("/glossary", glossary.shown)
+    router.add_get("/charts/{key}.csv", figures.as_file)
     return app
 
 

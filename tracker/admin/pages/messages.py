@@ -7,6 +7,8 @@ from urllib.parse import quote
 
 from aiohttp import web
 
+from tracker.admin.charts import drawn
+from tracker.admin.drawings import of_mail
 from tracker.admin.frame import DOMAIN
 from tracker.admin.listing import csv_file, table_page
 from tracker.admin.pages.clickmap import COLUMNS as LINK_COLUMNS
@@ -24,6 +26,7 @@ from tracker.reports.listings import (
 )
 from tracker.reports.message import report_message
 from tracker.reports.rows import CSV, message_rows
+from tracker.reports.sums import Scope
 from tracker.store.audit import Action
 from tracker.store.carried import DELIVERED
 
@@ -128,6 +131,7 @@ async def shown(request: web.Request) -> web.StreamResponse:
             "kinds": EventKind,
             "facts": await message_facts(domain, id_),
             "links": link_rows(report),
+            "charts": [] if asked.is_csv else await drawn(*await of_mail(domain, Scope(message=id_))),
             "link_columns": LINK_COLUMNS,
         },
         names=Action.EXPORT_RECIPIENTS,
