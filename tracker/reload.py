@@ -20,6 +20,7 @@ TRACKER_CHANGES: Mapping[str, frozenset[str]] = {
     "tracker": frozenset({"public_url", "answer_within", "referrer_policy", "bad_tokens"}),
     "tracking": frozenset({ALL}),
     "goal": frozenset({ALL}),
+    "alert": frozenset({ALL}),
     "consent": frozenset({ALL}),
     "anonymity": frozenset({ALL}),
     "retention": frozenset({ALL}),
