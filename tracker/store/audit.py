@@ -25,6 +25,8 @@ class Action(StrEnum):
     EXPORT_RECIPIENTS = "export-recipients"
     EXPORT_LEADS = "export-leads"
     EXPORT_QUIET = "export-quiet"
+    EXPORT_SEGMENT = "export-segment"
+    EXPORT_ALERTS = "export-alerts"
     """Lists of people, as files: nobody in particular is named."""
     RETRY = "queue-retry"
     HOLD = "queue-hold"
