@@ -18,7 +18,7 @@ ALLOWED = {"svg", "g", "rect", "path", "line", "text", "circle", "title"}
 
 def chart(labels: tuple[str, ...], *values: tuple[int | None, ...], form: Form = Form.LINES) -> Chart:
     series = tuple(Series(title=f"No. {number}", values=one) for number, one in enumerate(values))
-    return Chart(title="Hits", head="Day", labels=labels, series=series, form=form)
+    return Chart(key="hits", title="Hits", head="Day", labels=labels, series=series, form=form)
 
 
 @settings(max_examples=25)
@@ -62,6 +62,11 @@ def test_ticks_are_few_and_round_and_reach_far_enough(most: float) -> None:
 def test_a_value_is_missing() -> None:
     with pytest.raises(InvalidValue):
         chart(("a", "b"), (1,))
+
+
+def test_its_table_is_a_file_that_no_spreadsheet_takes_for_formulas() -> None:
+    rows = chart(("=1+1", "b"), (1, None)).csv().decode().splitlines()
+    assert [row.strip("\ufeff") for row in rows] == ["Day,No. 0", "'=1+1,1", "b,"]
 
 
 async def test_nothing_is_not_drawn() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import sqlite3
 import stat
 import threading
@@ -68,6 +69,22 @@ async def test_what_the_log_holds_is_brought_in_beside_the_commits(tmp_path: Pat
             file.with_name("store.db-wal").stat().st_size < pages * 4096
         )  # so it was not the writer's doing
         assert len(await database.read(stored)) == 3000
+
+
+async def test_the_log_begins_anew_while_there_is_always_something_to_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("_FULL_LOG", 200), ("_CHECKPOINTS_APART", 0.01), ("_CHECKPOINT_AFTER", 50)):
+        monkeypatch.setattr(f"tracker.store.sqlite.{name}", value)
+    file, numbers, rows = tmp_path / "store.db", itertools.count(), 20
+    async with opened(f"sqlite:///{file}") as database:
+
+        async def keep_writing() -> None:
+            for _ in range(80):
+                await database.write((_INSERT, [mailing(next(numbers), "x" * 3000) for _ in range(rows)]))
+
+        await asyncio.gather(*(keep_writing() for _ in range(3)))
+        assert file.with_name("store.db-wal").stat().st_size < next(numbers) * 3000 / 2
 
 
 async def until_back(*breakers: Breaker) -> None:

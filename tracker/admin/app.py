@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import aiohttp_jinja2
@@ -22,6 +23,7 @@ from tracker.admin.pages import (
     deliveries,
     domains,
     engagement,
+    figures,
     glossary,
     health,
     home,
@@ -34,13 +36,11 @@ from tracker.admin.pages import (
 )
 from tracker.admin.previews import PREVIEWS, Previews
 from tracker.admin.verification import Verification
-from tracker.config import parse_listen
 from tracker.desk import Desk
 from tracker.domain import Domain
 from tracker.glossary import TERMS
-from tracker.httplog import retelling
-from tracker.listening import listening
 from tracker.metrics import Sheet
+from tracker.refusals import HANDLING, listen
 
 _HERE = Path(__file__).parent
 _MOST_FORM = 64 * 1024
@@ -61,23 +61,24 @@ class AdminFace:
         mail, where somebody here knows of it."""
         self._domain = domain
         app = build(domain, monitoring or Monitoring(domain, Sheet()), previews, desk)
-        self._runner = web.AppRunner(app, access_log=None, logger=retelling(), handle_signals=False)
+        self._runner = web.AppRunner(app, handle_signals=False, **HANDLING)
+        self._listener: asyncio.Server | None = None
 
     async def start(self) -> str | None:
         """Listens where the configuration says; gives the URL. Raises CannotListen."""
         if not self._domain.config.admin.listen:
             return None
-        host, port = parse_listen(self._domain.config.admin.listen)
         await self._runner.setup()
-        with listening("[admin] listen", self._domain.config.admin.listen):
-            await web.TCPSite(self._runner, host or None, port).start()
-        bound = self._runner.addresses[0]
+        self._listener = await listen(self._runner, "[admin] listen", self._domain.config.admin.listen)
+        bound = self._listener.sockets[0].getsockname()
         name = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
         url = f"http://{name}:{bound[1]}"
         log.listening("admin", url)
         return url
 
     async def stop(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
         await self._runner.cleanup()
 
 
@@ -120,6 +121,7 @@ def _add_pages(router: web.UrlDispatcher) -> None:
     router.add_get("/live", stream, allow_head=False)
     router.add_get("/messages", messages.listed)
     router.add_get("/messages/{id}", messages.shown)
+    router.add_get("/messages/{id}/figures", messages.figures)
     router.add_get("/messages/{id}/links", clickmap.shown)
     router.add_get("/messages/{id}/preview", clickmap.preview)
     router.add_get("/departments", engagement.departments)
@@ -143,6 +145,7 @@ def _add_pages(router: web.UrlDispatcher) -> None:
     router.add_post("/requests/{id}", requests.settle)
     router.add_get("/audit", requests.audit)
     router.add_get("/glossary", glossary.shown)
+    router.add_get("/charts/{key}.csv", figures.as_file)
 
 
 def _with_desk(app: web.Application, domain: Domain, monitoring: Monitoring, desk: Desk | None) -> None:

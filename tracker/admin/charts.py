@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
+import sys
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
@@ -21,7 +22,10 @@ from pygal.etree import etree
 from pygal.style import Style
 
 from tracker.errors import InvalidValue
+from tracker.spreadsheet import as_csv
 
+# Its finder for plug-ins we do not have speaks a protocol that Python 3.12 dropped, and would be asked at every import.
+sys.meta_path[:] = [one for one in sys.meta_path if not isinstance(one, pygal.PluginImportFixer)]
 etree.to_etree()  # the standard library's, also where lxml is installed: the same SVG everywhere
 _LABELS = 6
 """At most so many words along an axis of time."""
@@ -50,8 +54,10 @@ class Series:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """What is to be drawn. `head` says what the labels are, such as `Day`; `term` explains it by the glossary."""
+    """What is to be drawn. `key` names it in URLs, `head` says what the labels are, such as `Day`; `term` explains it by
+    the glossary."""
 
+    key: str
     title: str
     head: str
     labels: tuple[str, ...]
@@ -74,6 +80,11 @@ class Chart:
     def rows(self) -> list[tuple[str, tuple[int | float | None, ...]]]:
         """What its table shows: a label, and a value of each series."""
         return [(label, tuple(one.values[at] for one in self.series)) for at, label in enumerate(self.labels)]
+
+    def csv(self) -> bytes:
+        """Its table as a file for spreadsheets."""
+        names = [self.head, *(one.title for one in self.series)]
+        return as_csv(names, [dict(zip(names, (label, *values), strict=True)) for label, values in self.rows])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

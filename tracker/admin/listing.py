@@ -49,6 +49,18 @@ async def table_page(
     return page(request, template, context)
 
 
+def csv_file(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], *, name: str) -> web.Response:
+    """A few rows as CSV."""
+    return web.Response(
+        body=as_csv(columns, rows),
+        headers={
+            "Content-Type": "text/csv; charset=utf-8",
+            "Content-Disposition": f'attachment; filename="{name}.csv"',
+            "Cache-Control": "no-store",
+        },
+    )
+
+
 def in_order(rows: Sequence[Mapping[str, Any]], asked: View) -> Rows:
     """Rows that are there already, in the order that is asked for; those with nothing in the column come last."""
     key = asked.sort

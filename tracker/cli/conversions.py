@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import click
 
@@ -19,13 +19,13 @@ from tracker.cli.common import (
     show_table,
     with_domain,
 )
+from tracker.cli.options import Asked, Output, output_options, period_options
 from tracker.converting import Said, read_said, record_conversion
 from tracker.domain import Domain
-from tracker.errors import CandorError, InvalidValue
+from tracker.errors import CandorError
 from tracker.money import shown_amount
 from tracker.reports.conversions import CSV, By, ConversionReport, Period, csv_rows, report_conversions
 from tracker.reports.wording import credit, percent, unattributed_word
-from tracker.spreadsheet import as_csv
 from tracker.statements import parse_moment
 from tracker.store.conversions import Recorded
 
@@ -91,42 +91,30 @@ def record(
 @click.command("conversions")
 @click.option("--goal", help="Only this one.")
 @click.option("--model", type=click.Choice([str(one) for one in Model]), help="Instead of the goal's own.")
-@click.option(
-    "--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="First day (UTC); 30 days ago, when left out."
-)
-@click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="Last day (UTC); today, when left out.")
+@period_options(zone="UTC")
 @click.option("--by", type=click.Choice([str(one) for one in By]), default="campaign", show_default=True)
-@click.option("--csv", "as_csv_", is_flag=True, help="Write CSV.")
-@json_option
+@output_options
 @config_option
 def conversions_(
     goal: str | None,
     model: str | None,
-    first: datetime | None,
-    last: datetime | None,
     by: str,
-    as_csv_: bool,
-    as_json: bool,
+    asked: Asked,
+    output: Output,
     config_file: Path | None,
 ) -> None:
     """What people did on your site, and which mail earned it."""
-    if as_json and as_csv_:
-        raise CommandError(InvalidValue("--json and --csv: one or the other"))
-    until = last.date() if last is not None else datetime.now(UTC).date()
-    since = first.date() if first is not None else until - timedelta(days=30)
-    if since > until:
-        raise CommandError(InvalidValue(f"--from {since} lies after --to {until}"))
-    period = Period(first=since, last=until)
+    days = asked.days(ZoneInfo("UTC"))
+    period = Period(first=days.first, last=days.last)
     wanted = Model(model) if model is not None else None
 
     async def work(domain: Domain) -> list[ConversionReport]:
         return await report_conversions(domain, period, by=By(by), goal=goal, model=wanted)
 
     found = with_domain(config_file, work)
-    if as_json:
-        show_json([one.as_json() for one in found])
-    elif as_csv_:
-        sys.stdout.write(as_csv(CSV, csv_rows(found)).decode())
+    if output.as_json or output.as_csv:
+        rows = csv_rows(found)
+        output.rows(rows, {name: name for name in CSV}, json=[one.as_json() for one in found])
     elif not found:
         click.echo("there is no goal; docs/conversions.md says how to begin")
     else:

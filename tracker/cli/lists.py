@@ -1,126 +1,110 @@
-"""`candor report domains|leads|quiet|read`: lists to act on, for people, as JSON and as CSV."""
+"""`candor report links|domains|leads|quiet|read`: lists to act on, for people, as JSON and as CSV."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from tracker.cli.common import CommandError, config_option, json_option, show_json, show_table, with_domain
+from tracker.cli.common import config_option, with_domain
 from tracker.cli.messages import message_id_argument, whole_id
+from tracker.cli.options import Asked, Output, limit_option, output_options, period_options
 from tracker.domain import Domain
-from tracker.errors import InvalidValue
 from tracker.events import EventKind
-from tracker.moments import isoformat
-from tracker.moments import shown as moment_shown
 from tracker.reports.domains import DomainReport, report_domains
-from tracker.reports.engagement import Reading, leads, quiet, who_has_read
+from tracker.reports.engagement import Lead, Quiet, Reading, leads, quiet, who_has_read
+from tracker.reports.links import LinkReport, report_links
+from tracker.reports.rows import domain_row, reading_row
 from tracker.reports.wording import percent
-from tracker.spreadsheet import as_csv
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-_days = click.option(
-    "--days", default=30, show_default=True, type=click.IntRange(1, 3660), help="So far back from now."
-)
-_limit = click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1_000_000))
-_csv = click.option("--csv", "as_csv_", is_flag=True, help="Write CSV.")
 
 
-def _since(days: int) -> datetime:
-    return datetime.now(UTC) - timedelta(days=days)
+@click.command("links")
+@click.option("--search", default="", help="Only addresses that hold this.")
+@period_options()
+@limit_option
+@output_options
+@config_option
+def links_(search: str, limit: int, asked: Asked, output: Output, config_file: Path | None) -> None:
+    """Which addresses people followed, over all mail; machines are left out."""
 
+    async def work(domain: Domain) -> list[LinkReport]:
+        days = asked.days(domain.config.admin.zone)
+        return await report_links(domain, since=days.since, until=days.until, limit=limit, search=search)
 
-def _tell(
-    rows: Sequence[Mapping[str, Any]],
-    columns: Mapping[str, str],
-    nothing: str,
-    *,
-    as_json: bool,
-    as_csv_: bool,
-) -> None:
-    """`columns`: keys of the rows, and how people read them."""
-    if as_json and as_csv_:
-        raise CommandError(InvalidValue("--json and --csv: one or the other"))
-    plain = [{key: isoformat(v) if isinstance(v, datetime) else v for key, v in row.items()} for row in rows]
-    if as_json:
-        show_json(plain)
-    elif as_csv_:
-        sys.stdout.write(as_csv(list(columns), plain).decode())
-    elif not rows:
-        click.echo(nothing)
-    else:
-        cells = [[_cell(row.get(key)) for key in columns] for row in rows]
-        show_table(tuple(columns.values()), cells)
-
-
-def _cell(value: Any) -> object:
-    return moment_shown(isoformat(value)) if isinstance(value, datetime) else value
+    found = with_domain(config_file, work)
+    columns = {
+        "url": "leads to",
+        "text": "link text",
+        "unique": "people",
+        "total": "clicks",
+        "messages": "messages",
+        "last": "latest click",
+    }
+    output.rows(
+        [asdict(one) for one in found],
+        columns,
+        json=[one.as_json() for one in found],
+        nothing="no link was followed in that time",
+    )
 
 
 @click.command("domains")
-@_days
-@_limit
-@_csv
-@json_option
+@period_options()
+@limit_option
+@output_options
 @config_option
-def domains_(days: int, limit: int, as_csv_: bool, as_json: bool, config_file: Path | None) -> None:
+def domains_(limit: int, asked: Asked, output: Output, config_file: Path | None) -> None:
     """By the recipient's domain: what arrived, what was opened, and upstream's last words on the rest."""
-    now = datetime.now(UTC)
-    found = with_domain(
-        config_file,
-        lambda domain: report_domains(domain, since=_since(days), until=now, limit=limit),
-    )
-    if as_json and not as_csv_:
-        show_json([one.as_json() for one in found])
-        return
+
+    async def work(domain: Domain) -> list[DomainReport]:
+        days = asked.days(domain.config.admin.zone)
+        return await report_domains(domain, since=days.since, until=days.until, limit=limit)
+
+    found = with_domain(config_file, work)
     columns = {
         "domain": "domain",
         "deliveries": "deliveries",
         "delivered": "delivered",
-        "arrived": "arrived",
+        "waiting": "waiting",
         "measured": "measured",
         "opened": "opened",
         "clicked": "clicked",
         "answers": "last words on what did not arrive",
     }
-    rows = [_domain_row(one) for one in found]
-    _tell(rows, columns, "no mail in that time", as_json=as_json, as_csv_=as_csv_)
+    output.rows(
+        [domain_row(one) for one in found],
+        columns,
+        json=[one.as_json() for one in found],
+        nothing="no mail in that time",
+        people=[_with_rates(one) for one in found],
+    )
 
 
-def _domain_row(one: DomainReport) -> dict[str, Any]:
-    opened, clicked = one.share(EventKind.OPENED), one.share(EventKind.CLICKED)
-    return {
-        "domain": one.domain,
-        "deliveries": one.deliveries,
-        "delivered": one.arrived.n,
-        "arrived": percent(one.arrived),
-        "measured": one.measured,
-        "opened": percent(opened),
-        "clicked": percent(clicked),
-        "answers": "; ".join(
-            f"{answer.n}x {answer.code} {answer.enhanced}".strip() for answer in one.answers
-        ),
+def _with_rates(one: DomainReport) -> dict[str, Any]:
+    shares = {
+        "delivered": one.arrived,
+        "opened": one.share(EventKind.OPENED),
+        "clicked": one.share(EventKind.CLICKED),
     }
+    return domain_row(one) | {key: f"{share.n}  {percent(share)}" for key, share in shares.items()}
 
 
 @click.command("leads")
-@_days
-@_limit
-@_csv
-@json_option
+@period_options(ends=False)
+@limit_option
+@output_options
 @config_option
-def leads_(days: int, limit: int, as_csv_: bool, as_json: bool, config_file: Path | None) -> None:
+def leads_(limit: int, asked: Asked, output: Output, config_file: Path | None) -> None:
     """Who engaged most: mails clicked count three, mails opened one; persons only.
 
     Whoever may not be measured by name today is in no list, whatever they did before.
     """
-    found = with_domain(config_file, lambda domain: leads(domain, since=_since(days), limit=limit))
+
+    async def work(domain: Domain) -> list[Lead]:
+        return await leads(domain, since=asked.since(domain.config.admin.zone), limit=limit)
+
     columns = {
         "address": "address",
         "group": "group",
@@ -129,45 +113,43 @@ def leads_(days: int, limit: int, as_csv_: bool, as_json: bool, config_file: Pat
         "clicked": "mails clicked",
         "last": "last seen",
     }
-    rows = [asdict(one) for one in found]
-    _tell(rows, columns, "nobody in that time", as_json=as_json, as_csv_=as_csv_)
+    rows = [asdict(one) for one in with_domain(config_file, work)]
+    output.rows(rows, columns, nothing="nobody in that time")
 
 
 @click.command("quiet")
-@click.option(
-    "--days", default=180, show_default=True, type=click.IntRange(1, 3660), help="So far back from now."
-)
+@period_options(back=180, ends=False)
 @click.option(
     "--least", default=3, show_default=True, type=click.IntRange(1), help="Mails they got in that time."
 )
-@_limit
-@_csv
-@json_option
+@limit_option
+@output_options
 @config_option
-def quiet_(days: int, least: int, limit: int, as_csv_: bool, as_json: bool, config_file: Path | None) -> None:
+def quiet_(least: int, limit: int, asked: Asked, output: Output, config_file: Path | None) -> None:
     """Who gets measured mail and shows no sign of life, for the hygiene of your lists.
 
     Mail programs that load no images show none either: ask before you strike anybody off.
     """
-    found = with_domain(
-        config_file, lambda domain: quiet(domain, since=_since(days), least=least, limit=limit)
-    )
+
+    async def work(domain: Domain) -> list[Quiet]:
+        since = asked.since(domain.config.admin.zone)
+        return await quiet(domain, since=since, least=least, limit=limit)
+
     columns = {
         "address": "address",
         "group": "group",
         "delivered": "mails delivered",
         "last_mail": "last mail",
     }
-    rows = [asdict(one) for one in found]
-    _tell(rows, columns, "nobody", as_json=as_json, as_csv_=as_csv_)
+    rows = [asdict(one) for one in with_domain(config_file, work)]
+    output.rows(rows, columns, nothing="nobody")
 
 
 @click.command("read")
 @click.argument("id")
-@_csv
-@json_option
+@output_options
 @config_option
-def read_(id: str, as_csv_: bool, as_json: bool, config_file: Path | None) -> None:
+def read_(id: str, output: Output, config_file: Path | None) -> None:
     """By department, how many have shown that they read a message.
 
     Who is not measured by name stands apart, and never counts as not having read.
@@ -181,13 +163,10 @@ def read_(id: str, as_csv_: bool, as_json: bool, config_file: Path | None) -> No
         "group": "department",
         "recipients": "recipients",
         "delivered": "delivered",
+        "measured": "measured",
         "read": "shown that they read",
         "not_shown": "not shown",
         "not_measured": "not measured by name",
     }
-    rows = [
-        asdict(one)
-        | {"group": one.group or "(none)", "not_shown": one.not_shown, "not_measured": one.not_measured}
-        for one in with_domain(config_file, work)
-    ]
-    _tell(rows, columns, "no recipient of it is on record any more", as_json=as_json, as_csv_=as_csv_)
+    rows = [reading_row(one) for one in with_domain(config_file, work)]
+    output.rows(rows, columns, nothing="no recipient of it is on record any more")

@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from datetime import datetime
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import click
 
-from tracker.cli.common import config_option, json_option, printable, show_json, show_table, with_domain
+from tracker.cli.common import config_option, show_table, with_domain
 from tracker.cli.conversions import conversions_
-from tracker.cli.lists import domains_, leads_, quiet_, read_
+from tracker.cli.figures import (
+    WORDS,
+    heading,
+    show_counts,
+    show_figures,
+    show_links,
+    show_timeline,
+    show_times,
+)
+from tracker.cli.lists import domains_, leads_, links_, quiet_, read_
 from tracker.cli.messages import message_id_argument, whole_id
+from tracker.cli.options import Asked, Output, output_options, period_options
 from tracker.domain import Domain
 from tracker.events import EventKind
 from tracker.moments import isoformat
 from tracker.moments import shown as moment_shown
-from tracker.reports.figures import Figures
 from tracker.reports.mailing import Listed, MailingReport, latest_mailings, report_mailing
 from tracker.reports.message import MessageReport, report_message
+from tracker.reports.overview import Overview, PeriodFigures, overview
+from tracker.reports.rows import CSV, figure_rows, mailing_rows, message_rows
+from tracker.reports.sums import Scope
+from tracker.reports.timeline import Timeline, Unit, by_time
+from tracker.reports.times import TimesTo, times_to
 from tracker.reports.wording import judged, percent, span
 
 _KINDS = {"campaign": "campaign", "sender-day": "a sender's day", "sender-month": "a sender's month"}
-_WORDS = {EventKind.OPENED: "opens", EventKind.CLICKED: "clicks"}
+_CSV = {name: name for name in CSV}
+_HOURS_FOR = 3
+"""Days of a timeline that are still shown by the hour."""
+Over = tuple[Timeline, Sequence[TimesTo]]
+"""How something went over time."""
 
 
 @click.group()
@@ -35,34 +53,86 @@ def report() -> None:
     """
 
 
-for _list in (domains_, leads_, quiet_, read_, conversions_):
+for _list in (links_, domains_, leads_, quiet_, read_, conversions_):
     report.add_command(_list)
+
+
+@report.command("overview")
+@period_options()
+@output_options
+@config_option
+def report_overview(asked: Asked, output: Output, config_file: Path | None) -> None:
+    """All mail that came in during a period, beside the period before that was as long."""
+
+    async def work(domain: Domain) -> tuple[Overview, Timeline]:
+        zone = domain.config.admin.zone
+        days = asked.days(zone)
+        until = days.until + timedelta(microseconds=1)
+        whole = await overview(domain, since=days.since, until=until)
+        timeline = await by_time(domain, Scope(), unit=Unit.DAY, zone=zone, since=days.since, until=until)
+        return whole, timeline
+
+    found, timeline = with_domain(config_file, work)
+    periods = {"now": found.now, "before": found.before}
+    rows = [row for name, one in periods.items() for row in figure_rows(one.figures, about=name)]
+    if output.as_json or output.as_csv:
+        output.rows(rows, _CSV, json=found.as_json() | {"timeline": timeline.as_json()})
+        return
+    zone = timeline.buckets[0].begins.tzinfo if timeline.buckets else None
+    first, behind = (at.astimezone(zone) for at in (found.now.since, found.now.until))
+    heading(f"All mail   ({first.date()} to {(behind - timedelta(seconds=1)).date()})")
+    show_timeline(timeline)
+    _show_periods(found)
+    show_figures(found.now.figures)
+
+
+def _show_periods(found: Overview) -> None:
+    def cells(one: PeriodFigures) -> list[str]:
+        figures = one.figures
+        shares = [figures.share(kind) for kind in EventKind]
+        return [
+            str(one.messages),
+            str(figures.statuses.total()),
+            str(figures.delivered),
+            str(figures.trackable_delivered),
+            *(f"{share.n}, {percent(share)} ({span(share)})" if share.of else "–" for share in shares),
+        ]
+
+    names = ("messages", "recipients", "delivered", "measured by name", "opened", "clicked")
+    rows = zip(names, cells(found.now), cells(found.before), strict=True)
+    show_table(("all mail", "this period", "the one before"), list(rows))
 
 
 @report.command("message")
 @click.argument("id")
-@json_option
+@output_options
 @config_option
-def report_one(id: str, as_json: bool, config_file: Path | None) -> None:
+def report_one(id: str, output: Output, config_file: Path | None) -> None:
     """One message in numbers, each with what it is a share of."""
     prefix = message_id_argument(id)
 
-    async def work(domain: Domain) -> MessageReport:
-        return await report_message(domain, await whole_id(domain, prefix))
+    async def work(domain: Domain) -> tuple[MessageReport, Over]:
+        message = await whole_id(domain, prefix)
+        return await report_message(domain, message), await _over(domain, Scope(message=message))
 
-    found = with_domain(config_file, work)
-    if as_json:
-        show_json(found.as_json())
-    else:
-        show_message_report(found)
+    found, (timeline, times) = with_domain(config_file, work)
+    if output.as_json or output.as_csv:
+        output.rows(message_rows(found), _CSV, json=found.as_json() | _over_json(timeline, times))
+        return
+    show_message_report(found)
+    show_timeline(timeline)
+    show_times(times)
 
 
 @report.command("campaign")
 @click.argument("name", required=False)
+@click.option("--search", default="", help="Without NAME: only those whose name holds this.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000), help="Without NAME.")
-@json_option
+@output_options
 @config_option
-def report_campaign(name: str | None, limit: int, as_json: bool, config_file: Path | None) -> None:
+def report_campaign(
+    name: str | None, search: str, limit: int, output: Output, config_file: Path | None
+) -> None:
     """One campaign in numbers, and its variants held against each other; without NAME the latest.
 
     NAME is what X-Candor-Campaign says. Mail without that header goes by its author and day
@@ -70,45 +140,59 @@ def report_campaign(name: str | None, limit: int, as_json: bool, config_file: Pa
     """
     if name is None:
         _list_campaigns(
-            with_domain(config_file, lambda domain: latest_mailings(domain, limit=limit)), as_json
+            with_domain(config_file, lambda domain: latest_mailings(domain, limit=limit, search=search)),
+            output,
         )
         return
-    found = with_domain(config_file, lambda domain: report_mailing(domain, name))
-    if as_json:
-        show_json(found.as_json())
-    else:
-        _show_mailing(found)
+    wanted = name
+
+    async def work(domain: Domain) -> tuple[MailingReport, Over]:
+        found = await report_mailing(domain, wanted)
+        return found, await _over(domain, Scope(mailing=found.id))
+
+    found, (timeline, times) = with_domain(config_file, work)
+    if output.as_json or output.as_csv:
+        output.rows(mailing_rows(found), _CSV, json=found.as_json() | _over_json(timeline, times))
+        return
+    _show_mailing(found)
+    show_timeline(timeline)
+    show_times(times)
 
 
-def _list_campaigns(found: list[Listed], as_json: bool) -> None:
-    if as_json:
-        show_json([one.as_json() for one in found])
-    elif not found:
-        click.echo("no mailing is on record")
-    else:
-        rows = [
-            (one.name, _KINDS[one.kind], one.messages, moment_shown(isoformat(one.last))) for one in found
-        ]
-        show_table(("campaign", "goes by", "messages", "last"), rows)
+async def _over(domain: Domain, scope: Scope) -> Over:
+    """By the hour while that is a few days, else by the day."""
+    zone = domain.config.admin.zone
+    timeline = await by_time(domain, scope, unit=Unit.DAY, zone=zone)
+    if len(timeline.buckets) <= _HOURS_FOR:
+        timeline = await by_time(domain, scope, unit=Unit.HOUR, zone=zone)
+    return timeline, [await times_to(domain, scope, kind) for kind in EventKind]
+
+
+def _over_json(timeline: Timeline, times: Sequence[TimesTo]) -> dict[str, object]:
+    return {"timeline": timeline.as_json(), "times_to": [one.as_json() for one in times]}
+
+
+def _list_campaigns(found: list[Listed], output: Output) -> None:
+    rows = [asdict(one) | {"kind": _KINDS[one.kind]} for one in found]
+    columns = {"name": "campaign", "kind": "goes by", "messages": "messages", "last": "last"}
+    output.rows(rows, columns, json=[one.as_json() for one in found], nothing="no mailing is on record")
 
 
 def show_message_report(found: MessageReport) -> None:
     """The report as tables."""
-    click.echo(printable(f"{found.subject}   (mailing {found.mailing})"))
-    _show_figures(found.figures)
-    _show_counts(found.mailing_counts)
-    if found.links:
-        linked = [(link.number, link.url, link.unique, link.total) for link in found.links]
-        show_table(("link", "leads to", "people", "all"), linked)
+    heading(f"{found.subject}   (mailing {found.mailing})")
+    show_figures(found.figures)
+    show_counts(found.mailing_counts)
+    show_links(found.links)
 
 
 def _show_mailing(found: MailingReport) -> None:
     many = "1 message" if found.messages == 1 else f"{found.messages} messages"
     when = _span(found.first, found.last)
-    click.echo(printable(f"{found.name}   ({_KINDS[found.kind]}: {many}{when})"))
-    _show_figures(found.figures)
+    heading(f"{found.name}   ({_KINDS[found.kind]}: {many}{when})")
+    show_figures(found.figures)
     _show_variants(found)
-    _show_counts(found.counts)
+    show_counts(found.counts)
 
 
 def _span(first: datetime | None, last: datetime | None) -> str:
@@ -118,42 +202,10 @@ def _span(first: datetime | None, last: datetime | None) -> str:
     return f", {begin}" if begin == end else f", {begin} to {end}"
 
 
-def _show_figures(figures: Figures) -> None:
-    show_table(("deliveries", "number"), sorted(figures.statuses.items()))
-    if figures.not_trackable:
-        show_table(("not measured by name, because", "number"), sorted(figures.not_trackable.items()))
-    rows = []
-    for kind, one in figures.identified.items():
-        share = figures.share(kind)
-        rows.append(
-            (
-                kind,
-                share.n,
-                f"of {share.of}",
-                percent(share),
-                span(share),
-                one.total,
-                one.machines,
-                one.unsure,
-            )
-        )
-    columns = (
-        "by name",
-        "people",
-        "delivered and measured",
-        "rate",
-        "19 times in 20",
-        "all",
-        "machines beside",
-        "unsure beside",
-    )
-    show_table(columns, rows)
-
-
 def _show_variants(found: MailingReport) -> None:
     if not found.variants:
         return
-    for kind, word in _WORDS.items():
+    for kind, word in WORDS.items():
         won = found.contest(kind)
         rows = [
             (name or "(none)", share.n, f"of {share.of}", percent(share), span(share), judged(name, won))
@@ -161,12 +213,4 @@ def _show_variants(found: MailingReport) -> None:
         ]
         show_table(
             ("variant", word, "delivered and measured", "rate", "19 times in 20", "against the leader"), rows
-        )
-
-
-def _show_counts(counts: Iterable[Mapping[str, Any]]) -> None:
-    rows = [(one["scope"], one["group"], one["kind"], one["link"] or "", one["count"]) for one in counts]
-    if rows:
-        show_table(
-            ("without names", "group", "kind", "link", "count"), rows, title="Counts of the whole mailing"
         )

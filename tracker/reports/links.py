@@ -105,7 +105,6 @@ def _clicks(connection: Connection, since: datetime, until: datetime) -> Iterabl
         .where(_human(since, until))
         .group_by(events.c.message_id, events.c.link)
         .order_by(events.c.message_id, events.c.link)
-        .execution_options(yield_per=2000)
     )
 
 

@@ -45,6 +45,11 @@ def moment_text(value: datetime | None) -> str | None:
     return value.replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
+def moment_of(text: str | None) -> datetime | None:
+    """What `moment_text` wrote."""
+    return None if text is None else datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
 class Moment(TypeDecorator[datetime]):
     """An aware datetime; kept in UTC on both databases."""
 

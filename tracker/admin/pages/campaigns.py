@@ -6,12 +6,16 @@ from typing import Any
 
 from aiohttp import web
 
+from tracker.admin.charts import drawn
+from tracker.admin.drawings import of_mail
 from tracker.admin.frame import DOMAIN, page
-from tracker.admin.listing import table_page
+from tracker.admin.listing import csv_file, table_page
 from tracker.admin.tables import Column, view
 from tracker.events import EventKind
 from tracker.moments import isoformat
 from tracker.reports.mailing import latest_mailings, report_mailing
+from tracker.reports.rows import CSV, mailing_rows
+from tracker.reports.sums import Scope
 
 COLUMNS = (
     Column(key="name", title="Campaign", sorts=True, term="mailing"),
@@ -54,8 +58,17 @@ async def listed(request: web.Request) -> web.StreamResponse:
 
 
 async def shown(request: web.Request) -> web.Response:
-    """GET /campaign?name=…"""
-    report = await report_mailing(request.app[DOMAIN], request.query.get("name", ""))
+    """GET /campaign?name=…; `format=csv` for its figures and its variants'."""
+    domain = request.app[DOMAIN]
+    report = await report_mailing(domain, request.query.get("name", ""))
+    if request.query.get("format") == "csv":
+        return csv_file(CSV, mailing_rows(report), name="campaign")
     contests = {kind: report.contest(kind) for kind in EventKind}
-    context = {"report": report, "kinds": EventKind, "contests": contests, "goes_by": KINDS[report.kind]}
+    context = {
+        "report": report,
+        "kinds": EventKind,
+        "contests": contests,
+        "goes_by": KINDS[report.kind],
+        "charts": await drawn(*await of_mail(domain, Scope(mailing=report.id))),
+    }
     return page(request, "campaign.html", context)

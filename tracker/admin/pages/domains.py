@@ -13,6 +13,7 @@ from tracker.admin.period import days
 from tracker.admin.tables import Column, view
 from tracker.events import EventKind
 from tracker.reports.domains import DomainReport, report_domains
+from tracker.reports.rows import domain_row
 
 _MOST, _MOST_OF_A_FILE = 500, 100_000
 COLUMNS = (
@@ -46,7 +47,7 @@ async def shown(request: web.Request) -> web.StreamResponse:
     period = days(request.query, datetime.now(UTC), domain.config.admin.zone)
     most = _MOST_OF_A_FILE if asked.is_csv else _MOST
     found = await report_domains(domain, since=period.since, until=period.until, limit=most)
-    rows = [domain_row(one) for one in found if asked.search.casefold() in one.domain.casefold()]
+    rows = [_shown(one) for one in found if asked.search.casefold() in one.domain.casefold()]
     return await table_page(
         request,
         "domains.html",
@@ -58,17 +59,10 @@ async def shown(request: web.Request) -> web.StreamResponse:
     )
 
 
-def domain_row(one: DomainReport) -> dict[str, Any]:
-    """As a table shows it and CSV has it."""
-    opened, clicked = one.share(EventKind.OPENED), one.share(EventKind.CLICKED)
-    return {
-        "domain": one.domain or "(erased)",
-        "deliveries": one.deliveries,
-        "delivered": one.arrived.n,
-        "waiting": one.statuses["queued"] + one.statuses["deferred"],
-        "measured": one.measured,
-        "opened": opened.n,
-        "clicked": clicked.n,
-        "answers": "; ".join(f"{said.n}× {said.code} {said.enhanced}".strip() for said in one.answers),
-        "shares": {"delivered": one.arrived, "opened": opened, "clicked": clicked},
+def _shown(one: DomainReport) -> dict[str, Any]:
+    shares = {
+        "delivered": one.arrived,
+        "opened": one.share(EventKind.OPENED),
+        "clicked": one.share(EventKind.CLICKED),
     }
+    return domain_row(one) | {"shares": shares}

@@ -19,6 +19,7 @@ from tracker.moments import isoformat
 from tracker.reports.engagement import Reading, leads, quiet, who_has_read
 from tracker.reports.listings import find_messages, message_facts
 from tracker.reports.message import report_message
+from tracker.reports.rows import reading_row
 from tracker.statistics import Share
 from tracker.store.audit import Action
 
@@ -145,12 +146,12 @@ async def read_by(request: web.Request) -> web.StreamResponse:
         "department.html",
         asked,
         READING_COLUMNS,
-        in_order([_reading_row(one) for one in readings], asked),
+        in_order([_shown(one) for one in readings], asked),
         name=f"departments-{id_.hex()[:8]}",
         more={
             "report": await report_message(domain, id_),
             "facts": await message_facts(domain, id_),
-            "whole": _reading_row(_whole(readings)),
+            "whole": _shown(_whole(readings)),
         },
     )
 
@@ -160,19 +161,9 @@ def person_href(address: str) -> str:
     return f"/contact?address={quote(address)}"
 
 
-def _reading_row(one: Reading) -> dict[str, Any]:
+def _shown(one: Reading) -> dict[str, Any]:
     read = Share(n=one.read, of=one.measured)
-    return {
-        "group": one.group or "(none)",
-        "recipients": one.recipients,
-        "delivered": one.delivered,
-        "measured": one.measured,
-        "read": one.read,
-        "not_shown": one.not_shown,
-        "not_measured": one.not_measured,
-        "shares": {"read": read} if one.measured else {},
-        "share": read,
-    }
+    return reading_row(one) | {"shares": {"read": read} if one.measured else {}, "share": read}
 
 
 def _whole(readings: list[Reading]) -> Reading:

@@ -7,8 +7,10 @@ from urllib.parse import quote
 
 from aiohttp import web
 
+from tracker.admin.charts import drawn
+from tracker.admin.drawings import of_mail
 from tracker.admin.frame import DOMAIN
-from tracker.admin.listing import table_page
+from tracker.admin.listing import csv_file, table_page
 from tracker.admin.pages.clickmap import COLUMNS as LINK_COLUMNS
 from tracker.admin.pages.clickmap import link_rows
 from tracker.admin.paths import message_id
@@ -23,6 +25,8 @@ from tracker.reports.listings import (
     recipients,
 )
 from tracker.reports.message import report_message
+from tracker.reports.rows import CSV, message_rows
+from tracker.reports.sums import Scope
 from tracker.store.audit import Action
 from tracker.store.carried import DELIVERED
 
@@ -127,10 +131,18 @@ async def shown(request: web.Request) -> web.StreamResponse:
             "kinds": EventKind,
             "facts": await message_facts(domain, id_),
             "links": link_rows(report),
+            "charts": [] if asked.is_csv else await drawn(*await of_mail(domain, Scope(message=id_))),
             "link_columns": LINK_COLUMNS,
         },
         names=Action.EXPORT_RECIPIENTS,
     )
+
+
+async def figures(request: web.Request) -> web.Response:
+    """GET /messages/ID/figures: all of them as CSV."""
+    id_ = message_id(request)
+    rows = message_rows(await report_message(request.app[DOMAIN], id_))
+    return csv_file(CSV, rows, name=f"figures-{id_.hex()[:8]}")
 
 
 def message_row(one: ListedMessage) -> dict[str, Any]:
