@@ -176,11 +176,6 @@ class _Served:
             monitoring = Monitoring(domain, numbers.sheet, look)
             self._faces.append(MonitoringFace(monitoring, option="[relay] admin_listen", address=address))
 
-    @property
-    def post(self) -> Post | None:
-        """The way out for mail of our own; None where nobody here sends any."""
-        return self._relay.post if self._relay is not None else None
-
     def _desk(self) -> MailDesk:
         """By the configuration of the moment. Only who sends mail itself knows how upstream is."""
         domain, relay = self._domain, self._relay
@@ -190,6 +185,11 @@ class _Served:
             upstreams=None if relay is None else lambda: relay.generation.upstream.states(),
             findings=lambda: at_once(cast(Config, domain.config)),
         )
+
+    @property
+    def post(self) -> Post | None:
+        """The way out for mail of our own; None where nobody here sends any."""
+        return self._relay.post if self._relay is not None else None
 
     async def start(self) -> None:
         """Raises CannotListen."""

@@ -25,6 +25,7 @@ _segment = click.option("--segment", metavar="NAME", help="Only people of this s
 
 
 async def _of(domain: Domain, segment: str | None) -> Selection | None:
+    """The saved segment of this name. Raises NotFound, StoreUnavailable."""
     return None if segment is None else await saved(domain, segment, datetime.now(UTC))
 
 
@@ -105,17 +106,15 @@ def _with_rates(one: DomainReport) -> dict[str, Any]:
 @_segment
 @output_options
 @config_option
-def leads_(
-    limit: int, segment: str | None, asked: Asked, output: Output, config_file: Path | None
-) -> None:
+def leads_(limit: int, segment: str | None, asked: Asked, output: Output, config_file: Path | None) -> None:
     """Who engaged most: mails clicked count three, mails opened one; persons only.
 
     Whoever may not be measured by name today is in no list, whatever they did before.
     """
 
     async def work(domain: Domain) -> list[Lead]:
-        since, chosen = asked.since(domain.config.admin.zone), await _of(domain, segment)
-        return await leads(domain, since=since, limit=limit, segment=chosen)
+        since = asked.since(domain.config.admin.zone)
+        return await leads(domain, since=since, limit=limit, segment=await _of(domain, segment))
 
     columns = {
         "address": "address",
@@ -139,7 +138,12 @@ def leads_(
 @output_options
 @config_option
 def quiet_(
-    least: int, limit: int, segment: str | None, asked: Asked, output: Output, config_file: Path | None
+    least: int,
+    limit: int,
+    segment: str | None,
+    asked: Asked,
+    output: Output,
+    config_file: Path | None,
 ) -> None:
     """Who gets measured mail and shows no sign of life, for the hygiene of your lists.
 
