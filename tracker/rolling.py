@@ -50,8 +50,9 @@ class Rolled:
 class Rolling:
     """`start()`, and `await stop()`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, every: float = _EVERY) -> None:
         self._database = database
+        self._every = every
         self._name = secrets.token_hex(8)
         self._most = 4 * _LEAST
         self._task: asyncio.Task[None] | None = None
@@ -95,7 +96,7 @@ class Rolling:
         return rollups.put(connection, batch)
 
     async def _run(self) -> None:
-        pause = _EVERY
+        pause = self._every
         while True:
             await asyncio.sleep(pause)
             began = time.monotonic()
@@ -108,6 +109,6 @@ class Rolling:
             if not rolled.is_ours:
                 pause = _NOT_OURS
             elif rolled.is_more:
-                pause = min(_EVERY, (time.monotonic() - began) * (1 / _SHARE - 1))
+                pause = min(self._every, (time.monotonic() - began) * (1 / _SHARE - 1))
             else:
-                pause = _EVERY
+                pause = self._every

@@ -49,7 +49,8 @@ FOLDER = Path(
 PER_DELIVERY = 5
 """Events, on the average."""
 END = datetime(2026, 11, 1, tzinfo=UTC)
-DAYS = 365
+DAYS = max(15, 365 * EVENTS // 10_000_000)
+"""As busy, whatever the size."""
 PAGE_LIMIT, AD_HOC_LIMIT = 0.3, 2.0
 DOMAINS = [f"d{n}.example" for n in range(1000)]
 SHARES = [1 / (n + 1) for n in range(len(DOMAINS))]
@@ -65,12 +66,29 @@ DEVICES = [
 COUNTRIES = ["DE", "FR", "IT", "AT", "CH", "NL", "ES", "PL", "US", "GB", ""]
 VERDICTS = ["person"] * 70 + ["proxy"] * 15 + ["prefetch"] * 8 + ["scanner"] * 5 + ["unsure"] * 2
 LINKS = json.dumps([[n, f"https://shop.example/{n}", "see"] for n in range(1, 7)])
-_MESSAGE = "INSERT INTO messages (id, mailing_id, received_at, sender, from_header, subject, tags, variant, size, recipients, links) VALUES (?,?,?,?,?,?,?,?,?,?,?)"  # fmt: skip
-_DELIVERY = "INSERT INTO deliveries (id, message_id, position, recipient, domain, grp, mode, reason, opens, clicks, override, status, accepted_at, updated_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"  # fmt: skip
-_ATTEMPT = (
-    "INSERT INTO attempts (delivery_id, at, status, host, code, enhanced, text) VALUES (?,?,?,'mx',?,?,'')"
+
+
+def _inserting(table: str, columns: str) -> str:
+    return f"INSERT INTO {table} ({columns}) VALUES ({', '.join('?' * len(columns.split(',')))})"
+
+
+_MESSAGE = _inserting(
+    "messages",
+    "id, mailing_id, received_at, sender, from_header, subject, tags, variant, size, recipients, links",
 )
-_EVENT = "INSERT INTO events (kind, at, message_id, delivery_id, link, verdict, verdict_reasons, rules, client, device, system, country) VALUES (?,?,?,?,?,?,'',1,?,?,?,?)"  # fmt: skip
+_DELIVERY = _inserting(
+    "deliveries",
+    "id, message_id, position, recipient, domain, grp, mode, reason, opens, clicks, override, status, accepted_at,"
+    " updated_at",
+)
+_ATTEMPT = _inserting("attempts", "delivery_id, at, status, host, code, enhanced, text")
+_EVENT = _inserting(
+    "events",
+    "kind, at, message_id, delivery_id, link, verdict, verdict_reasons, rules, client, device, system, country",
+)
+_MAILING = (
+    "INSERT INTO mailings (id, kind, name, sender) VALUES (?,?,?,'news@shop.example') ON CONFLICT DO NOTHING"
+)
 
 
 class Seed:
@@ -115,9 +133,7 @@ class Seed:
 
     def _mailing(self, kind: str, name: str) -> bytes:
         id_ = random.Random(name).randbytes(16)
-        self.driver.execute(
-            "INSERT INTO mailings (id, kind, name, sender) VALUES (?,?,?,'news@shop.example') ON CONFLICT DO NOTHING", (id_, kind, name)
-        )  # fmt: skip
+        self.driver.execute(_MAILING, (id_, kind, name))
         return id_
 
     def _when(self, part: float, spread: int) -> datetime:
@@ -137,15 +153,8 @@ class Seed:
             status, accepted = ("accepted", moment_text(at + timedelta(seconds=30 * chance.random())))
             if one * 1000 % 10 < 0.4:
                 status, accepted = "rejected", None
-                tries.append(
-                    (
-                        delivery,
-                        text,
-                        status,
-                        chance.choice([550, 551, 554]),
-                        chance.choice(["5.1.1", "5.7.1"]),
-                    )
-                )
+                code, enhanced = chance.choice([550, 551, 554]), chance.choice(["5.1.1", "5.7.1"])
+                tries.append((delivery, text, status, "mx", code, enhanced, ""))
             domain = self.domains[self.number & 0xFFFF]
             person = f"p{self.number * 7919 % 400_000}@{domain}"
             sent.append(
@@ -180,16 +189,8 @@ class Seed:
         for _ in range(chance.choice((5, 6, 7, 8, 11))):
             link = chance.randrange(1, 7) if chance.random() < 0.3 else None
             kind = "opened" if link is None else "clicked"
-            yield (
-                kind,
-                moment_text(moment),
-                message,
-                delivery,
-                link,
-                chance.choice(VERDICTS),
-                *device,
-                country,
-            )
+            verdict = chance.choice(VERDICTS)
+            yield kind, moment_text(moment), message, delivery, link, verdict, "", 1, *device, country
             moment += timedelta(seconds=chance.expovariate(1 / 60_000))
 
 
@@ -284,7 +285,13 @@ def _reports(domain: Domain, large: bytes, mailing: bytes) -> Iterator[_Report]:
         "timeline, 30 days by day",
         lambda: by_time(domain, Scope(), zone=berlin, since=since, until=END),
     )
-    yield PAGE_LIMIT, "timeline, 7 days by hour", lambda: by_time(domain, Scope(), unit=Unit.HOUR, zone=berlin, since=END - timedelta(days=7), until=END)  # fmt: skip
+    yield (
+        PAGE_LIMIT,
+        "timeline, 7 days by hour",
+        lambda: by_time(
+            domain, Scope(), unit=Unit.HOUR, zone=berlin, since=END - timedelta(days=7), until=END
+        ),
+    )
     yield (
         PAGE_LIMIT,
         "timeline, 180 days by day",
@@ -312,7 +319,7 @@ def _reports(domain: Domain, large: bytes, mailing: bytes) -> Iterator[_Report]:
         "campaign of 100,000 messages, two variants",
         lambda: report_mailing(domain, "one by one"),
     )
-    yield PAGE_LIMIT, "campaign of 20 messages", lambda: report_mailing(domain, "campaign 3")
+    yield PAGE_LIMIT, "campaign of 20 messages", lambda: report_mailing(domain, "campaign 1")
     yield PAGE_LIMIT, "a campaign by hour", lambda: by_time(domain, campaign, unit=Unit.HOUR)
     yield PAGE_LIMIT, "latest campaigns", lambda: latest_mailings(domain, limit=50)
     yield (
@@ -325,7 +332,11 @@ def _reports(domain: Domain, large: bytes, mailing: bytes) -> Iterator[_Report]:
     for name, scope in (("all mail", Scope()), ("a campaign", campaign)):
         for days in (3, 45, 300):
             began = END - timedelta(days=days, hours=5, minutes=7)
-            yield AD_HOC_LIMIT, f"active people of {name}, {days} days", partial(people_active, domain, scope, since=began, until=END - timedelta(hours=9, minutes=3))  # fmt: skip
+            yield (
+                AD_HOC_LIMIT,
+                f"active people of {name}, {days} days",
+                partial(people_active, domain, scope, since=began, until=END - timedelta(hours=9, minutes=3)),
+            )
 
 
 if __name__ == "__main__":

@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import random
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import Connection, delete, update
+from click.testing import CliRunner
+from sqlalchemy import Connection, delete, insert, update
 from support.counting import Count, check_times, said, said_days, said_outcomes, said_parts, tables_of
 from support.stores import dump
-from support.tracking import ANONYMOUS, HYGIENE, IDENTIFIED, UNTRACKED, Copy, Mail, erase, send
+from support.tracking import (
+    ANONYMOUS,
+    HYGIENE,
+    IDENTIFIED,
+    UNTRACKED,
+    Copy,
+    Mail,
+    configuration,
+    erase,
+    opened,
+    send,
+)
 
 from relay.store.returns import record as record_return
+from tracker.cli.reports import report
 from tracker.domain import Domain
+from tracker.errors import InvalidValue
 from tracker.events import Device, Event, EventKind, Verdict, VerdictKind
 from tracker.reports.dimensions import Dimension, by_dimension
 from tracker.reports.domains import outcomes
 from tracker.reports.figures import scope_figures
-from tracker.reports.overview import people_active
+from tracker.reports.mailing import report_mailing
+from tracker.reports.overview import overview, people_active
 from tracker.reports.sums import Scope
-from tracker.reports.timeline import by_time
+from tracker.reports.timeline import Unit, by_time
 from tracker.reports.times import times_to
 from tracker.rolling import Rolling
 from tracker.store import rollups as rolling
@@ -257,3 +275,136 @@ async def test_reports_agree_with_a_count_by_hand_whatever_was_rolled_up(domain:
     rebuilt = await rebuild(domain.database)
     assert rebuilt.corrected == rebuilt.sums == len(before)
     assert await sums(domain) == before
+
+
+async def test_no_sum_knows_what_only_an_erased_person_stood_for(domain: Domain) -> None:
+    chance = random.Random(1)
+    world = World(domain, chance)
+    await world.send()
+    to = {"ann@ann-smith.example": IDENTIFIED, **dict.fromkeys(PEOPLE, IDENTIFIED)}
+    mail = Mail(to=to, groups={"ann@ann-smith.example": "Ann's own"}, received_at=BEGIN)
+    ann = (await send(domain, mail))["ann@ann-smith.example"]
+    device = Device(client="Annmail", kind="desktop", system="AnnOS")
+    await domain.database.write(
+        recording(
+            Event(
+                kind=EventKind.OPENED,
+                at=BEGIN,
+                message=ann.message,
+                delivery=ann.delivery,
+                verdict=Verdict(kind=VerdictKind.PERSON, rules=1),
+                device=device,
+                country="LI",
+            )
+        )
+    )
+    rolling_up = Rolling(domain.database)
+    await rolling_up.all()
+    kept = await sums(domain)
+    named = ("ann-smith.example", "Ann's own", "Annmail", "AnnOS", "\x1fLI")
+    assert all(any(word in row[3] for row in kept) for word in named)
+    await erase(domain, "ann@ann-smith.example")
+    assert not [row for row in await sums(domain) if any(word in row[3] for word in named)]
+    await rolling_up.all()
+    await check(domain, chance)
+
+
+async def test_two_processes_roll_up_in_turns_and_nothing_twice(domain: Domain) -> None:
+    world = World(domain, random.Random(3))
+    for _ in range(3):
+        await world.send()
+        await world.hit()
+    first, second = Rolling(domain.database), Rolling(domain.database)
+    assert (await first.turn()).is_ours
+    await world.hit()
+    await world.send()
+    assert not (await second.turn()).is_ours
+    await first.all()
+    assert (await second.turn()).waited == 0
+    assert (await rebuild(domain.database)).corrected == 0
+    await check(domain, random.Random(3))
+
+
+async def test_what_waits_is_rolled_up_by_itself(domain: Domain) -> None:
+    world = World(domain, random.Random(4))
+    await world.send()
+    rolling_up = Rolling(domain.database, every=0.01)
+    rolling_up.start()
+    try:
+        async with asyncio.timeout(20):
+            while await domain.database.read(rolling.waiting):
+                await asyncio.sleep(0.01)
+    finally:
+        await rolling_up.stop()
+    assert await sums(domain)
+
+
+async def test_sums_that_are_wrong_are_made_anew_while_what_is_new_goes_on_being_added(
+    domain: Domain,
+) -> None:
+    world = World(domain, random.Random(5))
+    for _ in range(4):
+        await world.send()
+        await world.hit()
+    await Rolling(domain.database).all()
+    right = await sums(domain)
+
+    def spoil(connection: Connection) -> None:
+        connection.execute(update(rollups).where(rollups.c.measure == "hits").values(n=rollups.c.n + 3))
+        connection.execute(delete(rollups).where(rollups.c.measure == "people"))
+        gone = {"subject": b"d", "measure": "group:hits", "slot": 7, "key": "nobody's", "n": 9}
+        connection.execute(insert(rollups), [gone])
+
+    await domain.database.change(spoil)
+    await world.hit()
+    assert (await rebuild(domain.database)).corrected
+    assert await sums(domain) == right
+    await check(domain, random.Random(5))
+
+
+def test_the_command_says_what_it_made_anew(tmp_path: Path) -> None:
+    async def make() -> None:
+        async with opened(configuration(f"sqlite:///{tmp_path}/candor.db", tmp_path)) as domain:
+            await send(domain, Mail(to={"a@a.example": UNTRACKED}, received_at=BEGIN))
+
+    asyncio.run(make())
+    config = tmp_path / "candor.toml"
+    config.write_text(
+        f'[store]\nurl = "sqlite:///{tmp_path}/candor.db"\n[tokens]\nkeys_file = "{tmp_path}/keys.toml"\n'
+    )
+    found = CliRunner().invoke(report, ["rebuild", "--json", "--config", str(config)])
+    assert json.loads(found.stdout) == {"deliveries": 0, "sums": 0, "corrected": 0}
+
+
+async def test_too_many_hours_and_a_period_of_a_scope_are_refused(domain: Domain) -> None:
+    with pytest.raises(InvalidValue, match="at most"):
+        await by_time(domain, Scope(), unit=Unit.HOUR, since=BEGIN, until=BEGIN + timedelta(days=1000))
+    with pytest.raises(InvalidValue, match="when things happened"):
+        await by_time(domain, Scope(since=BEGIN))
+
+
+async def test_an_hour_that_the_clock_strikes_twice_stands_twice(domain: Domain) -> None:
+    since = datetime(2026, 10, 24, 23, tzinfo=UTC)
+    found = await by_time(
+        domain,
+        Scope(),
+        unit=Unit.HOUR,
+        zone=ZoneInfo("Europe/Berlin"),
+        since=since,
+        until=since + timedelta(hours=4),
+    )
+    assert [bucket.begins.isoformat() for bucket in found.buckets] == [
+        "2026-10-25T01:00:00+02:00",
+        "2026-10-25T02:00:00+02:00",
+        "2026-10-25T02:00:00+01:00",
+        "2026-10-25T03:00:00+01:00",
+    ]
+
+
+async def test_a_period_stands_beside_the_one_before(domain: Domain) -> None:
+    for days in (1, 1, 3):
+        await send(domain, Mail(to={"a@a.example": IDENTIFIED}, received_at=BEGIN - timedelta(days=days)))
+    found = await overview(domain, since=BEGIN - timedelta(days=2), until=BEGIN)
+    assert (found.now.messages, found.before.messages) == (2, 1)
+    assert (found.now.figures.delivered, found.before.figures.delivered) == (2, 1)
+    assert (await report_mailing(domain, "apples")).figures.delivered == 3
