@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.ready
 # everything for itself. The first run compiles the tests once, ahead of the workers.
 TESTING := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 
-.PHONY: help venv demo test check docs bench bench-rewrite bench-relay bench-tracker soak fuzz clean
+.PHONY: help venv demo test check docs bench bench-rewrite bench-relay bench-tracker bench-reports soak fuzz clean
 
 help:            ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -56,6 +56,9 @@ bench-relay: venv  ## measure messages a second beside Postfix, where it is inst
 
 bench-tracker: venv  ## measure durable hits a second beside a bare aiohttp handler and nginx; needs wrk
 	PYTHONPATH=tests/bench $(BIN)/python tests/bench/hits.py $(BENCH_OPTIONS)
+
+bench-reports: venv  ## measure reports over ten million events (CANDOR_REPORT_EVENTS); seeds a store once, in a scratch folder
+	$(BIN)/python tests/bench/reporting.py
 
 bench: bench-rewrite bench-relay bench-tracker ## measure what a message costs, as ratios within one run
 	$(BIN)/python tests/bench/signing.py
