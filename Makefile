@@ -3,8 +3,11 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
+# Compiled modules are kept, whatever the environment says: else each worker, and each program a test starts, compiles
+# everything for itself. The first run compiles the tests once, ahead of the workers.
+TESTING := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 
-.PHONY: help venv demo test check docs bench bench-rewrite bench-relay bench-tracker soak fuzz clean
+.PHONY: help venv demo test check docs bench bench-rewrite bench-relay bench-tracker bench-reports soak fuzz clean
 
 help:            ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -22,7 +25,8 @@ demo: venv       ## see the main job work, with mail that reaches nobody
 	@$(BIN)/candor demo
 
 test: venv       ## run the tests, on SQLite and PostgreSQL
-	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal
+	@test -d tests/__pycache__ || $(TESTING) --collect-only -qq >/dev/null
+	$(TESTING) --numprocesses 4 --dist worksteal
 
 check: venv      ## lint, types, import contracts, example configuration
 	$(BIN)/ruff check .
@@ -53,10 +57,14 @@ bench-relay: venv  ## measure messages a second beside Postfix, where it is inst
 bench-tracker: venv  ## measure durable hits a second beside a bare aiohttp handler and nginx; needs wrk
 	PYTHONPATH=tests/bench $(BIN)/python tests/bench/hits.py $(BENCH_OPTIONS)
 
+bench-reports: venv  ## measure reports over ten million events (CANDOR_REPORT_EVENTS); seeds a store once, in a scratch folder
+	$(BIN)/python tests/bench/reporting.py
+
 bench: bench-rewrite bench-relay bench-tracker ## measure what a message costs, as ratios within one run
 	$(BIN)/python tests/bench/signing.py
 	$(BIN)/python tests/bench/storing.py
 	$(BIN)/python tests/bench/importing.py
 
 clean:           ## remove what was made here
+	find relay tracker tests -name __pycache__ -prune -exec rm -rf {} +
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

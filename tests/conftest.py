@@ -6,7 +6,8 @@ are there already; `empty_store_url` one that has none; `database` is `store_url
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import gc
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,17 @@ from tracker.tokens import KeyRing
 settings.register_profile("candor", deadline=None, derandomize=True, database=None)
 settings.register_profile("chance", deadline=None, print_blob=True)
 settings.load_profile("candor")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is imported and collected stays: nobody need look for garbage among it, neither now nor in every test."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 @pytest.fixture

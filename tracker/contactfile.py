@@ -20,8 +20,8 @@ from tracker.statements import KEYS, Statement, attribute_name, checked, parse_s
 if TYPE_CHECKING:
     from _csv import Reader
 
-ABOUT_REFUSAL = ("line", "reason")
-"""What a list of refused rows puts before the columns of the file."""
+ABOUT_REFUSAL = ("candor_line", "candor_reason")
+"""What a list of refused rows puts before the columns of the file: by these names we know it for ours."""
 _LONGEST_HEADER = 1 << 20
 _ADDRESS = ("address", "email", "e-mail", "mail")
 
@@ -50,13 +50,17 @@ class ContactFile:
         self.size, self.digest = _examined(path)
         """Octets, and the SHA-256 of all of them: the same digest is the same file."""
         with path.open(encoding="utf-8-sig", newline="") as text:
-            self.columns, self._address = _header(path, _table(path, text))
+            self.columns, self.address = _header(path, _table(path, text))
+        """The columns' names, and the place of the one that holds the address."""
+        others = (name for at, name in enumerate(self.columns) if at != self.address)
+        self.passed_over = [name for name in others if name in _ADDRESS]
+        """Columns that could have held the address too: like any other they become attributes."""
         self.own = len(ABOUT_REFUSAL) if tuple(self.columns[: len(ABOUT_REFUSAL)]) == ABOUT_REFUSAL else 0
         """Columns at the left that a list of refused rows put there: they say nothing of a person."""
         self._others = [
             (at, name)
             for at, name in enumerate(self.columns)
-            if name and at >= self.own and at != self._address
+            if name and at >= self.own and at != self.address
         ]
         self._octets: BinaryIO | None = None
 
@@ -105,7 +109,7 @@ class ContactFile:
     def person(self, cells: list[str] | None) -> str:
         """Whom a row is about, in normal form, whatever else is wrong with it; `""` where it does not say."""
         try:
-            return normalize((cells or [])[self._address].strip())
+            return normalize((cells or [])[self.address].strip())
         except (IndexError, InvalidAddress):
             return ""
 
@@ -124,7 +128,7 @@ class ContactFile:
             elif name == "do_not_track":
                 fields[name] = "false"
                 is_implied = True
-        address = cells[self._address].strip()
+        address = cells[self.address].strip()
         return parse_statement(address, fields, evidence=evidence, is_implied=is_implied)
 
 
@@ -136,7 +140,7 @@ def _examined(file: Path) -> tuple[int, bytes]:
     with file.open("rb") as octets:
         try:
             while chunk := octets.read(1 << 20):
-                if size == 0 and chunk.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                if size == 0 and _is_utf16(chunk):
                     raise InvalidValue(f"{file}:1: not UTF-8 but UTF-16; {_SAVE}")
                 size += len(chunk)
                 digest.update(chunk)
@@ -148,6 +152,12 @@ def _examined(file: Path) -> tuple[int, bytes]:
                 f"{file}:{line}: not UTF-8 ({error.reason}), perhaps Windows-1252; {_SAVE}"
             ) from None
     return size, digest.digest()
+
+
+def _is_utf16(start: bytes) -> bool:
+    """By its mark, or without one by its header, of whose letters nearly all are ASCII: every other octet is 0."""
+    some = start[:64]
+    return start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or any(some[::2]) != any(some[1::2])
 
 
 _SAVE = 'save it as UTF-8 (in Excel: "CSV UTF-8")'

@@ -17,7 +17,17 @@ C = TypeVar("C", bound=Config)
 
 ALL = "*"
 TRACKER_CHANGES: Mapping[str, frozenset[str]] = {
-    "tracker": frozenset({"public_url", "answer_within", "referrer_policy", "bad_tokens"}),
+    "tracker": frozenset(
+        {
+            "public_url",
+            "answer_within",
+            "referrer_policy",
+            "bad_tokens",
+            "host",
+            "apple_app_site_association",
+            "asset_links",
+        }
+    ),
     "tracking": frozenset({ALL}),
     "goal": frozenset({ALL}),
     "alert": frozenset({ALL}),

@@ -44,10 +44,9 @@ _VERSION = 1
 _HEAD = struct.Struct(">BB3sI16s")
 _VARINT_OCTETS = 2  # link numbers and suffixes stay below 16,384
 _PERSON = b"candor-token"
-_ALPHABET = re.compile(r"[A-Za-z0-9_-]+\Z")
 _DESTINATION = re.compile(r"(?i)https?://[\x21-\x7e]+\Z")
 _SUFFIX = re.compile(r"[\x21-\x7e]*\Z")
-_LAST_SECOND = 0xFFFFFFFF
+_FIRST_MOMENT, _LAST_MOMENT = (datetime.fromtimestamp(second, UTC) for second in (0, 0xFFFFFFFF))
 _MODES = (Mode.UNTRACKED, Mode.HYGIENE, Mode.AGGREGATE, Mode.ANONYMOUS, Mode.IDENTIFIED)
 _MODE_NUMBERS = {mode: number for number, mode in enumerate(_MODES)}
 
@@ -108,7 +107,7 @@ class Token:
     def __post_init__(self) -> None:
         if len(self.subject) != ID_OCTETS:
             raise ValueError(f"a subject has {ID_OCTETS} octets, not {len(self.subject)}")
-        if self.sent_at.tzinfo is None or not 0 <= self.sent_at.timestamp() <= _LAST_SECOND:
+        if self.sent_at.tzinfo is None or not _FIRST_MOMENT <= self.sent_at <= _LAST_MOMENT:
             raise ValueError(f"{self.sent_at} is no time between 1970 and 2106 with a time zone")
 
 
@@ -234,10 +233,12 @@ def _mac(body: bytes, key: Key) -> bytes:
 
 
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
-_URL_UNSAFE = bytes.maketrans(b"-_", b"+/")
+_URL_UNSAFE = bytes.maketrans(b"-_+/=", b"+/!!!")
 _DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _LAST = (_DIGITS, "", _DIGITS[::16], _DIGITS[::4])
 """By length modulo 4: what the last digit of a token may be, whose spare bits are zero (RFC 4648 3.5)."""
+_PADDING = (b"", b"=", b"==", b"=")
+"""By length modulo 4; of 1 there is none that would do."""
 
 
 def _encode(octets: bytes) -> str:
@@ -248,13 +249,18 @@ def _encode(octets: bytes) -> str:
 def _decode(text: str) -> bytes:
     """Strict base64url: Python's decoder drops foreign characters and ignores spare bits, which would give one
     token many spellings."""
-    if not _ALPHABET.match(text) or len(text) % 4 == 1:
+    over = len(text) % 4
+    try:
+        octets = binascii.a2b_base64(
+            text.encode("ascii").translate(_URL_UNSAFE) + _PADDING[over], strict_mode=True
+        )
+    except ValueError:
         raise TokenError(
             "the token holds characters that ours never do: the link was probably cut or changed"
-        )
-    if text[-1] not in _LAST[len(text) % 4]:
+        ) from None
+    if text[-1:] not in _LAST[over]:
         raise TokenError("the token is not spelt as it was made: the link was probably cut or changed")
-    return binascii.a2b_base64(text.encode("ascii").translate(_URL_UNSAFE) + b"=" * (-len(text) % 4))
+    return octets
 
 
 def _varint(number: int) -> bytes:
@@ -278,7 +284,7 @@ def _read_varint(octets: bytes, at: int) -> tuple[int, int]:
 
 
 def _read_click(rest: bytes) -> tuple[int, str, str]:
-    link, at = _read_varint(rest, 0)
+    link, at = (rest[0], 1) if rest[0] < 128 else _read_varint(rest, 0)
     suffix_octets, at = _read_varint(rest, at)
     end = len(rest) - suffix_octets
     return link, rest[at:end].decode("ascii"), rest[end:].decode("ascii")

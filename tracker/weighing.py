@@ -109,37 +109,24 @@ def weigh(held: Held, address: str, statement: Statement, speaker: Speaker, note
             return Recorded(address=address, effect=Effect.NOT_EFFECTIVE, reason=refusal)
     refusals = ""
     changed = False
-    for attribute, present, said, at, is_proven in (
-        ("tracking_consent", held.consent, statement.consent, statement.as_of, proven),
-        (
-            "do_not_track",
-            held.do_not_track,
-            statement.do_not_track,
-            statement.do_not_track_as_of or statement.as_of,
-            proven and not statement.is_implied,
-        ),
-    ):
+    for attribute, present, said, at, is_proven in _choices(held, statement, proven):
         if said is None or _repeats(present, said, at, speaker.source, is_proven):
             continue
         as_of = min(at or speaker.now, speaker.now).astimezone(UTC)  # as the ledger says it
         lifts = is_proven and _is_dated(at, speaker.source)
         refusal = _refusal(attribute, present, said, as_of, speaker.source, lifts)
-        notes.append(
-            (
-                held,
-                {
-                    "address": address,
-                    "attribute": attribute,
-                    "old": present.value,
-                    "new": str(said),
-                    "as_of": as_of.isoformat(),
-                    "source": str(speaker.source),
-                    "actor": speaker.actor,
-                    "evidence": dict(statement.evidence),
-                    "effective": not refusal,
-                },
-            )
-        )
+        note = {
+            "address": address,
+            "attribute": attribute,
+            "old": present.value,
+            "new": str(said),
+            "as_of": as_of.isoformat(),
+            "source": str(speaker.source),
+            "actor": speaker.actor,
+            "evidence": dict(statement.evidence),
+            "effective": not refusal,
+        }
+        notes.append((held, note))
         if refusal:
             refusals = f"{refusals}; {refusal}" if refusals else refusal
         else:
@@ -150,6 +137,17 @@ def weigh(held: Held, address: str, statement: Statement, speaker: Speaker, note
     if refusals:
         return Recorded(address=address, effect=Effect.NOT_EFFECTIVE, reason=refusals)
     return Recorded(address=address, effect=Effect.CHANGED if changed else Effect.UNCHANGED)
+
+
+def _choices(
+    held: Held, statement: Statement, proven: bool
+) -> tuple[tuple[str, Value, StrEnum | None, datetime | None, bool], ...]:
+    """What a statement may say: the attribute, what is held of it, what is said, of when, and whether it is proven."""
+    at = statement.do_not_track_as_of or statement.as_of
+    return (
+        ("tracking_consent", held.consent, statement.consent, statement.as_of, proven),
+        ("do_not_track", held.do_not_track, statement.do_not_track, at, proven and not statement.is_implied),
+    )
 
 
 def _is_dated(at: datetime | None, source: Source) -> bool:

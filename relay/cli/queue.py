@@ -18,6 +18,7 @@ from relay.postmaster import Done, Postmaster, postmaster
 from relay.store.selection import Selection
 from tracker.cli.common import (
     CommandError,
+    be_sure,
     config_option,
     json_option,
     printable,
@@ -263,7 +264,7 @@ def _change(
 async def _confirm(verb: str, postmaster: Postmaster, wanted: Selection) -> None:
     counted = await postmaster.count(wanted)
     whom = f"{_many(counted['recipients'], 'recipient')} of {_many(counted['messages'], 'message')}"
-    click.confirm(f"{verb} {whom}?", abort=True, err=True)
+    be_sure(f"{verb} {whom}?")
 
 
 def _why_nothing(done: Done, held: int) -> str:

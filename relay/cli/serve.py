@@ -170,7 +170,7 @@ class _Served:
         self._faces: list[Faces | MonitoringFace] = []
         if number in program.trackers:
             previews = Originals(domain, config)
-            self._faces.append(Faces(domain, numbers, look, desk=self._desk(), previews=previews))
+            self._faces.append(Faces(domain, numbers, look, previews=previews, desk=self._desk()))
         elif not program.trackers:
             address = config.relay.admin_listen
             monitoring = Monitoring(domain, numbers.sheet, look)

@@ -66,7 +66,7 @@ def add(addresses: tuple[str, ...], note: str, config_file: Path | None) -> None
     listed = [
         Listed(address=address, reason=Reason.MANUAL, since=now, note=note) for address in _normal(addresses)
     ]
-    with_domain(config_file, lambda domain: _put(domain, listed))
+    with_domain(config_file, lambda domain: _put(domain, listed), without="make")
     click.echo(f"{len(listed)} on the list")
 
 
@@ -110,7 +110,7 @@ def import_(file: IO[str], config_file: Path | None) -> None:
                 refused.append(f"{name}:{line}: {error}")
     except (csv.Error, UnicodeDecodeError) as error:
         raise CommandError(InvalidAddress(f"{name}: not a CSV file in UTF-8: {error}")) from error
-    with_domain(config_file, lambda domain: _put(domain, listed))
+    with_domain(config_file, lambda domain: _put(domain, listed), without="make")
     for text in refused[:_SHOWN]:
         click.echo(printable(text), err=True)
     if len(refused) > _SHOWN:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from relay.config.networks import NetworkText
 from relay.users import User
-from tracker.config import Duration, Listen, OptionalListen, OptionalSize, Size, Table
+from tracker.config import Duration, Listen, OptionalListen, OptionalSize, RateText, Size, Table
 from tracker.consent import Ceiling
 from tracker.passwords import is_hash
 from tracker.rates import Rate, parse_rate
@@ -20,10 +20,6 @@ MOST_TAGS, LONGEST_TAG = 20, 128
 _SENDER = re.compile(r"[^@\s]*@(\*\.)?[^@\s*]+")
 
 
-def _rate(value: str) -> str:
-    return str(parse_rate(value)) if value else value
-
-
 def _sender(value: str) -> str:
     match = _SENDER.fullmatch(value)
     if match is None or (match[1] and not value.startswith("@")):
@@ -31,8 +27,6 @@ def _sender(value: str) -> str:
     return value
 
 
-RateText = Annotated[str, AfterValidator(_rate)]
-"""A rate as people write it, or empty for none."""
 Sender = Annotated[str, AfterValidator(_sender)]
 
 

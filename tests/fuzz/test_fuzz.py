@@ -12,7 +12,7 @@ from fuzz.seeds import hand_made, seeds
 
 from relay.rewrite import Rules
 
-SEED, INPUTS = 20, 1000
+SEED, INPUTS = 20, 600
 
 
 def test_what_mutations_begin_with_is_rewritten_as_it_should_be() -> None:

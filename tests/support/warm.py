@@ -20,9 +20,11 @@ from pathlib import Path
 from typing import Any
 
 _SERVER = """
-import json, os, sys
+import gc, json, os, sys
+gc.disable()  # until all is imported, as the command itself does
 import relay.cli.serve, tracker.cli.serve
 from relay.cli import main
+gc.enable()
 
 def answered(request):
     if "poll" in request:

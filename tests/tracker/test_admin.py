@@ -11,12 +11,15 @@ from typing import Any
 
 import pytest
 from support.outages import away
+from support.sites import free_port
 from support.tracking import configuration, opened
 from support.web import Client
 
 from tracker.admin.app import AdminFace
+from tracker.admin.monitoring import Monitoring, MonitoringFace
 from tracker.config import AdminTable
 from tracker.domain import Domain
+from tracker.metrics import Sheet
 from tracker.store.hosts import Examined, note
 
 
@@ -85,3 +88,32 @@ async def test_with_the_store_away_the_metrics_say_so(domain: Domain, client: Cl
     with away(domain.database.reads):
         text = (await client.ask("/metrics")).text
     assert re.search(r'candor_store_up\{direction="reads"\} 0(\.0)?$', text, re.M)
+
+
+@pytest.mark.parametrize("store_kind", ["sqlite"])
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"GET /secret HTTP/1.1\r\nHost x\r\n\r\n",
+        b"POST /sign-in HTTP/1.1\r\nContent-Length: secret\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"secret" * 4000 + b"\r\n\r\n",
+        b"secret\n\n",
+    ],
+    ids=lambda octets: str(octets)[:50],
+)
+async def test_what_is_no_request_is_refused_in_our_words_at_both_listeners(
+    octets: bytes, domain: Domain, client: Client
+) -> None:
+    address = ("127.0.0.1", free_port())
+    face = MonitoringFace(
+        Monitoring(domain, Sheet()), option="[relay] admin_listen", address=f"127.0.0.1:{address[1]}"
+    )
+    await face.start()
+    try:
+        for one in (client, Client(address)):
+            answer = await one.octets(octets)
+            assert (answer.status, answer.body) == (400, b"400 Bad Request\n")
+            assert answer.all("Server") == [b"candor"]
+            assert b"secret" not in answer.head
+    finally:
+        await face.stop()

@@ -13,17 +13,15 @@ from pathlib import Path
 from urllib.parse import unquote, urlencode
 
 import pytest
-from argon2 import PasswordHasher
 from hypothesis import given
 from hypothesis import strategies as st
 from support.lives import hit
+from support.operators import Visit, admin_table, dechunked, visiting, words
 from support.tracking import IDENTIFIED, UNTRACKED, Mail, configuration, opened, say, send
-from support.web import Answer, Client
 
-from tracker.admin.app import AdminFace
 from tracker.admin.conditions import CHOICES, FormRow, as_rows, node_of, rows_of, with_free
 from tracker.alerting.finding import Finding
-from tracker.config import AdminTable, AlertTable
+from tracker.config import AlertTable
 from tracker.domain import Domain
 from tracker.errors import InvalidValue
 from tracker.reports.alerts import find_alerts
@@ -31,66 +29,34 @@ from tracker.segments.terms import definition
 from tracker.segments.wording import parse, shown
 from tracker.store.audit import Action
 
-HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash("secret")
-FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 NOW = datetime.now(UTC)
 JOE, ANN, UMA = "joe@x.example", "=ann@x.example", "uma@y.example"
 HOSTILE = '<script>alert(1)</script>"\u202e'
 
 
 @pytest.fixture
+def store_kind() -> str:
+    """What is asked of the store is tried on both by tests of segments and alerts."""
+    return "sqlite"
+
+
+@pytest.fixture
 async def domain(store_url: str, tmp_path: Path) -> AsyncIterator[Domain]:
-    users = tuple({"name": role, "password_hash": HASH, "role": role} for role in ("viewer", "operator"))
     alert = AlertTable(name="prices", kind="click", to=("sales@x.example",), link="*/apples*")
-    config = configuration(
-        store_url, tmp_path, admin=AdminTable(listen="127.0.0.1:0", user=users), alert=(alert,)
-    )
+    nobodys = alert.model_copy(update={"name": "nobody", "segment": "gone"})
+    config = configuration(store_url, tmp_path, admin=admin_table(), alert=(alert, nobodys))
     async with opened(config) as domain:
         yield domain
 
 
-class Visit:
-    """Somebody who has signed in."""
-
-    def __init__(self, client: Client, cookie: str) -> None:
-        self.client, self.cookie = client, cookie
-
-    async def get(self, path: str, **query: str) -> Answer:
-        path = f"{path}?{urlencode(query)}" if query else path
-        return await self.client.ask(path, headers={"Cookie": self.cookie})
-
-    async def post(self, path: str, **fields: str) -> Answer:
-        token = (await self.get("/")).text.split('name="form_token" value="')[1].split('"')[0]
-        body = urlencode({"form_token": token, **fields}).encode()
-        return await self.client.ask(path, "POST", headers={**FORM, "Cookie": self.cookie}, body=body)
-
-
 @pytest.fixture
 async def visits(domain: Domain) -> AsyncIterator[dict[str, Visit]]:
-    face = AdminFace(domain)
-    host, _, port = str(await face.start()).removeprefix("http://").rpartition(":")
-    client, found = Client((host, int(port))), {}
-    for role in ("viewer", "operator"):
-        body = urlencode({"name": role, "password": "secret", "next": "/"}).encode()
-        answer = await client.ask("/sign-in", "POST", headers=FORM, body=body)
-        found[role] = Visit(client, answer.all("Set-Cookie")[0].split(b";")[0].decode())
-    yield found
-    await face.stop()
+    async with visiting(domain) as visits:
+        yield visits
 
 
-def text_of(answer: Answer) -> str:
-    """Of a page, or of a file that came in pieces."""
-    left, whole = answer.body, b""
-    if answer.header("Transfer-Encoding") != b"chunked":
-        return answer.text
-    while left:
-        size, _, left = left.partition(b"\r\n")
-        whole, left = whole + left[: int(size, 16)], left[int(size, 16) + 2 :]
-    return whole.decode()
-
-
-def words(answer: Answer) -> str:
-    return " ".join(unescape(re.sub(r"<[^>]*>", " ", answer.text)).split())
+def at(path: str, **query: str) -> str:
+    return f"{path}?{urlencode(query)}"
 
 
 async def some_mail(domain: Domain) -> None:
@@ -199,33 +165,35 @@ async def test_a_segment_is_built_saved_changed_and_deleted(domain: Domain, visi
     await some_mail(domain)
     rows = {"by": "rows", "join": "all", "choice-1": "domain", "value-1": "x.example"}
     rows |= {"choice-2": "link", "value-2": "*/apples*", "days-2": "30"}
-    shown_ = await visits["viewer"].get("/segments/build", **rows)
+    shown_ = await visits["viewer"].get(at("/segments/build", **rows))
     assert "domain is x.example and clicked link */apples* in 30 days" in words(shown_)
     assert "People in it now 2" in words(shown_)
     assert "only those who may be measured by name today" in words(shown_)
     assert 'action="/segments"' not in shown_.text
     conditions = "domain is x.example and clicked link */apples* in 30 days"
     assert (await visits["viewer"].post("/segments", name="x", conditions=conditions)).status == 403
-    assert 'action="/segments"' in (await visits["operator"].get("/segments/build", **rows)).text
+    assert 'action="/segments"' in (await visits["operator"].get(at("/segments/build", **rows))).text
     made = await visits["operator"].post("/segments", name=HOSTILE[:-1], conditions=conditions)
     assert (made.status, unquote((made.location or b"").decode())) == (303, f"/segment?name={HOSTILE[:-1]}")
     (kept,) = await domain.segments.list()
     assert (kept.created_by, kept.definition) == ("operator", definition(parse(conditions)))
-    page = await visits["viewer"].get("/segment", name=HOSTILE[:-1])
+    page = await visits["viewer"].get(at("/segment", name=HOSTILE[:-1]))
     assert JOE in page.text
     assert "<script" not in page.text
     assert "<script" not in (await visits["viewer"].get("/segments")).text
     again = await visits["operator"].post("/segments", name=HOSTILE[:-1], conditions="opened")
     assert (again.status, "there is a segment" in words(again)) == (400, True)
     await visits["operator"].post("/segments", name=HOSTILE[:-1], conditions="group is Sales", replace="yes")
-    changed = words(await visits["viewer"].get("/segment", name=HOSTILE[:-1]))
+    changed = words(await visits["viewer"].get(at("/segment", name=HOSTILE[:-1])))
     assert "group is Sales" in changed
     assert "People in it now 1" in changed
     assert (await visits["operator"].post("/segments/delete", name=HOSTILE[:-1])).status == 400
     assert (await visits["viewer"].post("/segments/delete", name=HOSTILE[:-1], sure="yes")).status == 403
     await visits["operator"].post("/segments/delete", name=HOSTILE[:-1], sure="yes")
     assert await domain.segments.list() == []
-    assert (await visits["viewer"].get("/segment", name=HOSTILE[:-1])).status == 404
+    noted = [(one.action, one.actor) for one in await domain.audit.list(limit=10)]
+    assert noted == [(Action.SEGMENT_DELETE, "operator"), *[(Action.SEGMENT_SAVE, "operator")] * 2]
+    assert (await visits["viewer"].get(at("/segment", name=HOSTILE[:-1]))).status == 404
 
 
 @pytest.mark.parametrize(
@@ -240,7 +208,7 @@ async def test_a_segment_is_built_saved_changed_and_deleted(domain: Domain, visi
 async def test_what_is_wrong_is_told_and_what_was_typed_is_kept(
     query: dict[str, str], said: str, visits: dict[str, Visit]
 ) -> None:
-    answer = await visits["viewer"].get("/segments/build", **query)
+    answer = await visits["viewer"].get(at("/segments/build", **query))
     assert answer.status == 400
     assert said in words(answer)
     assert "<script" not in answer.text
@@ -253,27 +221,27 @@ async def test_who_takes_a_segment_away_is_written_down_and_no_cell_is_a_formula
 ) -> None:
     await some_mail(domain)
     await domain.segments.save("x", definition(parse("domain is x.example")), by="", now=NOW, replace=False)
-    answer = await visits["viewer"].get("/segment", name="x", format="csv")
-    rows = list(csv.DictReader(io.StringIO(text_of(answer))))
+    answer = await visits["viewer"].get(at("/segment", name="x", format="csv"))
+    rows = list(csv.DictReader(io.StringIO(dechunked(answer))))
     assert [row["address"] for row in rows] == ["'" + ANN, JOE]
     assert b"attachment" in (answer.header("Content-Disposition") or b"")
     (noted,) = await domain.audit.list(limit=10)
-    assert (noted.actor, noted.action) == ("viewer", Action.EXPORT_SEGMENT)
+    assert (noted.actor, noted.action, noted.about) == ("viewer", Action.EXPORT_SEGMENT, "segment x")
 
 
 async def test_lists_of_people_are_narrowed_to_a_segment(domain: Domain, visits: dict[str, Visit]) -> None:
     await some_mail(domain)
     await domain.segments.save("sales", definition(parse("group is Sales")), by="", now=NOW, replace=False)
-    leads = await visits["viewer"].get("/leads", segment="sales")
+    leads = await visits["viewer"].get(at("/leads", segment="sales"))
     assert ANN in unescape(leads.text)
     assert JOE not in leads.text
     assert re.search(r"<option selected>sales", leads.text)
     assert JOE in (await visits["viewer"].get("/leads")).text
-    assert (await visits["viewer"].get("/quiet", segment="sales")).status == 200
-    assert (await visits["viewer"].get("/quiet", segment="nobody's")).status == 404
+    assert (await visits["viewer"].get(at("/quiet", segment="sales"))).status == 200
+    assert (await visits["viewer"].get(at("/quiet", segment="nobody's"))).status == 404
     (message,) = {one.message_id for one in await find_alerts(domain, limit=10)}
     whole, part = [
-        words(await visits["viewer"].get(f"/departments/{message.hex() if message else ''}", **query))
+        words(await visits["viewer"].get(at(f"/departments/{message.hex() if message else ''}", **query)))
         for query in ({}, {"segment": "sales"})
     ]
     assert "2 of 2 measured" in whole
@@ -285,14 +253,17 @@ async def test_alerts_are_listed_and_name_nobody_who_refused_since(
 ) -> None:
     await some_mail(domain)
     page = await visits["viewer"].get("/alerts")
-    assert "somebody follows a link to */apples*" in words(page)
+    assert "somebody follows a link to */apples* sales@x.example" in words(page)
+    assert "of the segment gone follows a link to */apples*; but no segment of that name is saved" in words(
+        page
+    )
     assert JOE in page.text
     assert "<script" not in page.text
     await say(domain, JOE, "withdrawn")
-    page = await visits["viewer"].get("/alerts", sort="name")
+    page = await visits["viewer"].get(at("/alerts", sort="name"))
     assert JOE not in page.text
     assert "(not to be named today)" in words(page)
-    answer = await visits["viewer"].get("/alerts", format="csv")
-    rows = list(csv.DictReader(io.StringIO(text_of(answer))))
+    answer = await visits["viewer"].get(at("/alerts", format="csv"))
+    rows = list(csv.DictReader(io.StringIO(dechunked(answer))))
     assert sorted(row["about"] for row in rows) == ["'" + ANN, "(not to be named today)"]
     assert [one.action for one in await domain.audit.list(limit=10)] == [Action.EXPORT_ALERTS]

@@ -200,7 +200,7 @@ def test_a_store_that_is_away_ends_with_1_and_no_password(arguments: tuple[str, 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     candor = Installation(tmp_path, f"sqlite:///{tmp_path / 'file' / 'candor.db'}")
-    result = candor.call("contact", "show", JOE)
+    result = candor.call("contact", "set", JOE, "country=FR")
     assert (result.code, result.err.count("\n")) == (1, 1)
     assert "cannot open the store" in result.err
 
@@ -259,7 +259,37 @@ def test_a_store_that_was_not_there_is_made_and_said(tmp_path: Path) -> None:
     config.write_text(
         f'[store]\nurl = "sqlite:///{tmp_path}/new.db"\n[tokens]\nkeys_file = "{tmp_path}/keys.toml"\n'
     )
-    first, second = (call("message", "list", "--config", config) for _ in range(2))
+    first, second = (call("contact", "set", JOE, "country=FR", "--config", config) for _ in range(2))
     assert (first.code, second.code) == (0, 0)
     assert f"made a new store, {tmp_path}/new.db" in first.err
     assert second.err == ""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "message list",
+        f"contact export {JOE}",
+        f"contact erase {JOE} --yes",
+        "consent verify",
+        "queue list",
+        "suppression list",
+        "purge --dry-run",
+    ],
+)
+def test_where_there_is_no_store_none_is_made_by_asking(command: str, tmp_path: Path) -> None:
+    said = Installation(tmp_path, f"sqlite:///{tmp_path}/none.db").call(*command.split())
+    assert (said.code, said.out) == (1, "")
+    assert (
+        said.err
+        == f"candor: there is no store yet: {tmp_path}/none.db is not there; --config names another\n"
+    )
+    assert [file.name for file in tmp_path.iterdir()] == ["candor.toml"]
+
+
+@pytest.mark.parametrize("store_kind", ["sqlite"])
+@pytest.mark.parametrize("command", ["erase", "anonymize"])
+def test_where_nobody_can_be_asked_the_way_without_is_named(command: str, candor: Installation) -> None:
+    said = candor.call("contact", command, JOE)
+    assert (said.code, said.out) == (1, "")
+    assert said.err.endswith("candor: nobody answers: with --yes it is done without asking\n")

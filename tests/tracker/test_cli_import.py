@@ -150,7 +150,7 @@ def test_refused_rows_are_written_with_line_reason_and_cells_for_their_owner_onl
     assert said.code == 1
     assert file.stat().st_mode & 0o777 == 0o600
     header, *rows = list(csv.reader(io.StringIO(file.read_text("utf-8"), newline="")))
-    assert header == ["line", "reason", "address", "tracking_consent", "note"]
+    assert header == ["candor_line", "candor_reason", "address", "tracking_consent", "note"]
     by_line = {row[0]: row for row in rows}
     assert sorted(by_line) == ["2", "3"]
     assert by_line["2"][2:] == ["joe@x.example", "granted", "a, b"]
@@ -171,7 +171,7 @@ def test_a_list_of_refused_rows_is_corrected_and_imported(candor: Installation) 
     joe = held(candor, "joe@x.example")
     assert (joe["tracking_consent"], joe["attributes"]) == ("granted", {"note": "a"})
     header, *rows = list(csv.reader(io.StringIO(file.read_text("utf-8"), newline="")))
-    assert header == ["line", "reason", "address", "tracking_consent", "note"]
+    assert header == ["candor_line", "candor_reason", "address", "tracking_consent", "note"]
     assert [row[2:] for row in rows] == [["ann@x.example", "no", "b"]]
     assert imported(candor, file.read_text("utf-8").replace(",no,", ",denied,")).code == 0
     assert held(candor, "ann@x.example")["attributes"] == {"note": "b"}
@@ -313,12 +313,36 @@ def test_a_file_larger_than_a_batch_is_imported_whole(candor: Installation) -> N
     assert held(candor, f"p{number - 1}@x.example")["tracking_consent"] == "granted"
 
 
+@pytest.mark.parametrize("store_kind", ["sqlite"])
+def test_columns_that_only_look_like_ours_are_attributes(candor: Installation) -> None:
+    said = imported(candor, "line,reason,email,address\n7,gift,joe@y.example,joe@x.example\n")
+    assert said.err == "candor: addresses are read from the column address; email becomes an attribute\n"
+    attributes = {"line": "7", "reason": "gift", "email": "joe@y.example"}
+    assert held(candor, "joe@x.example")["attributes"] == attributes
+
+
+def test_a_dry_run_needs_no_store_and_makes_none(tmp_path: Path) -> None:
+    candor = Installation(tmp_path, f"sqlite:///{tmp_path}/none.db")
+    said = imported(candor, "address,tracking_consent\nann@x.example,granted\n", "--dry-run")
+    assert (said.code, said.err) == (0, "")
+    assert "│ read    │ 1" in said.out
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["candor.toml", "people.csv"]
+
+
 REFUSED_FILES = {
     "empty": (b"", "no column named address or email; found: none"),
     "without an address": (b"name,country\nx,y\n", "no column named address or email; found: name, country"),
     "a column twice": (b"address,group,Group\na@x.example,a,b\n", "stands there twice: group"),
     "Latin-1": ("address,name\na@x.example,Björn\n".encode("latin-1"), ":2: not UTF-8"),
     "UTF-16": ("address\na@x.example\n".encode("utf-16"), ":1: not UTF-8 but UTF-16; save it as"),
+    "UTF-16 without its mark": (
+        "address\na@x.example\n".encode("utf-16-be"),
+        ":1: not UTF-8 but UTF-16; save it as",
+    ),
+    "the other way round": (
+        "address\na@x.example\n".encode("utf-16-le"),
+        ":1: not UTF-8 but UTF-16; save it as",
+    ),
     "Windows-1252": (
         "address,name\na@x.example,“Jö”\n".encode("cp1252"),
         ":2: not UTF-8 (invalid start byte)",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import sqlite3
 import stat
 import threading
@@ -70,6 +71,22 @@ async def test_what_the_log_holds_is_brought_in_beside_the_commits(tmp_path: Pat
         assert len(await database.read(stored)) == 3000
 
 
+async def test_the_log_begins_anew_while_there_is_always_something_to_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("_FULL_LOG", 200), ("_CHECKPOINTS_APART", 0.01), ("_CHECKPOINT_AFTER", 50)):
+        monkeypatch.setattr(f"tracker.store.sqlite.{name}", value)
+    file, numbers, rows = tmp_path / "store.db", itertools.count(), 20
+    async with opened(f"sqlite:///{file}") as database:
+
+        async def keep_writing() -> None:
+            for _ in range(80):
+                await database.write((_INSERT, [mailing(next(numbers), "x" * 3000) for _ in range(rows)]))
+
+        await asyncio.gather(*(keep_writing() for _ in range(3)))
+        assert file.with_name("store.db-wal").stat().st_size < next(numbers) * 3000 / 2
+
+
 async def until_back(*breakers: Breaker) -> None:
     async with asyncio.timeout(30):
         while any(breaker.tripped for breaker in breakers):
@@ -86,6 +103,19 @@ async def test_writes_that_wait_together_share_a_transaction(database: Database)
     )
     assert len({id(transaction) for transaction in used[:300]}) <= 3
     assert await database.read(stored) == set(range(300))
+
+
+async def test_who_may_wait_shares_with_those_who_come_a_moment_later(database: Database) -> None:
+    def together(_: Connection, items: list[str]) -> list[list[str]]:
+        return [items] * len(items)
+
+    async def write(name: str) -> list[str]:
+        return await database.together(together, name, may_wait=True)
+
+    assert await asyncio.gather(*map(write, "abc")) == [["a", "b", "c"]] * 3
+    first = asyncio.create_task(write("d"))
+    await asyncio.sleep(0)
+    assert await write("e") == await first == ["d", "e"]
 
 
 async def test_a_write_is_on_disk_when_it_returns(database: Database, store_url: str) -> None:

@@ -171,3 +171,13 @@ async def test_a_hits_way_and_the_long_way_keep_an_event_alike(database: Databas
     rows = await database.read(lambda connection: [tuple(row) for row in connection.execute(query)])
     assert len(rows) == 4
     assert rows[:2] == rows[2:]
+
+
+async def test_of_many_hits_together_each_is_kept_once_and_in_order(database: Database) -> None:
+    await record(database, a_message(), *(a_delivery(n) for n in range(1, 8)), a_delivery(8, None))
+    numbers = [1 + n % 8 for n in range(150)]
+    happened = [an_event(number, at=NOW + timedelta(seconds=n)) for n, number in enumerate(numbers)]
+    await database.together(store_events.record, happened)
+    query = select(events.c.delivery_id).order_by(events.c.id)
+    kept = await database.read(lambda connection: connection.execute(query).scalars().all())
+    assert [bytes(one) for one in kept] == [id_of(number) for number in numbers if number != 8]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -13,13 +14,12 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, bindparam, insert, select, text, update
 from sqlalchemy.dialects import sqlite
 from support.deliveries import NOW, a_delivery, a_message, id_of, record
-from support.stores import slow
 
 from tracker.errors import StoreError
 from tracker.store.database import Database
 from tracker.store.prepared import IDEMPOTENT, execute
 from tracker.store.question import Question
-from tracker.store.schema import Moment, deliveries, mailings, messages, moment_text
+from tracker.store.schema import Moment, deliveries, mailings, messages, moment_of, moment_text
 
 _ZONES = st.timezones() | st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 _FIRST, _LAST = datetime(2, 1, 1), datetime(9998, 1, 1)  # noqa: DTZ001 - hypothesis adds the zone
@@ -39,6 +39,14 @@ _OF_EITHER = Question(
     )
 )
 
+_SINCE = Question(
+    select(deliveries.c.id, (deliveries.c.status != "sent").label("is_other")).where(
+        deliveries.c.status != "nonsense",
+        deliveries.c.updated_at >= bindparam("since", type_=Moment),
+        deliveries.c.id.in_(bindparam("ids", expanding=True)),
+    )
+)
+
 
 @given(st.datetimes(_FIRST, _LAST, timezones=_ZONES) | st.none())
 def test_a_moment_is_written_as_sqlalchemy_writes_it(value: datetime | None) -> None:
@@ -46,6 +54,14 @@ def test_a_moment_is_written_as_sqlalchemy_writes_it(value: datetime | None) -> 
     theirs = Moment().dialect_impl(dialect).bind_processor(dialect)
     assert theirs is not None
     assert moment_text(value) == theirs(value)
+
+
+@given(st.datetimes(_FIRST, _LAST, timezones=_ZONES) | st.none())
+def test_a_moment_is_read_as_sqlalchemy_reads_it(value: datetime | None) -> None:
+    dialect = sqlite.dialect()  # type: ignore[no-untyped-call]
+    theirs = Moment().dialect_impl(dialect).result_processor(dialect, None)
+    assert theirs is not None
+    assert moment_of(moment_text(value)) == theirs(moment_text(value))
 
 
 def test_a_moment_without_a_zone_is_refused() -> None:
@@ -85,6 +101,17 @@ async def test_a_question_may_have_several_lists(database: Database) -> None:
         ours, theirs = await both(database, _OF_EITHER, addresses=addresses, ids=ids)
         assert ours == theirs
         assert len(ours) in {2, 4}
+
+
+@pytest.mark.parametrize(("later", "number"), [(timedelta(0), 3), (timedelta(microseconds=1), 0)])
+async def test_a_question_may_ask_since_a_moment_and_have_constants(
+    database: Database, later: timedelta, number: int
+) -> None:
+    await record(database, a_message(), *(a_delivery(one) for one in (1, 2, 3)))
+    since = (NOW + later).astimezone(timezone(timedelta(hours=3)))
+    ours, theirs = await both(database, _SINCE, ids=[id_of(one) for one in range(5)], since=since)
+    assert ours == theirs
+    assert len(ours) == number
 
 
 async def test_columns_are_attributes_in_their_own_types(database: Database) -> None:
@@ -155,7 +182,7 @@ async def test_a_question_that_is_given_up_is_broken_off(database: Database) -> 
 @pytest.mark.parametrize("store_kind", ["sqlite"])
 async def test_readers_are_few_and_none_is_started_without_need(database: Database) -> None:
     def here(connection: Connection) -> str:
-        slow(connection)
+        time.sleep(0.1)  # nobody else's turn meanwhile
         return threading.current_thread().name + str(threading.get_ident())
 
     assert len({await database.read(here) for _ in range(3)}) == 1

@@ -13,6 +13,7 @@ from support.web import Client, serving
 from tracker.config import Config, HostTable, PreferencesTable, TrackerTable, load
 from tracker.domain import Domain
 from tracker.errors import ConfigError
+from tracker.reload import TRACKER_CHANGES, renewed
 
 APPS = {"applinks": {"details": [{"appIDs": ["ABCDE.example.shop"], "components": [{"/": "/c/*"}]}]}}
 APPLE = ("/.well-known/apple-app-site-association", "/apple-app-site-association")
@@ -94,6 +95,33 @@ async def test_telephones_find_the_files_for_their_apps_where_there_are_some(
     found = await client.ask(ANDROID, headers={"Host": "t.shop.example"})
     assert (found.status, found.body) == (200, b"[]")
     assert (await client.ask(ANDROID, headers={"Host": "t.wine.example"})).status == 404
+
+
+@pytest.mark.parametrize("store_kind", ["sqlite"])
+async def test_a_host_that_is_named_later_needs_no_restart(
+    brands: tuple[Client, Domain], tmp_path: Path
+) -> None:
+    client, domain = brands
+    before = domain.config
+    host = HostTable(
+        public_url="https://t.tea.example",
+        senders=("@tea.example",),
+        sender_name="The Tea House",
+        asset_links=str(tmp_path / "links.json"),
+    )
+    table = before.tracker.model_copy(update={"host": (host,), "asset_links": ""})
+    config, waiting = renewed(before, before.model_copy(update={"tracker": table}), TRACKER_CHANGES)
+    assert waiting == []
+    domain.reconfigure(config)
+    assert config.tracker.url_for("news@tea.example") == "https://t.tea.example"
+    copy = await to_joe(domain)
+    page = await client.ask(copy.page, headers={"Host": "t.tea.example"})
+    assert "The Tea House" in page.text
+    statuses = [
+        (await client.ask(ANDROID, headers={"Host": name})).status
+        for name in ("t.tea.example", "t.shop.example", "t.wine.example")
+    ]
+    assert statuses == [200, 404, 404]
 
 
 @pytest.mark.parametrize(

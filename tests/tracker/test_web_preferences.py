@@ -306,6 +306,7 @@ NO_CHOICE = (
     (MULTIPART, b"nothing of the kind"),
     (MULTIPART, b'--x\r\nContent-Disposition: form-data; name="choice"\r\n\r\nallow\r\n--x--\r\n'),
     ({"Content-Encoding": "gzip"} | FORM, b"choice=allow"),
+    ({"Sec-Fetch-Site": "cross-site"} | FORM, b"choice=allow"),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import aiohttp_jinja2
@@ -37,13 +38,11 @@ from tracker.admin.pages import (
 )
 from tracker.admin.previews import PREVIEWS, Previews
 from tracker.admin.verification import Verification
-from tracker.config import parse_listen
 from tracker.desk import Desk
 from tracker.domain import Domain
 from tracker.glossary import TERMS
-from tracker.httplog import retelling
-from tracker.listening import listening
 from tracker.metrics import Sheet
+from tracker.refusals import HANDLING, listen
 
 _HERE = Path(__file__).parent
 _MOST_FORM = 64 * 1024
@@ -57,35 +56,36 @@ class AdminFace:
         domain: Domain,
         monitoring: Monitoring | None = None,
         *,
-        desk: Desk | None = None,
         previews: Previews | None = None,
+        desk: Desk | None = None,
     ) -> None:
-        """`desk`: what may be seen and done of mail, where somebody here knows of it. `previews`: of whoever keeps
-        messages as they came, if somebody does."""
+        """`previews`: of whoever keeps messages as they came, if somebody does. `desk`: what may be seen and done of
+        mail, where somebody here knows of it."""
         self._domain = domain
-        app = build(domain, monitoring or Monitoring(domain, Sheet()), desk=desk, previews=previews)
-        self._runner = web.AppRunner(app, access_log=None, logger=retelling(), handle_signals=False)
+        app = build(domain, monitoring or Monitoring(domain, Sheet()), previews, desk)
+        self._runner = web.AppRunner(app, handle_signals=False, **HANDLING)
+        self._listener: asyncio.Server | None = None
 
     async def start(self) -> str | None:
         """Listens where the configuration says; gives the URL. Raises CannotListen."""
         if not self._domain.config.admin.listen:
             return None
-        host, port = parse_listen(self._domain.config.admin.listen)
         await self._runner.setup()
-        with listening("[admin] listen", self._domain.config.admin.listen):
-            await web.TCPSite(self._runner, host or None, port).start()
-        bound = self._runner.addresses[0]
+        self._listener = await listen(self._runner, "[admin] listen", self._domain.config.admin.listen)
+        bound = self._listener.sockets[0].getsockname()
         name = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
         url = f"http://{name}:{bound[1]}"
         log.listening("admin", url)
         return url
 
     async def stop(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
         await self._runner.cleanup()
 
 
 def build(
-    domain: Domain, monitoring: Monitoring, *, desk: Desk | None = None, previews: Previews | None = None
+    domain: Domain, monitoring: Monitoring, previews: Previews | None = None, desk: Desk | None = None
 ) -> web.Application:
     """The operator's application."""
     app = web.Application(middlewares=[framed, guarded], client_max_size=_MOST_FORM)
@@ -100,19 +100,22 @@ def build(
     )
     templates.globals["glossary"] = TERMS
     app[DOMAIN] = domain
-    app[DESK] = desk
     if previews is not None:
         app[PREVIEWS] = previews
-    app[health.MONITORING] = monitoring
-    app[register.VERIFICATION] = Verification(domain)
-    app.on_cleanup.append(_end_verification)
     app[ACCESS] = Access(lambda: domain.config.admin, domain.ring)
     app[FEED] = Feed(domain)
     app.on_response_prepare.append(headed)
     app.on_shutdown.append(_end_streams)
     router = app.router
     monitoring.add_to(router)
+    _with_desk(app, domain, monitoring, desk)
     router.add_static("/static/", _HERE / "static")
+    _add_pages(router)
+    return app
+
+
+def _add_pages(router: web.UrlDispatcher) -> None:
+    """Who signs in, people, and numbers."""
     router.add_get("/sign-in", signing_in.show)
     router.add_post("/sign-in", signing_in.sign_in)
     router.add_post("/sign-out", signing_in.sign_out)
@@ -149,18 +152,17 @@ def build(
     router.add_get("/requests", requests.listed)
     router.add_post("/requests/{id}", requests.settle)
     router.add_get("/audit", requests.audit)
-    _add_mail(router)
     router.add_get("/glossary", glossary.shown)
     router.add_get("/charts/{key}.csv", figures.as_file)
-    return app
 
 
-async def _end_streams(app: web.Application) -> None:
-    await app[FEED].close()
-
-
-def _add_mail(router: web.UrlDispatcher) -> None:
+def _with_desk(app: web.Application, domain: Domain, monitoring: Monitoring, desk: Desk | None) -> None:
     """What becomes of mail, and what all of it rests on."""
+    app[DESK] = desk
+    app[health.MONITORING] = monitoring
+    app[register.VERIFICATION] = Verification(domain)
+    app.on_cleanup.append(_end_verification)
+    router = app.router
     router.add_get("/deliveries", deliveries.listed)
     router.add_get("/deliveries/{id}", deliveries.shown)
     router.add_get("/bounces", deliveries.bounces)
@@ -184,3 +186,7 @@ def _add_mail(router: web.UrlDispatcher) -> None:
 
 async def _end_verification(app: web.Application) -> None:
     await app[register.VERIFICATION].stop()
+
+
+async def _end_streams(app: web.Application) -> None:
+    await app[FEED].close()

@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tracker.admin.frame import DOMAIN, VISITOR, page
+from tracker.admin.frame import DOMAIN, actor, page
 from tracker.admin.tables import PAGE, Column, View
 from tracker.spreadsheet import as_csv
 from tracker.store.audit import Action
@@ -29,13 +29,14 @@ async def table_page(
     more: Mapping[str, Any] | None = None,
     names: Action | None = None,
     contact: int | None = None,
+    about: str = "",
 ) -> web.StreamResponse:
     """A page around a table, or all its rows as CSV. `rows(limit, offset)` gives them. `names`: the table names people
-    (or this `contact`), and who takes it away is noted so."""
+    (or this `contact`), and who takes it away is noted so, with what it is `about`."""
     if asked.is_csv:
         if names is not None:
-            actor = request[VISITOR].name or "local"
-            await request.app[DOMAIN].audit.note(names, contact, actor=actor, now=datetime.now(UTC))
+            audit, now = request.app[DOMAIN].audit, datetime.now(UTC)
+            await audit.note(names, contact, actor=actor(request), now=now, about=about)
         return await _stream(request, columns, rows, name)
     found = await rows(PAGE + 1, asked.offset)
     context = {

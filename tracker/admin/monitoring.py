@@ -5,18 +5,17 @@ Nobody signs in for that, and there is nothing about anybody in it.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from aiohttp import web
 
 from tracker import log
-from tracker.config import parse_listen
 from tracker.domain import Domain
 from tracker.errors import StoreError
-from tracker.httplog import retelling
-from tracker.listening import listening
 from tracker.metrics import CONTENT_TYPE, Looking, Sample, Sheet
+from tracker.refusals import HANDLING, listen
 from tracker.store.hosts import TrackingHost, tracking_hosts_of
 
 
@@ -113,17 +112,18 @@ class MonitoringFace:
         self._address = address
         app = web.Application()
         monitoring.add_to(app.router)
-        self._runner = web.AppRunner(app, access_log=None, logger=retelling(), handle_signals=False)
+        self._runner = web.AppRunner(app, handle_signals=False, **HANDLING)
+        self._listener: asyncio.Server | None = None
 
     async def start(self, *, share_port: bool = False) -> None:
         """`share_port`: other processes listen there too, and whoever is asked speaks for all. Raises CannotListen."""
         if not self._address:
             return
-        host, port = parse_listen(self._address)
         await self._runner.setup()
-        with listening(self._option, self._address):
-            await web.TCPSite(self._runner, host or None, port, reuse_port=share_port or None).start()
+        self._listener = await listen(self._runner, self._option, self._address, share_port=share_port)
         log.listening("monitoring", f"http://{self._address}")
 
     async def stop(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
         await self._runner.cleanup()

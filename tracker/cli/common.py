@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 from rich.console import Console
@@ -87,6 +88,11 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     return uvloop.run(main)
 
 
+Without = Literal["refuse", "make", "pretend"]
+"""Where there is no store yet, a command that reads has nothing to say (`refuse`), one that writes makes it (`make`), and
+one that only tries something tries it on an empty one that goes with it (`pretend`)."""
+
+
 def _own_tables(config_file: Path | None) -> Config:
     return load(config_file, Config, foreign=RELAY_TABLES)
 
@@ -96,28 +102,57 @@ def with_domain(
     work: Callable[[Domain], Awaitable[T]],
     *,
     reading: Callable[[Path | None], Config] = _own_tables,
+    without: Without = "refuse",
 ) -> T:
-    """Opens the tracking domain with the configuration as `reading` reads it, does the work, closes it. Errors are
-    shown, not raised."""
+    """Opens the tracking domain with the configuration as `reading` reads it, does the work, closes it. `without`: what
+    is done where there is no store yet. Errors are shown, not raised."""
 
     async def main() -> T:
         config = reading(config_file)
         log.configure(config.log.format, "warning", lasting=False)  # standard output is the command's own
         file = Path(config.store.url.removeprefix("sqlite:///"))
         fresh = config.store.url.startswith("sqlite:///") and not file.exists()  # noqa: ASYNC240 - a command
-        domain = await Domain.open(config)
-        domain.holders.extend(holders_beside())
-        if fresh:  # in the wrong folder, or without --config, that is not what was meant
-            click.echo(f"candor: made a new store, {printable(file)}", err=True)
-        try:
-            return await work(domain)
-        finally:
-            await domain.close()
+        with ExitStack() as stack:
+            if fresh and without == "refuse":
+                raise CandorError(f"there is no store yet: {file} is not there; --config names another")
+            if fresh and without == "pretend":
+                config = _elsewhere(
+                    config, stack.enter_context(tempfile.TemporaryDirectory(prefix="candor-"))
+                )
+            domain = await Domain.open(config)
+            domain.holders.extend(holders_beside())
+            if (
+                fresh and without == "make"
+            ):  # in the wrong folder, or without --config, that is not what was meant
+                click.echo(f"candor: made a new store, {printable(file)}", err=True)
+            try:
+                return await work(domain)
+            finally:
+                await domain.close()
 
     try:
         return run(main())
     except CandorError as error:
         raise CommandError(error) from error
+
+
+def _elsewhere(config: Config, folder: str) -> Config:
+    store = config.store.model_copy(update={"url": f"sqlite:///{folder}/candor.db"})
+    tokens = config.tokens.model_copy(update={"keys_file": f"{folder}/keys.toml"})
+    return config.model_copy(update={"store": store, "tokens": tokens})
+
+
+def be_sure(question: str) -> None:
+    """Asks, and goes on only with a yes. Raises CommandError where nobody is there to answer."""
+    try:
+        agreed = click.confirm(question, err=True)
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        click.echo(err=True)  # the question's line
+        raise CommandError(CandorError("nobody answers: with --yes it is done without asking")) from None
+    if not agreed:
+        raise click.Abort
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import click
 
 from tracker.cli.common import (
     CommandError,
+    be_sure,
     config_option,
     json_option,
     printable,
@@ -70,7 +71,7 @@ def set_(
         (recorded,) = await domain.register.record([statement], source=Source.CLI, actor=_actor(), now=now)
         return recorded
 
-    recorded = with_domain(config_file, work)
+    recorded = with_domain(config_file, work, without="make")
     if as_json:
         show_json({"address": recorded.address, "effect": recorded.effect, "reason": recorded.reason})
     else:
@@ -104,7 +105,7 @@ def show(address: str, as_json: bool, config_file: Path | None) -> None:
 def erase(address: str, yes: bool, config_file: Path | None) -> None:
     """Erase a person: events, ledger content and address go, a keyed hash stays so that nobody tracks them again."""
     if not yes:
-        click.confirm(f"Erase {address}? This cannot be undone", abort=True)
+        be_sure(f"Erase {address}? This cannot be undone")
 
     async def work(domain: Domain) -> tuple[int, dict[str, Any]]:
         now = datetime.now(UTC)
@@ -159,7 +160,7 @@ def export(address: str, output: Path | None, config_file: Path | None) -> None:
 def anonymize(address: str, yes: bool, as_json: bool, config_file: Path | None) -> None:
     """Cut a person loose from what they did: past events become counts without a name, and do_not_track is set."""
     if not yes:
-        click.confirm(f"Anonymise what {address} did? This cannot be undone", abort=True, err=True)
+        be_sure(f"Anonymise what {address} did? This cannot be undone")
 
     async def work(domain: Domain) -> Anonymized:
         now = datetime.now(UTC)

@@ -65,6 +65,10 @@ def import_(
     async def work(domain: Domain) -> Counted:
         nonlocal task
         contacts = ContactFile(file)
+        if contacts.passed_over:
+            names = " and ".join(contacts.passed_over)
+            said = f"addresses are read from the column {contacts.columns[contacts.address]}; {names} becomes an attribute"
+            click.echo(f"candor: {said}", err=True)
         with (
             _refusals(refused_file, contacts) as write,
             progress("importing", contacts.size) as advance,
@@ -79,7 +83,7 @@ def import_(
             return await _run(task, resume=resume, dry_run=dry_run)
 
     try:
-        counted = with_domain(config_file, work)
+        counted = with_domain(config_file, work, without="pretend" if dry_run else "make")
     except KeyboardInterrupt:
         click.echo(f"candor: interrupted: {_kept(task, dry_run=dry_run)}", err=True)
         raise SystemExit(_INTERRUPTED) from None

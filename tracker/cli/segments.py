@@ -133,7 +133,7 @@ def save(name: str, conditions: str, replace: bool, config_file: Path | None) ->
         now = datetime.now(UTC)
         await domain.segments.save(name, definition(node), by=_actor(), now=now, replace=replace)
 
-    with_domain(config_file, work)
+    with_domain(config_file, work, without="make")
     click.echo(printable(f"saved {name}: {shown(node)}"))
     if asks_for_behaviour(node):
         click.echo("it asks what people do: only those who may be measured by name are in it", err=True)

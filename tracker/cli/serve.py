@@ -170,16 +170,16 @@ class Faces:
         look: Looking | None = None,
         *,
         admin: bool = True,
-        desk: Desk | None = None,
         previews: Previews | None = None,
+        desk: Desk | None = None,
     ) -> None:
         """`look`: what else the operator may see, the same for all processes. `admin`: with the operator's listener,
-        which only one of several workers can have. `desk`: what it shows and does of mail. `previews`: messages as
-        they came, where somebody keeps them."""
+        which only one of several workers can have. `previews`: messages as they came, where somebody keeps them.
+        `desk`: what it shows and does of mail."""
         numbers = numbers or Numbers()
         self.public = PublicFace(domain, numbers.hits)
         monitoring = Monitoring(domain, numbers.sheet, look)
-        self.admin = AdminFace(domain, monitoring, desk=desk, previews=previews) if admin else None
+        self.admin = AdminFace(domain, monitoring, previews=previews, desk=desk) if admin else None
         self.keys = KeyWatch(Path(domain.config.tokens.keys_file), lambda: domain.ring, domain.take_up)
 
     async def start(self, *, share_port: bool = False) -> None:

@@ -28,6 +28,8 @@ class Action(StrEnum):
     EXPORT_SEGMENT = "export-segment"
     EXPORT_ALERTS = "export-alerts"
     """Lists of people, as files: nobody in particular is named."""
+    SEGMENT_SAVE = "segment-save"
+    SEGMENT_DELETE = "segment-delete"
     RETRY = "queue-retry"
     HOLD = "queue-hold"
     RELEASE = "queue-release"

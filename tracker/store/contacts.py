@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, or_, select, text
@@ -125,19 +126,23 @@ def find(connection: Connection, address: str, ring: KeyRing) -> Any:
 
 def contact_of(row: Any) -> Contact:
     """The value the decision works with. A word that no release of ours writes reads as a refusal."""
-    erased = row.erased_key is not None
-    try:
-        consent, do_not_track = Consent(row.tracking_consent), DoNotTrack(row.do_not_track)
-    except ValueError:
-        consent, do_not_track = Consent.DENIED, DoNotTrack.TRUE
+    consent, do_not_track = _choices(row.tracking_consent, row.do_not_track)
     return Contact(
         id=row.id,
         consent=consent,
         do_not_track=do_not_track,
-        erased=erased,
+        erased=row.erased_key is not None,
         group=row.grp,
         country=row.country,
     )
+
+
+@lru_cache(maxsize=64)
+def _choices(consent: str, do_not_track: str) -> tuple[Consent, DoNotTrack]:
+    try:
+        return Consent(consent), DoNotTrack(do_not_track)
+    except ValueError:
+        return Consent.DENIED, DoNotTrack.TRUE
 
 
 def _person(row: Any) -> Person:

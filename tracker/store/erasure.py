@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Select, bindparam, exists, insert, null, sele
 
 from tracker.address import erased_key, normalize
 from tracker.consent import Consent, DoNotTrack
-from tracker.store import alerts
+from tracker.store import alerts, rollups
 from tracker.store.audience import leaving, parting
 from tracker.store.carried import Places, carry_events
 from tracker.store.contacts import find
@@ -138,6 +138,7 @@ class Erasure:
             some = rows[start : start + 900]
             ids = [bytes(row.id) for row in some]
             leaving(connection, [(bytes(row.message_id), row.person_key) for row in some])
+            rollups.take_back(connection, ids)
             mine = deliveries.c.id.in_(ids)
             nobody = {"recipient": null(), "grp": null(), "domain": "", "person_key": null()}
             connection.execute(update(deliveries).where(mine).values(nobody))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, desc, exists, func, insert, select
@@ -52,19 +54,30 @@ def recording_new(happened: Iterable[Event]) -> Statement:
     return _INSERT_NEW, [_row(event) for event in happened]
 
 
-_DRIVER = (
-    f"INSERT INTO events ({', '.join(_NAMES)}) SELECT {', '.join(f'?{n}' for n in range(1, len(_NAMES) + 1))}"  # noqa: S608
-    f" FROM deliveries WHERE id = ?{_NAMES.index('delivery_id') + 1} AND recipient IS NOT NULL"
-    f" AND reason <> '{ANONYMIZED}'"
-)
-"""`_INSERT` as SQLite's driver takes it, with moments as the text it keeps."""
+_MOST_ROWS = 64
+"""Events in one statement: SQLite's oldest limit on bound parameters is 999."""
+
+
+@cache
+def _driver(rows: int) -> str:
+    """`_INSERT` for so many rows as SQLite's driver takes it, with moments as the text it keeps. One statement, for the
+    driver lets go of the interpreter and waits for it again with every row of an `executemany`."""
+    row = f"({', '.join('?' * len(_NAMES))})"
+    return (
+        f"INSERT INTO events ({', '.join(_NAMES)})"  # noqa: S608
+        f" SELECT made.* FROM (VALUES {', '.join([row] * rows)}) AS made CROSS JOIN deliveries"  # in that order
+        f" WHERE deliveries.id = made.column{_NAMES.index('delivery_id') + 1}"
+        f" AND deliveries.recipient IS NOT NULL AND deliveries.reason <> '{ANONYMIZED}'"
+    )
 
 
 def record(connection: Connection, batches: list[Sequence[Event]]) -> list[None]:
     """Keeps events as `recording` does; for `Database.together`."""
     happened = [event for batch in batches for event in batch]
     if connection.dialect.name == "sqlite":
-        drive(connection, _DRIVER, [_plain(event) for event in happened])
+        for start in range(0, len(happened), _MOST_ROWS):
+            some = happened[start : start + _MOST_ROWS]
+            drive(connection, _driver(len(some)), [tuple(chain.from_iterable(map(_plain, some)))])
     else:
         execute(connection, [recording(*happened)])
     return [None] * len(batches)

@@ -27,6 +27,7 @@ from sqlalchemy import (
 
 from tracker.behaviour import PAGE_WITHIN, PROVISIONAL, History, Kinds, Seen, Span, judge
 from tracker.events import EventKind, Verdict, VerdictKind
+from tracker.store.question import Question
 from tracker.store.schema import deliveries, events, page_visits
 from tracker.verdict import RULES, TOO_SOON_REASON
 
@@ -56,7 +57,7 @@ _HIT = (
 _IDS: BindParameter[Sequence[bytes]] = bindparam("b_ids", expanding=True)
 _BEGIN = bindparam("b_begin", type_=events.c.at.type)
 _HAS_REASON = (events.c.verdict_reasons != "") | (events.c.verdict != VerdictKind.PERSON.value)
-_DOUBTFUL = (
+_DOUBTFUL = Question(
     select(events.c.delivery_id)
     .where(events.c.delivery_id.in_(_IDS), events.c.at >= _BEGIN)
     .group_by(events.c.delivery_id)
@@ -64,8 +65,8 @@ _DOUBTFUL = (
         (func.min(events.c.link) != func.max(events.c.link)) | (func.sum(case((_HAS_REASON, 1), else_=0)) > 0)
     )
 )
-_VISITED = select(page_visits.c.delivery_id).where(
-    page_visits.c.delivery_id.in_(_IDS), page_visits.c.at >= _BEGIN
+_VISITED = Question(
+    select(page_visits.c.delivery_id).where(page_visits.c.delivery_id.in_(_IDS), page_visits.c.at >= _BEGIN)
 )
 
 
@@ -94,8 +95,8 @@ def doubtful(connection: Connection, ids: Sequence[bytes], wanted: Wanted) -> se
     giving the rows out; most who click have clicked on one link."""
     begin = wanted.since - _AROUND
     found = {id_ for id_ in ids if wanted.spreads.get(id_)}
-    found.update(map(bytes, connection.execute(_DOUBTFUL, {"b_ids": ids, "b_begin": begin}).scalars()))
-    found.update(map(bytes, connection.execute(_VISITED, {"b_ids": ids, "b_begin": begin}).scalars()))
+    for question in (_DOUBTFUL, _VISITED):
+        found.update(bytes(row.delivery_id) for row in question.rows(connection, b_ids=ids, b_begin=begin))
     return found
 
 

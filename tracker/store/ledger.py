@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection, desc, select, text
 
-from tracker.store.prepared import drive
+from tracker.store.prepared import insert_many
 from tracker.store.schema import consent_ledger, moment_text
 
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
@@ -138,10 +138,8 @@ def write_chain(connection: Connection, link: Chain) -> None:
     """Written by the driver itself: an import adds a million rows, and this is half of its transactions."""
     if not link.rows:
         return
-    names = ", ".join(_COLUMNS)
     if connection.dialect.name == "sqlite":
         stored = {at: moment_text(at) for at in {row[1] for row in link.rows}}
-        marks = ", ".join("?" * len(_COLUMNS))
         rows = [
             # The driver looks for an adapter of every `bytes`, which takes longer than storing them; of these not.
             (
@@ -156,8 +154,9 @@ def write_chain(connection: Connection, link: Chain) -> None:
             )
             for seq, at, contact_id, salt, content, seal, previous, hashed in link.rows
         ]
-        drive(connection, f"INSERT INTO consent_ledger ({names}) VALUES ({marks})", rows)  # noqa: S608
+        insert_many(connection, "consent_ledger", tuple(_COLUMNS), rows)
     else:
+        names = ", ".join(_COLUMNS)
         arrays = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(_COLUMNS.values(), 1))
         columns = tuple(map(list, zip(*link.rows, strict=True)))
         connection.exec_driver_sql(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -21,15 +22,26 @@ def upgrade(connection: Connection) -> None:
     Raises StoreError when the database is newer than this program."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.attributes["connection"] = connection
-    script = ScriptDirectory.from_config(config)
+    known, head = _chain()
     current = MigrationContext.configure(connection).get_current_revision()
-    known = {revision.revision for revision in script.walk_revisions()}
     if current is not None and current not in known:
         raise StoreError(
             f"the store was upgraded by a newer release (revision {current}); use that release or newer"
         )
-    if current != script.get_current_head():
+    if current != head:
+        config = _config()
+        config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+@cache
+def _chain() -> tuple[frozenset[str], str | None]:
+    """Every revision there is, and the last. The migrations are read once in a process, not with every store."""
+    script = ScriptDirectory.from_config(_config())
+    return frozenset(one.revision for one in script.walk_revisions()), script.get_current_head()
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config

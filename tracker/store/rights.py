@@ -18,7 +18,7 @@ from tracker.errors import InvalidValue, NotFound
 from tracker.events import EventKind
 from tracker.moments import isoformat
 from tracker.statements import Statement
-from tracker.store import alerts, conversions
+from tracker.store import alerts, conversions, rollups
 from tracker.store.audience import joining
 from tracker.store.carried import Places
 from tracker.store.contacts import find
@@ -117,6 +117,7 @@ class Rights:
         connection.execute(update(contacts).where(contacts.c.address == address).values(last_open_day=None))
         if not rows:
             return None
+        rollups.take_back(connection, rows)
         mine = update(deliveries).where(deliveries.c.id.in_(rows))
         connection.execute(mine.values(mode=Mode.ANONYMOUS.value, reason=ANONYMIZED))
         # They belong to the audience from now on: it is they whom the cell has to hide.

@@ -45,6 +45,11 @@ def moment_text(value: datetime | None) -> str | None:
     return value.replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
+def moment_of(text: str | None) -> datetime | None:
+    """What `moment_text` wrote."""
+    return None if text is None else datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
 class Moment(TypeDecorator[datetime]):
     """An aware datetime; kept in UTC on both databases."""
 
@@ -168,7 +173,7 @@ messages = Table(
     ),  # what stayed: [part, reason, where, how often], …
     Column("links", JSON(none_as_null=True), nullable=True),  # what was wrapped: [number, url, text], …
     Index(None, "received_at"),
-    Index(None, "mailing_id"),
+    Index(None, "mailing_id", "received_at"),
 )
 
 deliveries = Table(
@@ -193,6 +198,12 @@ deliveries = Table(
     Column("unrolled", SmallInteger, nullable=False, server_default="1"),  # 0 while it is still that
     Index(None, "message_id"),
     Index(None, "recipient"),
+    Index(  # of the few that were refused
+        "ix_deliveries_bounced",
+        "domain",
+        sqlite_where=text("status = 'bounced'"),
+        postgresql_where=text("status = 'bounced'"),
+    ),
     Index(  # of the few that wait to be rolled up
         "ix_deliveries_unrolled",
         "id",

@@ -29,11 +29,14 @@ _NAP = 3
 """Milliseconds the driver itself waits for the write lock at a time: after 1 and 3 it gives up, and is told to try
 again. Left to itself it would soon sleep 100 at a time, and find the lock taken again."""
 _BUSY = 5
-_CHECKPOINT_AFTER, _CHECKPOINTS_APART = 1000, 0.25
-"""Rows changed, and seconds since the last one, until what the log holds is brought into the database's own file."""
-_LOG_PAGES = 8000
-"""Pages of the log after which the writer does that itself, in somebody's commit: only so the log begins anew while
-there is always something to write."""
+_CHECKPOINT_AFTER, _CHECKPOINTS_APART = 1000, 1.0
+"""Rows changed, and seconds since the last one, until what the log holds is brought into the database's own file. While
+that goes on commits wait longer for the disk: the more seldom, the fewer they are."""
+_FULL_LOG = 6000
+"""Pages of the log after which the writer brings in, between two commits, the few that came while that was done beside
+it: only so the log begins anew while there is always something to write."""
+_LOG_PAGES = 16_000
+"""Pages after which it does all of that, in somebody's commit: where nobody else came to it."""
 
 
 class _Errand(Generic[T]):
@@ -221,6 +224,10 @@ class Sqlite:
         """Runs `work`, each of whose statements sees one state of the database. Raises OSError, SQLAlchemyError."""
         return await self._readers.run(lambda connection: _read(connection, work))
 
+    async def view(self, work: Callable[[Connection], T]) -> T:
+        """Runs `work`, all of whose statements see one state of the database. Raises OSError, SQLAlchemyError."""
+        return await self._readers.run(lambda connection: _view(connection, work))
+
     async def close(self, within: float) -> None:
         """Lets go of every connection."""
         await self._checkpoints.close(within)
@@ -256,14 +263,20 @@ class Sqlite:
         with suppress(
             OSError, SQLAlchemyError, StoreUnavailable
         ):  # it stays in the log, which is as good a place
-            await self._checkpoints.run(_checkpoint)
+            if await self._checkpoints.run(_checkpoint) >= _FULL_LOG:
+                await self._writer.run(_checkpoint)
         self._next_checkpoint = time.monotonic() + _CHECKPOINTS_APART
         self._checkpoint = None
 
 
-def _checkpoint(connection: Connection) -> None:
-    """Holds nobody up: what others still read or write now is left for the next time."""
-    _read(connection, lambda found: found.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").close())
+def _checkpoint(connection: Connection) -> int:
+    """Gives the pages of the log. Holds nobody up: what others still read or write now is left for the next time."""
+    driver: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+    try:
+        _, pages, _ = driver.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    except sqlite3.Error as error:
+        raise DBAPIError.instance("PRAGMA wal_checkpoint", None, error, sqlite3.Error) from error
+    return int(pages)
 
 
 def _read(connection: Connection, work: Callable[[Connection], T]) -> T:
@@ -271,6 +284,17 @@ def _read(connection: Connection, work: Callable[[Connection], T]) -> T:
         return work(connection)
     finally:
         connection.rollback()  # SQLAlchemy's own notion of a transaction; the database has none open
+
+
+def _view(connection: Connection, work: Callable[[Connection], T]) -> T:
+    def in_one(connection: Connection) -> T:
+        connection.exec_driver_sql("BEGIN").close()
+        try:
+            return work(connection)
+        finally:
+            connection.exec_driver_sql("ROLLBACK").close()
+
+    return _read(connection, in_one)
 
 
 def is_busy(error: OperationalError) -> bool:

@@ -16,7 +16,7 @@ from sqlalchemy import Column, Connection, Dialect, bindparam, update
 
 from tracker.address import erased_key_of
 from tracker.store.newcomers import Newcomer
-from tracker.store.prepared import drive
+from tracker.store.prepared import drive, insert_many
 from tracker.store.requests import NOBODY, RequestState
 from tracker.store.schema import contacts, moment_text, requests
 from tracker.tokens import KeyRing
@@ -122,13 +122,9 @@ class Standing:
         changed = [held for held in known if held.changed and not held.new]
         if self._sqlite:
             if new:
-                marks = ", ".join("?" * (len(_KEPT) + 2))
                 created = self._moment(now)
-                drive(
-                    connection,
-                    f"INSERT INTO contacts (id, created_at, {_COLUMNS}) VALUES ({marks})",  # noqa: S608
-                    [(one.id, created, *self._row_of(one)) for one in new],
-                )
+                rows = [(one.id, created, *self._row_of(one)) for one in new]
+                insert_many(connection, "contacts", ("id", "created_at", *_KEPT), rows)
             if changed:
                 sets = ", ".join(f"{name} = ?" for name in _KEPT)
                 drive(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -31,7 +31,8 @@ T = TypeVar("T")
 
 _GATHER = 1.0
 """Seconds in which what is to be looked at gathers."""
-_AT_ONCE = 200
+_AT_ONCE = 64
+"""Deliveries that are looked at together: hits wait behind each look."""
 _MOST_WAITING = 100_000
 """Deliveries; beyond, the job sees to them."""
 _WITHIN = 30.0
@@ -40,10 +41,9 @@ _PAGE = 500
 
 
 @dataclass(slots=True)
-class _Due:
-    """What is to be looked at of one delivery."""
+class _Known:
+    """What is known of a delivery beside its hits."""
 
-    since: datetime
     spreads: list[Span] = field(default_factory=list)
     visits: list[datetime] = field(default_factory=list)
     has_chosen: bool = False
@@ -66,7 +66,10 @@ class Verdicts:
         self.lists = lists
         self._gather = gather
         self._recent = Recent()
-        self._due: dict[bytes, _Due] = {}
+        self._due: dict[bytes, datetime] = {}
+        """What is to be looked at, and since when; `_known` is of few of them, so that the garbage collector has nothing
+        to walk over."""
+        self._known: dict[bytes, _Known] = {}
         self._clicked: dict[bytes, datetime] = {}
         self._task: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
@@ -88,7 +91,8 @@ class Verdicts:
         spread = self._recent.note(delivery, place, at.timestamp()) if place is not None else None
         if spread is None:
             return found
-        self._wait_for(delivery, datetime.fromtimestamp(spread[0], UTC)).spreads.append(spread)
+        if self._wait_for(delivery, datetime.fromtimestamp(spread[0], UTC)):
+            self._known_of(delivery).spreads.append(spread)
         return replace(found, kind=VerdictKind.SCANNER, reasons=(*found.reasons, MANY_NETWORKS))
 
     def stored(self, kind: EventKind, delivery: bytes, at: datetime, found: Verdict) -> None:
@@ -106,11 +110,13 @@ class Verdicts:
 
     def visited(self, delivery: bytes, at: datetime) -> None:
         """Somebody looked at the preference page of an identified delivery."""
-        self._wait_for(delivery, at).visits.append(at)
+        if self._wait_for(delivery, at):
+            self._known_of(delivery).visits.append(at)
 
     def chose(self, delivery: bytes, at: datetime) -> None:
         """They made a choice there, as no machine does."""
-        self._wait_for(delivery, at).has_chosen = True
+        if self._wait_for(delivery, at):
+            self._known_of(delivery).has_chosen = True
 
     async def close(self) -> None:
         """Looks at what waits still."""
@@ -156,17 +162,18 @@ class Verdicts:
 
     # --- what waits ---
 
-    def _wait_for(self, delivery: bytes, since: datetime) -> _Due:
-        due = self._due.get(delivery)
-        if due is None:
-            due = _Due(since)
-            if len(self._due) >= _MOST_WAITING:
-                return due
-            self._due[delivery] = due
-        due.since = min(due.since, since)
+    def _wait_for(self, delivery: bytes, since: datetime) -> bool:
+        """False where too many wait already."""
+        before = self._due.get(delivery)
+        if before is None and len(self._due) >= _MOST_WAITING:
+            return False
+        self._due[delivery] = since if before is None or since < before else before
         if self._task is None and not self._closing.is_set():
             self._task = asyncio.create_task(self._run())
-        return due
+        return True
+
+    def _known_of(self, delivery: bytes) -> _Known:
+        return self._known.setdefault(delivery, _Known())
 
     def _forget_clicks(self, now: datetime) -> None:
         if len(self._clicked) > _MOST_WAITING:
@@ -181,37 +188,41 @@ class Verdicts:
                 except TimeoutError:
                     pass
                 due, self._due = self._due, {}
-                some = list(due.items())
-                for start in range(0, len(some), _AT_ONCE):
-                    await self._review(dict(some[start : start + _AT_ONCE]))
+                known, self._known = self._known, {}
+                ids = list(due)
+                for start in range(0, len(ids), _AT_ONCE):
+                    some = ids[start : start + _AT_ONCE]
+                    since = min(due[id_] for id_ in some)
+                    await self._review(some, since, {id_: known[id_] for id_ in some if id_ in known})
         finally:
             self._task = None
 
-    async def _review(self, due: dict[bytes, _Due]) -> None:
+    async def _review(self, ids: Sequence[bytes], since: datetime, known: Mapping[bytes, _Known]) -> None:
         """The store away, or anything else: the job looks at them later."""
-        visits = [(id_, at) for id_, one in due.items() if not one.has_chosen for at in one.visits]
-        chosen = [id_ for id_, one in due.items() if one.has_chosen]
+        visits = [(id_, at) for id_, one in known.items() if not one.has_chosen for at in one.visits]
+        chosen = [id_ for id_, one in known.items() if one.has_chosen]
         try:
             if chosen:
                 await self._database.change(partial(histories.forget_visits, ids=chosen), within=_WITHIN)
             if visits:
                 await self._database.change(partial(histories.note_visits, visits=visits), within=_WITHIN)
-            since = min(one.since for one in due.values())
             wanted = Wanted(
                 since=since - timedelta(seconds=PAGE_WITHIN + 10),
-                spreads={id_: one.spreads for id_, one in due.items() if one.spreads},
+                spreads={id_: one.spreads for id_, one in known.items() if one.spreads},
                 now=datetime.now(UTC),
             )
-            await self._look(list(due), wanted)
+            await self._look(ids, wanted)
         except StoreError:
-            log.review_put_off(len(due))
+            log.review_put_off(len(ids))
 
     async def _look(self, ids: Sequence[bytes], wanted: Wanted) -> int:
         """First without holding anybody up; mostly there is nothing to change."""
         kinds = self.lists.kinds
+        began = time.monotonic()
         differing = await self._database.read(
             partial(histories.differing, ids=ids, wanted=wanted, kinds=kinds), within=_WITHIN
         )
+        await _as_long_again(began)
         if not differing:
             return 0
         ordered = sorted(differing)
@@ -221,5 +232,10 @@ class Verdicts:
         """One transaction, then as much time for everybody else."""
         began = time.monotonic()
         done = await self._database.change(work, within=_WITHIN)
-        await asyncio.sleep(min(time.monotonic() - began, _LONGEST_PAUSE))
+        await _as_long_again(began)
         return done
+
+
+async def _as_long_again(began: float) -> None:
+    """Leaves everybody else as much time as was taken since then."""
+    await asyncio.sleep(min(time.monotonic() - began, _LONGEST_PAUSE))

@@ -10,6 +10,7 @@ import time
 from urllib.parse import unquote_plus
 from wsgiref.handlers import format_date_time
 
+from tracker.refusals import SERVER
 from tracker.tokens import Token
 
 PIXEL = bytes.fromhex(
@@ -19,8 +20,6 @@ PIXEL = bytes.fromhex(
 PIXEL_TYPE = "image/gif"
 PIXEL_HEADERS = {"Cache-Control": "no-store, private"}
 _BETWEEN = re.compile("[&;]")
-SERVER = "candor"
-"""Which library and version answers is nobody's business."""
 
 
 def redirect_headers(location: str, referrer_policy: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ import asyncio
 import resource
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import aiohttp_jinja2
@@ -23,14 +24,14 @@ from tracker.errors import CandorError, StoreUnavailable
 from tracker.journal import Journal
 from tracker.listening import listening
 from tracker.metrics import Sheet
+from tracker.refusals import HANDLING, SERVER, framework
 from tracker.web import applinks, wording
-from tracker.web.answers import SERVER
 from tracker.web.connection import Configured, Connections, Taking
 from tracker.web.conversions import ConversionPixel
+from tracker.web.framed import FramedHits
 from tracker.web.hits import Hits
 from tracker.web.metrics import HitMetrics
 from tracker.web.preferences import Preferences
-from tracker.web.refusals import HANDLING, framework
 from tracker.web.replay import Replay
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -126,15 +127,20 @@ async def listen(those: Connections, config: Config, *, share_port: bool) -> asy
         )
 
 
-def bare(config: Config) -> web.Application:
-    """The public application without a route: the pages for what goes wrong, and what every answer carries."""
-    app = web.Application(middlewares=[_once, _pages], client_max_size=_MOST_FORM)
-    aiohttp_jinja2.setup(
-        app,
+@cache
+def _templates() -> jinja2.Environment:
+    """One for the process: a template is compiled once."""
+    return jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=jinja2.select_autoescape(default=True),
         undefined=jinja2.StrictUndefined,
     )
+
+
+def bare(config: Config) -> web.Application:
+    """The public application without a route: the pages for what goes wrong, and what every answer carries."""
+    app = web.Application(middlewares=[_once, _pages], client_max_size=_MOST_FORM)
+    app[aiohttp_jinja2.APP_KEY] = _templates()
     app[wording.SPEAKER] = wording.Speaker(config)
     app.on_response_prepare.append(_nameless)
     applinks.add_routes(app)
@@ -146,8 +152,9 @@ def build(domain: Domain, hits: Hits, clock: Clock = _utc_now) -> web.Applicatio
     app = bare(domain.config)
     domain.renewals.append(app[wording.SPEAKER].renew)
     preferences = Preferences(domain, clock=clock)
-    app.router.add_get("/o/{token}", hits.open)
-    app.router.add_get("/c/{token}", hits.click)
+    framed = FramedHits(domain, hits)
+    app.router.add_get("/o/{token}", framed.open)
+    app.router.add_get("/c/{token}", framed.click)
     conversions = ConversionPixel(domain, clock=clock)
     app.router.add_get("/v/conversion.gif", conversions.pixel)
     app.router.add_get("/v/candor.js", conversions.script)

@@ -12,8 +12,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
-from aiohttp import web
-
 from tracker import log
 from tracker.clickid import click_id
 from tracker.consent import Mode
@@ -24,18 +22,11 @@ from tracker.journal import Entry, Journal
 from tracker.metrics import Sheet
 from tracker.store.deliveries import Sent
 from tracker.tokens import Kind, Token
-from tracker.web.answers import (
-    PIXEL,
-    PIXEL_HEADERS,
-    PIXEL_TYPE,
-    redirect_headers,
-    with_parameter,
-    with_suffix,
-)
+from tracker.web.answers import PIXEL, with_parameter, with_suffix
 from tracker.web.keeping import EVENTS, Counted, Facts, Heard, Keeping
 from tracker.web.metrics import HitMetrics
 from tracker.web.mistakes import Mistakes
-from tracker.web.origin import Address, Proxies, Tells, address_of
+from tracker.web.origin import Address, Proxies, Tells
 from tracker.web.trouble import Trouble
 
 __all__ = ["PIXEL", "Heard", "Hits", "with_suffix"]
@@ -120,8 +111,18 @@ class Hits:
         rate = self._domain.config.tracker.bad_token_rate
         if kind is Kind.CLICK and self._mistakes.may(client, rate):
             return True
-        self._note_bad(kind)
+        self.note_bad(kind)
         return False
+
+    def gets_page(self, client: Address | None) -> bool:
+        """Counts a page that says so, to whoever asks from there; False where it would be one too many."""
+        return self._mistakes.made(client, self._domain.config.tracker.bad_token_rate)
+
+    def note_bad(self, kind: Kind) -> None:
+        """A token of that kind did not verify."""
+        self.bad_tokens += 1
+        self._metrics.bad_token()
+        log.bad_token(kind.name.lower())
 
     def location(self, token: Token, *, named: bool) -> str:
         """Where a click leads: the author's destination; with the suffix and the click id, where the hit is known to
@@ -332,64 +333,6 @@ class Hits:
             self._alarm.cancel()
             self._alarm = None
         self._trouble.tell()
-
-    # --- for the web framework, which answers whatever is no plain request ---
-
-    async def open(self, request: web.Request) -> web.Response:
-        """`GET /o/TOKEN.gif`: the pixel, whatever the token."""
-        token = self._named_in(request.match_info["token"].removesuffix(".gif"), Kind.OPEN)
-        if token is not None and request.method == "GET":
-            await self._taken(token, request)
-        return web.Response(body=PIXEL, content_type=PIXEL_TYPE, headers=PIXEL_HEADERS)
-
-    async def click(self, request: web.Request) -> web.Response:
-        """`GET /c/TOKEN`: the author's destination, byte for byte; 404 when the token does not verify."""
-        token = self._named_in(request.match_info["token"], Kind.CLICK)
-        if token is None:
-            rate = self._domain.config.tracker.bad_token_rate
-            if not self._mistakes.made(self._client(request), rate):
-                return web.Response(status=429, headers={"Cache-Control": "no-store"})
-            raise web.HTTPNotFound
-        named = request.method == "GET" and await self._taken(token, request)
-        location = self.location(token, named=named)
-        policy = self._domain.config.tracker.referrer_policy
-        return web.Response(status=302, headers=redirect_headers(location, policy))
-
-    def _named_in(self, text: str, kind: Kind) -> Token | None:
-        token = self.verified(text, kind)
-        if token is None:
-            self._note_bad(kind)
-        return token
-
-    def _note_bad(self, kind: Kind) -> None:
-        self.bad_tokens += 1
-        self._metrics.bad_token()
-        log.bad_token(kind.name.lower())
-
-    async def _taken(self, token: Token, request: web.Request) -> bool:
-        """Takes it down and waits for its answer."""
-        answered: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-
-        def answer(*, named: bool) -> None:
-            if not answered.done():
-                answered.set_result(named)
-
-        agent = (
-            request.headers.get("User-Agent", "")
-            .encode("utf-8", "surrogateescape")
-            .decode("utf-8", "replace")
-        )
-        self.take(token, Heard(agent, self._client(request)), answer)
-        return await answered
-
-    def _client(self, request: web.Request) -> Address | None:
-        """From where it comes. Where the proxy says so before the request, the framework was not told."""
-        peer = address_of(request.remote or "")
-        if self.proxies.prefaced(peer):
-            return None
-        headers = request.headers
-        chains = (",".join(headers.getall(name, ())) for name in ("Forwarded", "X-Forwarded-For"))
-        return self.proxies.client(peer, *chains)
 
 
 def _names_mailing(token: Token) -> bool:

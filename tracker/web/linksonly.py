@@ -15,6 +15,7 @@ from aiohttp import web
 from tracker import keyring, log
 from tracker.config import Config
 from tracker.keywatch import KeyWatch
+from tracker.refusals import HANDLING
 from tracker.tokens import KeyRing, Kind, Token
 from tracker.web.answers import PIXEL, PIXEL_HEADERS, PIXEL_TYPE, redirect_headers
 from tracker.web.app import bare, connections, listen
@@ -22,7 +23,7 @@ from tracker.web.connection import Connections
 from tracker.web.hits import Answer, Heard
 from tracker.web.mistakes import Mistakes
 from tracker.web.origin import Address, Proxies, Tells
-from tracker.web.refusals import HANDLING
+from tracker.web.wording import SPEAKER
 
 
 class LinksFace:
@@ -37,6 +38,7 @@ class LinksFace:
         self._mistakes = Mistakes()
         self._watch = KeyWatch(file, lambda: self._ring, self._renew)
         app = bare(config)
+        self._speaker = app[SPEAKER]
         app.router.add_get("/o/{token}", self._open)
         app.router.add_get("/c/{token}", self._click)
         app.router.add_get("/v/conversion.gif", self._open)
@@ -65,8 +67,9 @@ class LinksFace:
         await self._runner.cleanup()
 
     def reconfigure(self, config: Config) -> None:
-        """From now on redirects go by this; listener and key file stay."""
+        """From now on redirects and pages go by this; listener and key file stay."""
         self.config = config
+        self._speaker.renew(config)
 
     def verified(self, text: str, kind: Kind) -> Token | None:
         """What the token says; None when it is not one of ours of that kind."""

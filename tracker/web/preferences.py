@@ -51,6 +51,8 @@ class Preferences:
 
     async def choose(self, request: web.Request) -> web.Response:
         """POST `choice=allow|anonymous|decline`: takes effect before the answer leaves."""
+        if request.headers.get("Sec-Fetch-Site") == "cross-site":  # whoever gave another site the link
+            raise web.HTTPBadRequest
         sent = await self._sent(request)
         form = await _form(request)
         if self._is_identified(sent):

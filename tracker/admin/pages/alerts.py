@@ -10,6 +10,7 @@ from tracker.admin.frame import DOMAIN
 from tracker.admin.listing import table_page
 from tracker.admin.tables import Column, view
 from tracker.config import AlertTable
+from tracker.domain import Domain
 from tracker.moments import isoformat
 from tracker.reports.alerts import Told, about, find_alerts, what
 from tracker.store.audit import Action
@@ -23,7 +24,6 @@ COLUMNS = (
         about="A person, or the domain that mail bounced at. Who may not be measured by name today is not named.",
     ),
     Column(key="what", title="What happened"),
-    Column(key="message", title="Message"),
     Column(
         key="state",
         title="Letter",
@@ -32,7 +32,10 @@ COLUMNS = (
         "domain one was sent shortly before; capped: there were as many that day as is wished; dropped: the "
         "configuration no longer names the alert.",
     ),
+    Column(key="message", title="Message"),
 )
+_LONGEST_SUBJECT = 80
+"""Characters on the page; the file has all of it."""
 
 
 async def listed(request: web.Request) -> web.StreamResponse:
@@ -43,7 +46,7 @@ async def listed(request: web.Request) -> web.StreamResponse:
         found = await find_alerts(
             domain, sort=asked.sort, descending=asked.descending, limit=limit, offset=offset
         )
-        return [_row(one) for one in found]
+        return [_row(one, longest=None if asked.is_csv else _LONGEST_SUBJECT) for one in found]
 
     return await table_page(
         request,
@@ -52,25 +55,42 @@ async def listed(request: web.Request) -> web.StreamResponse:
         COLUMNS,
         rows,
         name="alerts",
-        more={"configured": [(one, _asks(one)) for one in domain.config.alert]},
+        more={"configured": await _configured(domain)},
         names=Action.EXPORT_ALERTS,
     )
 
 
-def _row(one: Told) -> dict[str, Any]:
+def _row(one: Told, *, longest: int | None) -> dict[str, Any]:
+    subject = one.subject or "(no subject)"
+    if longest is not None and len(subject) > longest:
+        subject = f"{subject[:longest]}…"
     return {
         "href": f"/messages/{one.message_id.hex()}" if one.message_id else "",
         "at": isoformat(one.at),
         "name": one.name,
         "about": about(one),
         "what": what(one),
-        "message": (one.subject or "(no subject)") if one.message_id else None,
+        "message": subject if one.message_id else None,
         "state": one.state,
     }
 
 
+async def _configured(domain: Domain) -> list[tuple[AlertTable, str]]:
+    """Each with what it looks for."""
+    found = domain.config.alert
+    needs = any(one.segment for one in found)
+    names = {kept.name for kept in await domain.segments.list()} if needs else set()
+    return [
+        (one, _asks(one) + ("" if not one.segment or one.segment in names else _WITHOUT_SEGMENT))
+        for one in found
+    ]
+
+
+_WITHOUT_SEGMENT = "; but no segment of that name is saved, so nobody is told"
+
+
 def _asks(one: AlertTable) -> str:
-    """What it looks for, in a sentence."""
+    """In a sentence."""
     hours = f"{one.window / 3600:g} hours"
     whom = f" of the segment {one.segment}" if one.segment else ""
     if one.kind == "opens":

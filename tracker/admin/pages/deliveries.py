@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from tracker.admin.access import Role
-from tracker.admin.frame import DESK, DOMAIN, VISITOR, actor, page
+from tracker.admin.frame import DESK, DOMAIN, VISITOR, page
 from tracker.admin.listing import table_page
 from tracker.admin.pages.queue import answer
 from tracker.admin.period import Days, days
@@ -76,14 +76,22 @@ async def listed(request: web.Request) -> web.StreamResponse:
         )
         return [_row(one) for one in found]
 
-    if asked.is_csv:
-        await _note_export(request, "deliveries")
     more = {
         "period": period,
         "statuses": STATUSES,
         "narrowed": bool(asked.search or asked.filters),
     }
-    return await table_page(request, "deliveries.html", asked, COLUMNS, rows, name="deliveries", more=more)
+    return await table_page(
+        request,
+        "deliveries.html",
+        asked,
+        COLUMNS,
+        rows,
+        name="deliveries",
+        more=more,
+        names=Action.EXPORT,
+        about="deliveries",
+    )
 
 
 async def shown(request: web.Request) -> web.Response:
@@ -98,6 +106,7 @@ async def shown(request: web.Request) -> web.Response:
         waiting = list(await desk.waiting(wanted, sort="since", descending=False, limit=1))
     context = {
         "one": one,
+        "recipient": nameable(one),
         "tries": tries,
         "waiting": waiting[0] if waiting else None,
         "may_act": request[VISITOR].role >= Role.OPERATOR,
@@ -132,9 +141,17 @@ async def bounces(request: web.Request) -> web.StreamResponse:
         )
         return [_bounced(one, period, is_reply=by is By.REPLY) for one in found]
 
-    if asked.is_csv:
-        await _note_export(request, "bounces")
-        return await table_page(request, "bounces.html", asked, shown_columns, rows, name="bounces")
+    if asked.is_csv:  # what was said may hold an address
+        return await table_page(
+            request,
+            "bounces.html",
+            asked,
+            shown_columns,
+            rows,
+            name="bounces",
+            names=Action.EXPORT,
+            about="bounces",
+        )
     more = {
         "period": period,
         "by": by,
@@ -149,9 +166,9 @@ def _period(request: web.Request) -> Days:
     return days(request.query, datetime.now(UTC), request.app[DOMAIN].config.admin.zone)
 
 
-async def _note_export(request: web.Request, about: str) -> None:
-    audit = request.app[DOMAIN].audit
-    await audit.note(Action.EXPORT, None, actor=actor(request), now=datetime.now(UTC), about=about)
+def nameable(one: ListedDelivery) -> str:
+    """Whom it went to, or why that is not said."""
+    return one.recipient or ("(a report of ours to a sender)" if one.is_report else "(erased)")
 
 
 def _row(one: ListedDelivery) -> dict[str, Any]:
@@ -159,7 +176,7 @@ def _row(one: ListedDelivery) -> dict[str, Any]:
         "href": f"/deliveries/{one.id.hex()}",
         "links": {"subject": f"/messages/{one.message_id.hex()}"},
         "received": isoformat(one.received_at),
-        "recipient": one.recipient or "(erased)",
+        "recipient": nameable(one),
         "subject": one.subject or "(no subject)",
         "domain": one.domain,
         "status": one.status,

@@ -137,8 +137,16 @@ async def _show(request: web.Request, told: str = "") -> web.StreamResponse:
         return [_row(one) for one in found]
 
     if asked.is_csv:
-        await _note(request, Action.EXPORT, about="the register of consent")
-        return await table_page(request, "register.html", asked, COLUMNS, rows, name="register")
+        return await table_page(
+            request,
+            "register.html",
+            asked,
+            COLUMNS,
+            rows,
+            name="register",
+            names=Action.EXPORT,
+            about="the register of consent",
+        )
     verification = request.app[VERIFICATION]
     latest = await heads(domain, limit=1)
     more = {

@@ -57,7 +57,7 @@ async def one(request: web.Request) -> web.StreamResponse:
     node = from_definition(kept.definition)
     selection = Selection(domain, node, now)
     if request.query.get("format") == "csv":
-        return await _file(request, selection, now)
+        return await _file(request, selection, kept.name, now)
     size = await selection.size(first=_FIRST, within=_WITHIN)
     href = f"/segment?name={quote(kept.name)}"
     context = {
@@ -93,6 +93,7 @@ async def save(request: web.Request) -> web.Response:
         await domain.segments.save(name, definition(node), by=by, now=now, replace=replace)
     except InvalidValue as error:
         return await _form(request, node, str(error), name=name)
+    await _note(request, Action.SEGMENT_SAVE, name, now)
     raise web.HTTPSeeOther(f"/segment?name={quote(name)}")
 
 
@@ -102,7 +103,9 @@ async def delete(request: web.Request) -> web.Response:
     form = await request.post()
     if form.get("sure") != "yes":
         raise web.HTTPBadRequest
-    await request.app[DOMAIN].segments.delete(str(form.get("name", "")))
+    name = str(form.get("name", ""))
+    await request.app[DOMAIN].segments.delete(name)
+    await _note(request, Action.SEGMENT_DELETE, name, datetime.now(UTC))
     raise web.HTTPSeeOther("/segments")
 
 
@@ -152,10 +155,9 @@ def _asked(query: Mapping[str, str]) -> AnyNode | None:
     return None
 
 
-async def _file(request: web.Request, selection: Selection, now: datetime) -> web.StreamResponse:
+async def _file(request: web.Request, selection: Selection, name: str, now: datetime) -> web.StreamResponse:
     """Everybody, as they are found. Who took it is written down before."""
-    actor = request[VISITOR].name or "local"
-    await request.app[DOMAIN].audit.note(Action.EXPORT_SEGMENT, None, actor=actor, now=now)
+    await _note(request, Action.EXPORT_SEGMENT, name, now)
     response = web.StreamResponse(
         headers={
             "Content-Type": "text/csv; charset=utf-8",
@@ -171,6 +173,11 @@ async def _file(request: web.Request, selection: Selection, now: datetime) -> we
             await response.write(as_csv(keys, map(_person, some), heading=False))
     await response.write_eof()
     return response
+
+
+async def _note(request: web.Request, action: Action, name: str, now: datetime) -> None:
+    actor = request[VISITOR].name or "local"
+    await request.app[DOMAIN].audit.note(action, None, actor=actor, now=now, about=f"segment {name}")
 
 
 def _shown(node: AnyNode, size: Size) -> dict[str, Any]:

@@ -105,10 +105,16 @@ async def _show(
 
     may_act = request[VISITOR].role >= Role.OPERATOR
     if asked.is_csv:
-        await request.app[DOMAIN].audit.note(
-            Action.EXPORT, None, actor=actor(request), now=datetime.now(UTC), about="suppressed addresses"
+        return await table_page(
+            request,
+            "suppressions.html",
+            asked,
+            COLUMNS,
+            rows,
+            name="suppressions",
+            names=Action.EXPORT,
+            about="suppressed addresses",
         )
-        return await table_page(request, "suppressions.html", asked, COLUMNS, rows, name="suppressions")
     columns = (*COLUMNS, Column(key="lift", title="Do")) if may_act else COLUMNS
     more = {
         "desk": desk,

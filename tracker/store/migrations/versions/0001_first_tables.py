@@ -156,6 +156,14 @@ def upgrade() -> None:
     op.create_index(op.f("ix_deliveries_message_id"), "deliveries", ["message_id"], unique=False)
     op.create_index(op.f("ix_deliveries_recipient"), "deliveries", ["recipient"], unique=False)
     op.create_index(
+        "ix_deliveries_bounced",
+        "deliveries",
+        ["domain"],
+        unique=False,
+        sqlite_where=sa.text("status = 'bounced'"),
+        postgresql_where=sa.text("status = 'bounced'"),
+    )
+    op.create_index(
         "ix_deliveries_unrolled",
         "deliveries",
         ["id"],
@@ -241,7 +249,9 @@ def upgrade() -> None:
         sa.Column("links", sa.JSON(none_as_null=True), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_messages")),
     )
-    op.create_index(op.f("ix_messages_mailing_id"), "messages", ["mailing_id"], unique=False)
+    op.create_index(
+        op.f("ix_messages_mailing_id_received_at"), "messages", ["mailing_id", "received_at"], unique=False
+    )
     op.create_index(op.f("ix_messages_received_at"), "messages", ["received_at"], unique=False)
     op.create_table(
         "queue",

@@ -1,5 +1,5 @@
-"""The web framework's side of a connection, whose own refusals say no more than ours: which library it is that could not
-read a request, and what the request said, is nobody's business."""
+"""The web framework's side of a connection, at every listener of ours. Its own refusals say no more than ours do: which
+library it is that could not read a request, and what the request said, is nobody's business."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from typing import Any
 
 from aiohttp import web
 
+from tracker.config import parse_listen
 from tracker.httplog import retelling
-from tracker.web.answers import SERVER
+from tracker.listening import listening
 
+SERVER = "candor"
+"""Which library and version answers is nobody's business."""
 _MOST_LINE = 16 * 1024  # a request line: our longest token is a quarter of that
 HANDLING: dict[str, Any] = {
     "access_log": None,
@@ -49,3 +52,15 @@ def framework(runner: web.AppRunner) -> Callable[[], web.RequestHandler]:
     server, loop = runner.server, asyncio.get_running_loop()
     assert server is not None  # noqa: S101 - it was set up just now
     return lambda: _Refusing(server, loop=loop, **HANDLING)
+
+
+async def listen(
+    runner: web.AppRunner, option: str, address: str, *, share_port: bool = False
+) -> asyncio.Server:
+    """A socket for the application of `runner`, which was set up; `option` names the address. `share_port`: other
+    processes listen there too. Raises CannotListen."""
+    host, port = parse_listen(address)
+    with listening(option, address):
+        return await asyncio.get_running_loop().create_server(
+            framework(runner), host or None, port, reuse_port=share_port or None
+        )
