@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 
 from tracker.store.messages import OWN_REPORT
-from tracker.store.prepared import execute
+from tracker.store.prepared import drive, execute
 from tracker.store.rollups_cells import Cell, Facts, add
 from tracker.store.rollups_facts import Mark, Sides, packed, read, states
 from tracker.store.schema import Id, deliveries, events, messages, rollups
@@ -45,6 +45,11 @@ _ADD = text(
     "INSERT INTO rollups (subject, measure, slot, key, n) VALUES (:subject, :measure, :slot, :key, :n)"
     " ON CONFLICT (subject, measure, slot, key) DO UPDATE SET n = rollups.n + excluded.n"
 ).bindparams(bindparam("subject", type_=rollups.c.subject.type))
+_DRIVER = (
+    "INSERT INTO rollups (subject, measure, slot, key, n) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT (subject, measure, slot, key) DO UPDATE SET n = n + excluded.n"
+)
+"""`_ADD` as SQLite's driver takes it."""
 _CELL = {
     name: bindparam(f"b_{name}", type_=rollups.c[name].type) for name in ("subject", "measure", "slot", "key")
 }
@@ -83,8 +88,11 @@ class Batch:
 def take(connection: Connection, most: int) -> Batch | None:
     """Reads so many that wait; None where nothing does. Nothing is held or written."""
     ids = _waiting(connection, most)
-    if not ids:
-        return None
+    return batch_of(connection, ids) if ids else None
+
+
+def batch_of(connection: Connection, ids: Sequence[bytes]) -> Batch:
+    """The same of these deliveries."""
     found = list(read(connection, ids))
     return Batch(
         states={one.id: (one.now, one.before) for one in found},
@@ -182,7 +190,10 @@ def _write(connection: Connection, delta: Mapping[Cell, int]) -> None:
     name what only one person stood for."""
     names = ("subject", "measure", "slot", "key")
     ordered = [(cell, n) for cell, n in sorted(delta.items()) if n]
-    execute(connection, [(_ADD, [dict(zip(names, cell, strict=True), n=n) for cell, n in ordered])])
+    if connection.dialect.name == "sqlite" and ordered:
+        drive(connection, _DRIVER, [(*cell, n) for cell, n in ordered])
+    else:
+        execute(connection, [(_ADD, [dict(zip(names, cell, strict=True), n=n) for cell, n in ordered])])
     less = [
         {f"b_{name}": value for name, value in zip(names, cell, strict=True)} for cell, n in ordered if n < 0
     ]
