@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Select, bindparam, exists, insert, null, sele
 
 from tracker.address import erased_key, normalize
 from tracker.consent import Consent, DoNotTrack
-from tracker.store import rollups
+from tracker.store import alerts, rollups
 from tracker.store.audience import leaving, parting
 from tracker.store.carried import Places, carry_events
 from tracker.store.contacts import find
@@ -144,6 +144,7 @@ class Erasure:
             connection.execute(update(deliveries).where(mine).values(nobody))
             removed += carry_events(connection, events.c.delivery_id.in_(ids), ids, places)
             connection.execute(update(attempts).where(attempts.c.delivery_id.in_(ids)).values(text=""))
+            alerts.forget(connection, ids)
             sent = {bytes(row.message_id) for row in some}
             _forget_content(connection, sent)
             for holder in self._holders:
