@@ -128,7 +128,6 @@ class Seed:
         self.driver.execute("COMMIT")
         for _, sql in drop:
             self.driver.execute(sql)
-        self.driver.execute("ANALYZE")
         self.driver.close()
 
     def _mailing(self, kind: str, name: str) -> bytes:

@@ -158,11 +158,13 @@ def waiting(connection: Connection) -> int:
 
 def _waiting(connection: Connection, most: int | None, which: Any = None) -> list[bytes]:
     ids: dict[bytes, None] = {}
-    of_events = select(events.c.delivery_id).where(_DIFFERS).distinct()
+    # No DISTINCT: SQLite would go through every event in the order of deliveries to save itself the sorting.
+    of_events = select(events.c.delivery_id).where(_DIFFERS)
     of_deliveries = select(deliveries.c.id).where(_WAITS)
     if which is not None:
-        of_events = of_events.join(messages, messages.c.id == events.c.message_id).where(which)
-        of_deliveries = of_deliveries.join(messages, messages.c.id == deliveries.c.message_id).where(which)
+        # Not joined: SQLite would go through all of the messages' events for the few that wait.
+        of_events = of_events.where(exists().where(messages.c.id == events.c.message_id, which))
+        of_deliveries = of_deliveries.where(exists().where(messages.c.id == deliveries.c.message_id, which))
     if most is not None:
         of_deliveries = of_deliveries.where(~_MAY_BE_WITHDRAWN)
     for query in (of_events, of_deliveries):
