@@ -41,8 +41,8 @@ from tracker.web.hits import Heard, Hits
 Act = Callable[[], Awaitable[None]]
 _TOGETHER = 400
 """Hits that are kept together."""
-_RETRIES = (6, 19, 44, 100)
-"""Minutes after a mailing at which what waits is tried again."""
+_RETRIES = (6, 13, 25, 56)
+"""Minutes between two tries of what waits."""
 _AGAIN = timedelta(minutes=11)
 
 
@@ -151,8 +151,7 @@ class Month:
         to = readers[0].address if len(readers) == 1 else f"readers of {letter.sender} <{letter.sender}>"
         data = written(letter, self.clock.now, to)
         await self._hand_in(letter, tuple(Recipient(address=one.address) for one in readers), data)
-        for minutes in _RETRIES:
-            self.at(self.clock.now + timedelta(minutes=minutes), lambda: self._try_again(letter))
+        await self._later(letter, _RETRIES)
 
     async def _hand_in(self, letter: Letter, recipients: tuple[Recipient, ...], data: bytes) -> None:
         """As a client does that comes again when it is told to."""
@@ -169,12 +168,17 @@ class Month:
             self.at(self.clock.now + _AGAIN, lambda: self._hand_in(letter, recipients, data))
         self._arrive(letter)
 
-    async def _try_again(self, letter: Letter) -> None:
-        if await self._queue.next_due() is None:
-            return
+    async def _later(self, letter: Letter, pauses: Sequence[int]) -> None:
+        """The next try, where somebody waits for one."""
+        if pauses and await self._queue.next_due() is not None:
+            when = self.clock.now + timedelta(minutes=pauses[0])
+            self.at(when, lambda: self._try_again(letter, pauses[1:]))
+
+    async def _try_again(self, letter: Letter, pauses: Sequence[int]) -> None:
         await Steering(self.domain).retry(Selection())
         await self.work_off()
         self._arrive(letter)
+        await self._later(letter, pauses)
 
     async def work_off(self) -> None:
         """Until the queue's worker has nothing to do."""
