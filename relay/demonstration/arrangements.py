@@ -5,10 +5,10 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from relay.config import BouncesTable, Config, QueueTable, SuppressionTable
-from relay.demonstration.company import BOUNCES, STAFF_SENDER
+from relay.demonstration.company import BOUNCES, SALES, STAFF_SENDER
 from relay.demonstration.reading import NETWORKS
 from tracker.attribution import Model
-from tracker.config import PreferencesTable
+from tracker.config import AlertTable, PreferencesTable
 from tracker.config.goals import GoalTable
 from tracker.config.tables import ConsentTable
 from tracker.place import Countries
@@ -18,6 +18,12 @@ _RULES = (
     {"countries": ["IT"], "unknown": "aggregate"},
     {"countries": ["DE"], "unknown": "anonymous"},
     {"countries": ["AT"], "unknown": "deny"},
+)
+
+_ALERTS = (
+    {"name": "keen-readers", "kind": "opens", "times": 3, "to": [SALES], "quiet": "1d", "most_a_day": 3},
+    {"name": "price-list", "kind": "click", "link": "*/prices.pdf", "to": [SALES], "most_a_day": 4},
+    {"name": "bounces", "kind": "bounces", "share": 0.2, "least": 8, "to": [STAFF_SENDER], "quiet": "1d"},
 )
 
 
@@ -33,6 +39,7 @@ def arranged(config: Config) -> Config:
             "bounces": BouncesTable(domain=BOUNCES, postmaster=STAFF_SENDER),
             "suppression": SuppressionTable(hard_bounces=True, after=2, complaints=True),
             "consent": ConsentTable.model_validate({"unknown": "track", "rule": _RULES}),
+            "alert": tuple(AlertTable.model_validate(one) for one in _ALERTS),
             "preferences": PreferencesTable(sender_name="Nordhaven", data_requests="queue"),
             "goal": (
                 GoalTable(name="order", window_days=14),

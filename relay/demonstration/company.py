@@ -7,6 +7,7 @@ from dataclasses import dataclass
 HOUSE = "nordhaven.example"
 BOUNCES = "bounces.nordhaven.example"
 STAFF_SENDER = f"office@{HOUSE}"
+SALES = f"sales@{HOUSE}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -245,6 +245,9 @@ def _office(month: Month) -> None:
     for day in range(1, days + 1):
         signing = month.begins + timedelta(days=day, minutes=5)
         month.at(signing, partial(_sign, month))
+        for hour in range(1, 24, 4):
+            month.at(month.begins + timedelta(days=day, hours=hour), month.watch)
+    month.at(month.ends, month.watch)
     month.at(_later(month, 18), partial(_by_telephone, month))
     month.at(
         _later(month, 20), partial(_suppress, month, "press.office@inboxly.example", "asked us by telephone")

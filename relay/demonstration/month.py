@@ -24,6 +24,7 @@ from relay.demonstration.newsletters import Letter, written
 from relay.demonstration.people import Person, populate
 from relay.demonstration.reading import Look, Reader, looks
 from relay.metrics import MailMetrics
+from relay.post import Post
 from relay.queue import Queue
 from relay.returns import Returns
 from relay.store.holdings import Holdings
@@ -31,6 +32,8 @@ from relay.store.selection import Selection
 from relay.store.steering import Steering
 from relay.submission import Client, Recipient, Submission
 from relay.worker import Worker
+from tracker.alerting.finding import Finding
+from tracker.alerting.telling import Telling
 from tracker.domain import Domain
 from tracker.errors import CandorError
 from tracker.journal import Journal
@@ -202,6 +205,22 @@ class Month:
         await self._returns.take(submission)
         await self.work_off()
         self._carrier.arrived.clear()
+
+    async def watch(self) -> None:
+        """Looks for what somebody wants to be told of, and tells it."""
+        domain, delivery, now = self.domain, self._delivery, self.clock.now
+        post = Post(
+            self._queue,
+            lambda: domain.ring,
+            compiler=lambda: delivery.compiler,
+            hostname=lambda: self.config.relay.name,
+            wake=delivery.wake,
+        )
+        finding = Finding(domain)
+        await finding.events(now)
+        await finding.bounces(now)
+        if await Telling(domain, post).run(now):
+            await self.work_off()
 
     # --- readers ---
 
