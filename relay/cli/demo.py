@@ -39,6 +39,7 @@ from tracker.config import AdminTable, StoreTable, TokensTable, TrackerTable
 from tracker.consent import Consent, DoNotTrack
 from tracker.domain import Domain
 from tracker.errors import CandorError
+from tracker.jobs import nightly
 from tracker.reports.message import report_message
 from tracker.reports.overview import overview
 from tracker.statements import Statement
@@ -197,13 +198,16 @@ async def _running(
         findings=lambda: at_once(config),
     )
     faces = Faces(domain, look=service.look, previews=Originals(domain, config), desk=desk)
+    jobs = nightly(domain)
     try:
         if before is not None:
             await before(domain)
         await faces.start()
         await service.start()
+        jobs.start()
         yield domain
     finally:
+        await jobs.stop()
         await service.stop()
         await faces.stop()
         await domain.close()

@@ -17,6 +17,7 @@ from relay.demonstration.programme import Issue, programme
 from relay.demonstration.shop import Shop
 from tracker.domain import Domain
 from tracker.jobs import nightly
+from tracker.rolling import Rolling
 
 SEED = 2026
 
@@ -48,6 +49,7 @@ async def seed(domain: Domain, config: Config, folder: Path, *, now: datetime, s
         month.at(issue.at, partial(_send, month, issue))
     await month.live()
     await nightly(domain).look()
+    await Rolling(domain.database).all()
     return Lived(
         people=len(month.people), copies=len(month.arrivals), brands=tuple(one.name for one in BRANDS)
     )
