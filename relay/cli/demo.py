@@ -22,7 +22,7 @@ import click
 
 from relay.capture import captured
 from relay.config import Config, RelayTable, UpstreamTable
-from relay.service import Relay
+from relay.service import Relay, desk
 from tracker import log
 from tracker.cli.common import CommandError, run, show_table
 from tracker.cli.reports import show_message_report
@@ -142,7 +142,8 @@ async def _running(folder: Path) -> AsyncIterator[tuple[Config, Domain]]:
     """Relay, worker, tracker and SQLite in this process."""
     config = _config(folder)
     domain = await Domain.open(config)
-    faces, service = Faces(domain), Relay(config, domain)
+    service = Relay(config, domain)
+    faces = Faces(domain, desk=desk(domain, service))
     try:
         await faces.start()
         await service.start()

@@ -166,7 +166,7 @@ class Database:
 
     async def view(self, work: Callable[[Connection], T], *, within: float | None = None) -> T:
         """As `read`, but all that `work` asks sees one state of the database: for sums over several tables."""
-        return await self._ask(self._translated(self._server.view(work)), within)
+        return await self._ask(self._run_view(work), within)
 
     async def _ask(self, asking: Coroutine[Any, Any, T], within: float | None) -> T:
         try:
@@ -204,6 +204,10 @@ class Database:
 
     async def run_read(self, work: Callable[[Connection], T]) -> T:
         return await self._translated(self._server.read(work))
+
+    async def _run_view(self, work: Callable[[Connection], T]) -> T:
+        # Nothing is begun before somebody awaits it: `_ask` may close us first.
+        return await self._translated(self._server.view(work))
 
     async def _translated(self, asking: Coroutine[Any, Any, T]) -> T:
         try:
