@@ -21,7 +21,7 @@ from tracker.admin.api.guard import HEADERS, Guard
 from tracker.admin.api.operations import DESK, DOMAIN, PAGE, Answer, Call, Items, Operation
 from tracker.admin.api.problems import Trouble, Wrong, invalid, troubled
 from tracker.admin.api.shapes import Asked, Listing, Shape
-from tracker.errors import CandorError, StoreError
+from tracker.errors import CandorError, NotFound, StoreError
 from tracker.store.api_keys import ApiKey
 from tracker.store.once import Kept, Once, Taken
 
@@ -55,7 +55,7 @@ class Answering:
             try:
                 return await self._handle(request, operation)
             except CandorError as error:
-                if isinstance(error, StoreError):
+                if isinstance(error, StoreError) and not isinstance(error, NotFound):
                     log.request_failed(type(error).__name__)
                 raise troubled(error, "body" if operation.takes else "query") from None
 
