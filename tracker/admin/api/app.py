@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 
 import jinja2
 from aiohttp import web
+from markupsafe import Markup, escape
 
 from tracker.admin.api.answering import Answering, around, etag, headed
 from tracker.admin.api.guard import Guard
@@ -58,6 +60,7 @@ def _page() -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    templates.filters["marked"] = _marked
     whole = document(OPERATIONS)
     return templates.get_template("docs.html").render(
         operations=OPERATIONS,
@@ -89,6 +92,11 @@ def said(schema: dict[str, object]) -> str:
     if schema.get("format") == "date-time":
         return "time"
     return {"string": "text", "null": "null"}.get(str(kind), str(kind) if kind else "anything")
+
+
+def _marked(text: str) -> Markup:
+    """What stands between backticks is code."""
+    return Markup(re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before
 
 
 async def _openapi(request: web.Request) -> web.Response:

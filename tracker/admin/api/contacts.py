@@ -34,7 +34,7 @@ Attributes = Annotated[dict[_NAMES, Text], Field(max_length=100)]
 
 
 class Contact(Shape):
-    """One person, as they are known now."""
+    """One person, as they are known now; what they did is not in it."""
 
     id: int
     address: str
@@ -45,7 +45,6 @@ class Contact(Shape):
     country: str | None
     group: str | None
     attributes: dict[str, str]
-    last_open_day: str | None = Field(description="Only of people measured in hygiene mode.")
     created_at: Time
 
 
@@ -154,7 +153,6 @@ def shown(person: Person) -> Contact:
         country=person.country,
         group=person.group,
         attributes=person.attributes,
-        last_open_day=person.last_open_day,
         created_at=person.created_at,
     )
 
