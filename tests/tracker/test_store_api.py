@@ -129,6 +129,15 @@ async def test_what_was_given_up_or_died_may_be_asked_again(database: Database) 
     assert isinstance(await once.begin("k", "a", b"1" * 32, NOW + timedelta(minutes=6)), bytes)
 
 
+async def test_what_was_kept_for_a_day_goes(domain: Domain) -> None:
+    once = Once(domain.database)
+    await once.begin("k", "a", b"1" * 32, NOW)
+    await once.forget(NOW + KEPT)
+    assert len((await dump(domain))["api_answers"]) == 1
+    await once.forget(NOW + KEPT + timedelta(seconds=1))
+    assert (await dump(domain))["api_answers"] == []
+
+
 async def test_of_many_at_once_one_is_carried_out(database: Database) -> None:
     once = Once(database)
     found = await asyncio.gather(*(once.begin("k", "a", b"1" * 32, NOW) for _ in range(8)))

@@ -75,6 +75,10 @@ class Once:
         values = {"status": answer.status, "body": answer.body, "location": answer.location}
         await self._database.write((ours.values(**values), [{}]))
 
+    async def forget(self, now: datetime) -> None:
+        """What was kept for long enough goes."""
+        await self._database.write((delete(api_answers).where(api_answers.c.at < now - KEPT), [{}]))
+
     async def give_up(self, mark: bytes) -> None:
         """It was not carried out, and may be asked again."""
         await self._database.write((delete(api_answers).where(api_answers.c.mark == mark), [{}]))
