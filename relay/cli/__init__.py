@@ -36,6 +36,7 @@ _COMMANDS = {
     "verdict": "tracker.cli.verdicts:verdict",
     "purge": "tracker.cli.purge:purge",
     "request": "tracker.cli.requests:request",
+    "api": "tracker.cli.api:api",
     "token": "tracker.cli.tokens:token",
     "keys": "tracker.cli.tokens:keys",
 }
@@ -64,6 +65,7 @@ _SUMMARIES = {
     "verdict": "Person or machine: judge kept events again.",
     "purge": "Remove what has been kept for long enough.",
     "request": "What people asked of you on their page.",
+    "api": "Keys for programs that use the API.",
     "token": "Explain one of our links.",
     "keys": "The key ring.",
 }

@@ -12,6 +12,7 @@ from tracker.config.goals import GoalTable, TrackingTable
 from tracker.config.loading import load
 from tracker.config.tables import (
     AdminTable,
+    ApiTable,
     Config,
     HostTable,
     LookupTable,
@@ -38,6 +39,7 @@ __all__ = [
     "RELAY_TABLES",
     "AdminTable",
     "AlertTable",
+    "ApiTable",
     "Config",
     "Duration",
     "GoalTable",
