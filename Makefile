@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.ready
 # everything for itself. The first run compiles the tests once, ahead of the workers.
 TESTING := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 
-.PHONY: help venv demo test check docs bench bench-rewrite bench-relay bench-tracker soak fuzz clean
+.PHONY: help venv demo test check docs bench bench-rewrite bench-relay bench-tracker bench-reports soak fuzz clean
 
 help:            ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -38,6 +38,7 @@ check: venv      ## lint, types, import contracts, example configuration
 
 docs: venv       ## make the tables of the documentation anew
 	$(BIN)/candor rewrite rules --page docs/rewriting.md
+	$(BIN)/python -c 'from tracker.glossary import as_page; print(as_page(), end="")' > docs/glossary.md
 
 soak: venv       ## at full size: a bad day, a long queue, kill -9 under load, the rules of consent, other examples
 	CANDOR_SOAK_MESSAGES=20000 CANDOR_SOAK_KILLS=30 CANDOR_SOAK_WAITING=100000 $(BIN)/python -m pytest -s tests/flows/test_soak.py
@@ -56,6 +57,9 @@ bench-relay: venv  ## measure messages a second beside Postfix, where it is inst
 
 bench-tracker: venv  ## measure durable hits a second beside a bare aiohttp handler and nginx; needs wrk
 	PYTHONPATH=tests/bench $(BIN)/python tests/bench/hits.py $(BENCH_OPTIONS)
+
+bench-reports: venv  ## measure reports over ten million events (CANDOR_REPORT_EVENTS); seeds a store once, in a scratch folder
+	$(BIN)/python tests/bench/reporting.py
 
 bench: bench-rewrite bench-relay bench-tracker ## measure what a message costs, as ratios within one run
 	$(BIN)/python tests/bench/signing.py

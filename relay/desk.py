@@ -10,7 +10,7 @@ import asyncio
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import fields
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, func, select
@@ -25,6 +25,7 @@ from relay.store.steering import Steering
 from relay.store.suppression import Listed, Reason, Suppressing
 from tracker.address import normalize
 from tracker.desk import (
+    OLDER,
     Counted,
     DomainWaiting,
     Done,
@@ -101,8 +102,13 @@ class MailDesk:
         )
         if not found:
             return None
-        said = found.pop("envelope")
-        return Envelope(message=message, said=envelope_words(said), **found)
+        return Envelope(
+            message=message,
+            sender=found["sender"],
+            received_at=_moment(found["received_at"]),
+            size=found["size"],
+            said=envelope_words(found["envelope"]),
+        )
 
     async def original(self, message: str) -> bytes:
         return await self._steering.original(message)
@@ -155,6 +161,15 @@ class MailDesk:
         )
 
 
+def _moment(text: str) -> datetime | None:
+    """As the store holds it: without a zone, and then in UTC, or with one."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+
+
 def envelope_words(text: str) -> str:
     """What else the client said with a message, as words; what is damaged as it stands there."""
     try:
@@ -184,6 +199,7 @@ def _selection(wanted: Wanted) -> Selection:
         domain=wanted.domain or None,
         state=wanted.state or None,
         reply=wanted.reply,
+        older_than=OLDER[wanted.older] if wanted.older else None,
     )
 
 

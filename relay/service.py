@@ -17,6 +17,7 @@ from relay.delivery import Delivery
 from relay.generation import Generation, check_certificates, upstream_settings
 from relay.intake import Intake, Settings
 from relay.metrics import MailMetrics
+from relay.post import Post
 from relay.probe import Probe
 from relay.queue import Queue
 from relay.replies import Reply
@@ -71,6 +72,14 @@ class Relay:
             refused=self._metrics.refused,
         )
         self.addresses: list[tuple[str, int]] = []
+        self.post = Post(
+            self._queue,
+            lambda: domain.ring,
+            compiler=lambda: self.delivery.compiler,
+            hostname=lambda: self.delivery.config.relay.name,
+            wake=lambda: self.delivery.wake(),
+        )
+        """The way out for letters of our own."""
 
     @property
     def delivery(self) -> Delivery:

@@ -177,7 +177,11 @@ class Settlement:
             *self._reporting.owed(message.submission, addressed, taken),
         )
         await self.unsaved.write(
-            Saving(message_id=message.id, ids=ids, save=lambda: self._domain.database.write(*statements))
+            Saving(
+                message_id=message.id,
+                ids=ids,
+                save=lambda: self._domain.database.write(*statements, may_wait=True),
+            )
         )
 
     async def finish(
@@ -213,7 +217,7 @@ class Settlement:
         )
 
         async def save() -> None:
-            if lost := await self._domain.database.together(self._finish, finishing):
+            if lost := await self._domain.database.together(self._finish, finishing, may_wait=True):
                 log.lease_lost(submission.id.hex(), recipients=lost)
             self._queue.let_go(ids)
 
@@ -336,7 +340,7 @@ class Settlement:
         """In one transaction, with the ledger's notes on those whose consent is passed over."""
         passed_over = [one.normal for one in addressed if one.decision.override and one.normal]
         if not passed_over:
-            await self._domain.database.write(*statements)
+            await self._domain.database.write(*statements, may_wait=True)
             return
         note = self._overriding(message, passed_over)
 

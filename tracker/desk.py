@@ -19,6 +19,8 @@ WAITING_SORTS = ("since", "next", "recipient", "sender", "domain", "state", "tri
 """What `Desk.waiting` orders by."""
 SUPPRESSED_SORTS = ("since", "address", "reason", "bounces")
 STATES = ("waiting", "sending", "held", "damaged")
+OLDER: Mapping[str, float] = {"20m": 1200, "1h": 3600, "4h": 14400, "1d": 86400, "3d": 259200}
+"""For how long somebody may be asked to have waited at least, in seconds."""
 
 
 class Finding(StrEnum):
@@ -55,6 +57,8 @@ class Wanted:
     """One of `STATES`."""
     reply: str = ""
     """What was answered last: `451`, `4.2.0`, or a part of its text."""
+    older: str = ""
+    """Waiting for longer than this, one of `OLDER`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +135,8 @@ class Envelope:
 
     message: str
     sender: str
-    received_at: str
+    received_at: datetime | None
+    """None where that cannot be read."""
     size: int
     said: str
     """What else the client said with it, in words."""

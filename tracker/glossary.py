@@ -25,3 +25,10 @@ def _read() -> Mapping[str, Term]:
 
 TERMS: Mapping[str, Term] = _read()
 """By key, in the order in which a reader needs them."""
+
+
+def as_page() -> str:
+    """The list as a page of the documentation (Markdown)."""
+    terms = (f"**{one.title}**: {one.words}" for one in TERMS.values())
+    about = "The words that pages, commands and reports use; the pages show them beside each number and on `/glossary`."
+    return "\n\n".join(("# What the numbers mean", about, *terms)) + "\n"

@@ -19,6 +19,7 @@ from functools import partial
 from tracker import log
 from tracker.domain import Domain
 from tracker.errors import StoreError
+from tracker.rolling import Rolling
 from tracker.store import jobs as turns
 from tracker.store.database import Database
 
@@ -72,7 +73,7 @@ def nightly(domain: Domain, *, first_look: float = _FIRST_LOOK) -> Jobs:
         Job(name="sign-head", at=time(0, 5), work=sign),
         Job(name="review", every=_REVIEW_EVERY, work=review),
     )
-    return Jobs(domain.database, jobs, first_look=first_look)
+    return Jobs(domain.database, jobs, first_look=first_look, rolling=Rolling(domain.database))
 
 
 class Jobs:
@@ -85,6 +86,7 @@ class Jobs:
         *,
         clock: Callable[[], Awaitable[datetime]] | None = None,
         first_look: float = _FIRST_LOOK,
+        rolling: Rolling | None = None,
         look_again: float = _LOOK_AGAIN,
     ) -> None:
         self._database = database
@@ -92,14 +94,19 @@ class Jobs:
         self._clock = clock or self._database_time
         self._first_look = first_look
         self._look_again = look_again
+        self._rolling = rolling
         self._name = secrets.token_hex(8)
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run())
+        if self._rolling is not None:
+            self._rolling.start()
 
     async def stop(self) -> None:
         """Breaks off what runs: it is as due as before, here after the next start or on another node now."""
+        if self._rolling is not None:
+            await self._rolling.stop()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

@@ -152,6 +152,11 @@ def job_failed(job: str, reason: str) -> None:
     _log.error("job-failed", job=job, reason=reason)
 
 
+def alert_without_segment(problem: str) -> None:
+    """An [[alert]] is for people of a segment that is not there, or is not understood: nobody is told."""
+    _log.warning("alert-without-segment", problem=problem)
+
+
 def request_failed(reason: str) -> None:
     _log.error("request-failed", reason=reason)
 

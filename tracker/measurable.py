@@ -18,11 +18,16 @@ def by_name(
     their group."""
     asked = list(addresses)
     known = domain.contacts.fetch(connection, asked) if asked else {}
+    modes: dict[tuple[object, ...], Mode] = {}
     may: dict[str, str | None] = {}
     for address in asked:
         contact = known.get(address) or Contact()
         about = circumstances(contact, address=address, sender="", message_class=None)
-        decision = decide(Question(contact=contact, reading=domain.policy.reading(about)))
-        if decision.mode in (Mode.IDENTIFIED, or_else):
+        alike = (contact.consent, contact.do_not_track, contact.erased, about)  # all that is asked about
+        mode = modes.get(alike)
+        if mode is None:
+            question = Question(contact=contact, reading=domain.policy.reading(about))
+            mode = modes[alike] = decide(question).mode
+        if mode in (Mode.IDENTIFIED, or_else):
             may[address] = contact.group
     return may

@@ -15,6 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from tracker import log
@@ -163,7 +164,7 @@ class Parent:
             self._note_ready()
             if self._stopping_until is not None:
                 # One that was still starting had nothing to bring to an end.
-                starting = not one.is_ready and code == -signal.SIGTERM
+                starting = not one.is_ready and -code in _STOP
                 self._failed = self._failed or int(code != 0 and not starting)
             elif not self._served:
                 log.workers_given_up(number=one.number, ended=_words(code))
@@ -196,6 +197,8 @@ class Parent:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
             for end in (self._woken, self._wake, self._ready_read, self._lifeline_end):
                 os.close(end)
+            if work is self._work:
+                keep_to_one_processor(number, workers=len(self._all))
             code = work(Ties(number=number, lifeline=self._lifeline, ready=lambda: self._say_ready(number)))
         except BaseException:  # noqa: BLE001 - nothing may climb up into the parent's code
             traceback.print_exc()
@@ -206,6 +209,16 @@ class Parent:
 
     def _say_ready(self, number: int) -> None:
         os.write(self._ready_write, bytes([number]))
+
+
+def keep_to_one_processor(number: int, *, workers: int) -> None:
+    """Where there are as many workers as processors, each stays on its own, with all its threads: of those only one
+    runs at a time, and to go on where the last one ran costs a tenth less. Fewer may use all there are."""
+    if sys.platform == "linux":
+        processors = sorted(os.sched_getaffinity(0))
+        if 1 < len(processors) <= workers:
+            with suppress(OSError):  # it only goes a little slower
+                os.sched_setaffinity(0, {processors[number % len(processors)]})
 
 
 class Terminal:

@@ -30,6 +30,7 @@ TRACKER_CHANGES: Mapping[str, frozenset[str]] = {
     ),
     "tracking": frozenset({ALL}),
     "goal": frozenset({ALL}),
+    "alert": frozenset({ALL}),
     "consent": frozenset({ALL}),
     "anonymity": frozenset({ALL}),
     "retention": frozenset({ALL}),

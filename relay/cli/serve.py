@@ -14,12 +14,14 @@ from relay.desk import MailDesk
 from relay.findings import at_once
 from relay.metrics import MailMetrics
 from relay.originals import Originals
+from relay.post import Post
 from relay.postmaster import postmaster
 from relay.queue import Queue
 from relay.service import Relay, checked
 from relay.store.holdings import Holdings
 from tracker import log
 from tracker.admin.monitoring import Monitoring, MonitoringFace
+from tracker.alerting.running import Alerting
 from tracker.cli.common import config_option, run
 from tracker.cli.serve import Faces, Numbers, exit_code, prepare, starting, workers_option
 from tracker.cli.signals import Reloading, Signals
@@ -131,15 +133,18 @@ async def _serve(
     domain = await Domain.open_patiently(config)
     numbers.sheet.take(number)
     served, jobs = _Served(program, config, domain, numbers, number), nightly(domain)
+    alerting = Alerting(domain, served.post)
     try:
         await served.start()
         jobs.start()
+        alerting.start()
         if ties is not None:
             ties.ready()
         spare_the_lasting()
         quiet = ties is not None
         await signals.until_stopped(Reloading(config, read, CHANGES, served.reload, quiet=quiet))
     finally:
+        await alerting.stop()
         await jobs.stop()
         await served.stop()
         await domain.close()
@@ -180,6 +185,11 @@ class _Served:
             upstreams=None if relay is None else lambda: relay.generation.upstream.states(),
             findings=lambda: at_once(cast(Config, domain.config)),
         )
+
+    @property
+    def post(self) -> Post | None:
+        """The way out for mail of our own; None where nobody here sends any."""
+        return self._relay.post if self._relay is not None else None
 
     async def start(self) -> None:
         """Raises CannotListen."""

@@ -30,7 +30,7 @@ class Recipients:
     def __init__(self, domain: Domain) -> None:
         self._contacts = domain.contacts
         self._ring = domain.ring
-        self._asked = domain.database.coalesced(self._fetch)
+        self._asked = domain.database.coalesced(self._fetch, may_wait=True)
 
     async def ask(self, addresses: Collection[str]) -> dict[str, Known]:
         """Everybody of whom anything is known, by address (in normal form). Raises StoreUnavailable: then nobody may

@@ -87,8 +87,9 @@ def record(
     if not fresh:
         return False
     execute(connection, [tracked.noting(fresh)])
+    change = update(deliveries).where(deliveries.c.id == delivery_id)
     # Whoever complains has the mail: a bounce of a copy forwarded on does not take that back.
     if status is not None and row.status != "complained":
-        change = update(deliveries).where(deliveries.c.id == delivery_id)
-        connection.execute(change.values(status=status, updated_at=at))
+        change = change.values(status=status, updated_at=at)
+    connection.execute(change.values(unrolled=1))
     return True

@@ -17,6 +17,8 @@ from support.load import Log, arrived, load
 from support.sites import ROOT, Program, Site, site, until
 from support.upstream import ScriptedUpstream
 
+from tracker.processes import keep_to_one_processor
+
 PEOPLE = ("ann@people.example", "ben@people.example", "cat@people.example")
 
 
@@ -300,3 +302,20 @@ sys.exit(time.monotonic() - began > 15)
 def test_a_worker_told_to_stop_before_it_has_begun_hears_it() -> None:
     ended = python(STOPPED_AT_ONCE)
     assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such call")
+def test_as_many_workers_as_processors_have_one_each() -> None:
+    mine = os.sched_getaffinity(0)
+    kept = []
+    try:
+        for number in range(len(mine)):
+            keep_to_one_processor(number, workers=len(mine))
+            kept.append(os.sched_getaffinity(0))
+            os.sched_setaffinity(0, mine)
+        keep_to_one_processor(0, workers=len(mine) - 1)
+        assert os.sched_getaffinity(0) == mine, "fewer than processors may use them all"
+    finally:
+        os.sched_setaffinity(0, mine)
+    assert set().union(*kept) == mine
+    assert {len(one) for one in kept} == {1}

@@ -150,6 +150,8 @@ def test_the_process_on_the_public_web_loads_nothing_of_mail_and_ends_with_0(pla
     process = loading(place, ["tracker"])
     place.until_up(process, place.web, place.admin)
     assert not place.answers(place.smtp)
+    with urllib.request.urlopen(f"http://127.0.0.1:{place.admin}/queue") as response:
+        assert b"Nothing waits" in response.read()  # seen by way of the store
     ended, modules = stop(process).out.splitlines()
     assert ended == "tracker ended with 0"
     assert "tracker.web.app" in modules.split()

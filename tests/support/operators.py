@@ -81,8 +81,10 @@ async def visiting(domain: Domain, desk: Desk | None = None) -> AsyncIterator[di
 
 
 def words(answer: Answer) -> str:
-    """The page's text, in one line."""
-    body = re.sub(r"(?s)<(?:style|head).*?</(?:style|head)>", "", dechunked(answer))
+    """The page's text, in one line, without what folds open to explain a word."""
+    body = re.sub(
+        r"(?s)<(style|head|details class=.about)\b.*?</(style|head|details)>", "", dechunked(answer)
+    )
     return " ".join(unescape(re.sub(r"<[^>]*>", " ", body)).split())
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from html import unescape
 from pathlib import Path
 
 import pytest
 from support.lives import hit
+from support.operators import words
 from support.tracking import JOE, configuration, opened, say, to_joe
 from support.web import Answer, Client
 
@@ -42,11 +41,6 @@ async def page(client: Client, path: str) -> Answer:
     answer = await client.ask(path, headers={"Host": "localhost"})
     assert answer.status == 200
     return answer
-
-
-def words(answer: Answer) -> str:
-    body = re.sub(r"(?s)<head.*?</head>", "", answer.text)
-    return " ".join(unescape(re.sub(r"<[^>]*>", " ", body)).split())
 
 
 async def lived(domain: Domain) -> None:

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.lives import hit
+from support.operators import dechunked, words
 from support.outages import away
 from support.tracking import ANONYMOUS, IDENTIFIED, UNTRACKED, Mail, configuration, opened, send
 from support.web import Answer, Client
@@ -46,24 +47,6 @@ async def page(client: Client, path: str) -> Answer:
     answer = await client.ask(path, headers=LOCAL)
     assert answer.status == 200
     return answer
-
-
-def words(answer: Answer) -> str:
-    """The page's text, in one line, without what folds open to explain a word."""
-    body = re.sub(
-        r"(?s)<(style|head|details class=.about)\b.*?</(style|head|details)>", "", dechunked(answer)
-    )
-    return " ".join(unescape(re.sub(r"<[^>]*>", " ", body)).split())
-
-
-def dechunked(answer: Answer) -> str:
-    if answer.header("Transfer-Encoding") != b"chunked":
-        return answer.text
-    left, whole = answer.body, b""
-    while left:
-        size, _, left = left.partition(b"\r\n")
-        whole, left = whole + left[: int(size, 16)], left[int(size, 16) + 2 :]
-    return whole.decode()
 
 
 async def test_nothing_yet_says_what_to_do(client: Client) -> None:

@@ -7,63 +7,31 @@ import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import urlencode
 
 import pytest
-from argon2 import PasswordHasher
 from support.lives import hit
+from support.operators import ROLES, Visit, admin_table, visiting
 from support.tracking import IDENTIFIED, JOE, Mail, configuration, opened, send
-from support.web import Answer, Client
 
-from tracker.admin.app import AdminFace
-from tracker.config import AdminTable
 from tracker.consent import Consent
 from tracker.domain import Domain
 from tracker.statements import parse_statement
 from tracker.store.register import Source
 from tracker.store.requests import RequestKind, RequestState
 
-HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash("secret")
-ROLES = ("viewer", "operator", "admin")
 NOW = datetime.now(UTC)
-FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 @pytest.fixture
 async def domain(store_url: str, tmp_path: Path) -> AsyncIterator[Domain]:
-    users = tuple({"name": role, "password_hash": HASH, "role": role} for role in ROLES)
-    admin = AdminTable(listen="127.0.0.1:0", user=users)
-    async with opened(configuration(store_url, tmp_path, admin=admin)) as domain:
+    async with opened(configuration(store_url, tmp_path, admin=admin_table())) as domain:
         yield domain
-
-
-class Visit:
-    """Somebody who has signed in."""
-
-    def __init__(self, client: Client, cookie: str) -> None:
-        self.client, self.cookie = client, cookie
-
-    async def get(self, path: str) -> Answer:
-        return await self.client.ask(path, headers={"Cookie": self.cookie})
-
-    async def post(self, path: str, **fields: str) -> Answer:
-        page = (await self.get("/requests")).text
-        token = page.split('name="form_token" value="')[1].split('"')[0]
-        body = urlencode({"form_token": token, **fields}).encode()
-        return await self.client.ask(path, "POST", headers={**FORM, "Cookie": self.cookie}, body=body)
 
 
 @pytest.fixture
 async def visits(domain: Domain) -> AsyncIterator[dict[str, Visit]]:
-    face = AdminFace(domain)
-    host, _, port = str(await face.start()).removeprefix("http://").rpartition(":")
-    client, found = Client((host, int(port))), {}
-    for role in ROLES:
-        body = urlencode({"name": role, "password": "secret", "next": "/"}).encode()
-        answer = await client.ask("/sign-in", "POST", headers=FORM, body=body)
-        found[role] = Visit(client, answer.all("Set-Cookie")[0].split(b";")[0].decode())
-    yield found
-    await face.stop()
+    async with visiting(domain) as visits:
+        yield visits
 
 
 async def joe(domain: Domain) -> str:

@@ -68,6 +68,8 @@ async def test_the_list_shows_whom_the_filters_say(domain: Domain, visits: dict[
         "reply=4.3.0": {ANN, BOB},
         "reply=UNKNOWN": {CY},
         "reply=unknown&domain=one.example": set(),
+        "older=20m": set(),
+        "older=1ms": {ANN, BOB, CY},
         "search=%27%3B+DROP+TABLE+queue": set(),
     }.items():
         shown = words(await visits["viewer"].page(f"/queue?{query}")).partition("By domain")[0]
@@ -146,6 +148,7 @@ async def test_a_dropped_message_says_who_did_it_and_its_sender_hears_of_it(
     }  # the last is the report
     story = words(await visits["viewer"].page(f"/deliveries/{copies[CY].delivery.hex()}"))
     assert "operator operator 554 5.7.0 Dropped by the operator: no such shop" in story
+    assert "(a report of ours to a sender)" in words(await visits["viewer"].page("/deliveries"))
 
 
 async def test_one_recipient_of_a_message_is_held_and_retrying_says_so(
@@ -179,6 +182,7 @@ MISTAKEN = (
     ("hold", {"message": "zz"}),
     ("hold", {"message": "0" * 33}),
     ("hold", {"delivery": "abc"}),
+    ("hold", {"older": "1ms"}),
     ("hold", {"all": "yes", "domain": "two.example"}),
     ("hold", {"search": "x" * 201}),
     ("hold", {"search": " ", "all": "no"}),
@@ -206,9 +210,9 @@ async def test_an_audit_row_holds_no_address(domain: Domain, visits: dict[str, V
     await visits["operator"].post("/queue/hold", reply=f"no such user {BOB}")
     await visits["operator"].post("/queue/hold", reply="4.3.0")
     assert [one.about for one in await domain.audit.list(limit=9)] == [
-        "2 recipients of 1 messages, reply 4.3.0",
+        "2 recipients of 1 message, reply 4.3.0",
         "0 recipients of 0 messages, by words of the reply",
-        "1 recipients of 1 messages, by a search",
+        "1 recipient of 1 message, by a search",
     ]
 
 
@@ -230,7 +234,9 @@ async def test_a_message_is_shown_with_every_try_and_taken_as_it_came(
 ) -> None:
     copies = await three(domain)
     message = copies[ANN].message.hex()
-    shown = words(await visits["viewer"].page(f"/queue/{message}"))
+    answer = await visits["viewer"].page(f"/queue/{message}")
+    assert 'datetime="2026-05-01T12:00:00.000Z"' in answer.text  # when it was received
+    shown = words(answer)
     for part in (ANN, BOB, "Apples 100%_off", "1 failed try", "deferred mx.example:25 TLSv1.3 451 4.3.0"):
         assert part in shown
     assert CY not in shown

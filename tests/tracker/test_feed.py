@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert, text
 from support.lives import hit
@@ -63,12 +63,14 @@ async def test_what_happened_is_told_once(domain: Domain) -> None:
     assert told(await news(domain, first.position, until=first.position)) == []
 
 
+@pytest.mark.parametrize("store_kind", ["sqlite"])
 @pytest.mark.parametrize("verdict", [VerdictKind.SCANNER, VerdictKind.PREFETCH, VerdictKind.UNSURE])
 async def test_machines_are_no_news(verdict: VerdictKind, domain: Domain) -> None:
     await hit(domain, await to_joe(domain), NOW, verdict=verdict)
     assert [kind for kind, _, _ in told(await news(domain, None))] == ["accepted"]
 
 
+@pytest.mark.parametrize("store_kind", ["sqlite"])
 @pytest.mark.parametrize(
     ("consent", "dnt"), [("denied", None), ("withdrawn", None), ("granted", "true"), ("unknown", "true")]
 )
@@ -165,6 +167,7 @@ places = st.builds(
 )
 
 
+@settings(max_examples=25)
 @given(st.dictionaries(st.sampled_from("abcde"), places, min_size=1))
 def test_a_position_is_read_as_it_was_written(found: dict[str, Place]) -> None:
     assert Position.read(str(Position(places=found))) == Position(places=found)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import tracker.admin
-from tracker.glossary import TERMS
+from tracker.glossary import TERMS, as_page
 
 ADMIN = Path(tracker.admin.__file__).parent
 
@@ -37,3 +37,9 @@ def test_every_page_names_terms_that_there_are() -> None:
     }
     assert named
     assert {(name, key) for name, key in named if key not in TERMS} == set()
+
+
+def test_the_documentation_has_the_same_words() -> None:
+    """`make docs` writes them anew."""
+    page = Path(__file__).parents[2] / "docs" / "glossary.md"
+    assert page.read_text(encoding="utf-8") == as_page()

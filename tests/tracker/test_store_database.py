@@ -105,6 +105,19 @@ async def test_writes_that_wait_together_share_a_transaction(database: Database)
     assert await database.read(stored) == set(range(300))
 
 
+async def test_who_may_wait_shares_with_those_who_come_a_moment_later(database: Database) -> None:
+    def together(_: Connection, items: list[str]) -> list[list[str]]:
+        return [items] * len(items)
+
+    async def write(name: str) -> list[str]:
+        return await database.together(together, name, may_wait=True)
+
+    assert await asyncio.gather(*map(write, "abc")) == [["a", "b", "c"]] * 3
+    first = asyncio.create_task(write("d"))
+    await asyncio.sleep(0)
+    assert await write("e") == await first == ["d", "e"]
+
+
 async def test_a_write_is_on_disk_when_it_returns(database: Database, store_url: str) -> None:
     await database.write(inserted(1), (_INSERT, [mailing(2), mailing(3)]), (_INSERT, []))
     async with opened(store_url) as other:

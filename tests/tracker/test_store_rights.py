@@ -154,7 +154,7 @@ async def test_erasure_changes_no_number_of_a_message_to_many(domain: Domain) ->
         assert await numbers(domain, copies) == before
     await erase(domain, PEOPLE[-1])
     # Nobody with a name got it any more: what was written for them is gone, what it added up to is not.
-    unnamed = [{**one, "url": ""} for one in before["links"]]
+    unnamed = [{**one, "url": "", "text": ""} for one in before["links"]]
     assert await numbers(domain, copies) == {**before, "subject": "", "links": unnamed}
 
 

@@ -16,6 +16,7 @@ from tracker.admin.frame import ACCESS, DESK, DOMAIN, framed, guarded, headed
 from tracker.admin.live import FEED, Feed, stream
 from tracker.admin.monitoring import Monitoring
 from tracker.admin.pages import (
+    alerts,
     campaigns,
     clickmap,
     contacts,
@@ -32,6 +33,7 @@ from tracker.admin.pages import (
     queue,
     register,
     requests,
+    segments,
     suppressions,
 )
 from tracker.admin.previews import PREVIEWS, Previews
@@ -141,6 +143,12 @@ def _add_pages(router: web.UrlDispatcher) -> None:
     router.add_post("/contacts/{id}/export", contacts.export)
     router.add_post("/contacts/{id}/anonymize", contacts.anonymize)
     router.add_post("/contacts/{id}/erase", contacts.erase)
+    router.add_get("/segments", segments.listed)
+    router.add_post("/segments", segments.save)
+    router.add_get("/segments/build", segments.build)
+    router.add_post("/segments/delete", segments.delete)
+    router.add_get("/segment", segments.one)
+    router.add_get("/alerts", alerts.listed)
     router.add_get("/requests", requests.listed)
     router.add_post("/requests/{id}", requests.settle)
     router.add_get("/audit", requests.audit)

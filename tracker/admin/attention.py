@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, select
 
+from tracker.desk import Desk, QueueStanding, UpstreamState
 from tracker.domain import Domain
 from tracker.errors import StoreError
 from tracker.store.hosts import TrackingHost, tracking_hosts_of
@@ -16,6 +17,7 @@ from tracker.store.schema import jobs
 
 _ANSWER_WITHIN = timedelta(days=30)
 """A month (GDPR art. 12(3))."""
+_OLD, _VERY_OLD = timedelta(hours=4), timedelta(days=1)
 _CERTIFICATE = timedelta(days=14)
 _MOST_REQUESTS = 500
 
@@ -30,14 +32,18 @@ class Matter:
     is_urgent: bool = True
 
 
-async def matters(domain: Domain, now: datetime) -> list[Matter]:
-    """The urgent first. Never raises for the store: that it is away is the first of them."""
+async def matters(domain: Domain, desk: Desk | None, now: datetime) -> list[Matter]:
+    """The urgent first. Never raises for the store: that it is away is the first of them. Without a desk nothing is
+    known of the queue."""
     found = _of_store(domain)
     try:
         found += _of_hosts((await domain.database.read(tracking_hosts_of)).values(), now)
         found += _of_requests(
             [one.asked_at for one in await domain.requests.list(RequestState.OPEN, limit=_MOST_REQUESTS)], now
         )
+        if desk is not None:
+            found += _of_upstreams(desk.upstreams() or ())
+            found += _of_queue(await desk.standing(domains=1))
         found += _of_jobs(await domain.database.read(_failing))
     except StoreError:
         found = found or [Matter(what="The store does not answer", advice="See its log and the disk.")]
@@ -64,6 +70,28 @@ def _of_hosts(hosts: Iterable[TrackingHost], now: datetime) -> list[Matter]:
             what = f"The certificate of {one.url} runs out in {days} days"
             found.append(Matter(what=what, advice="Renew it.", is_urgent=days < _CERTIFICATE.days // 2))
     return found
+
+
+def _of_queue(standing: QueueStanding) -> list[Matter]:
+    found = []
+    age = timedelta(seconds=standing.oldest or 0)
+    if age >= _OLD:
+        hours = int(age.total_seconds() // 3600)
+        what = f"Mail has been waiting in the queue for {hours} hours"
+        advice = f"{standing.recipients} recipients wait; the queue says what servers answered."
+        found.append(Matter(what=what, advice=advice, href="/queue", is_urgent=age >= _VERY_OLD))
+    if damaged := standing.states.get("damaged", 0):
+        what = f"{damaged} {'recipient waits' if damaged == 1 else 'recipients wait'} for mail that cannot be read"
+        found.append(Matter(what=what, advice="Look at the disk, and drop it.", href="/queue?state=damaged"))
+    return found
+
+
+def _of_upstreams(upstreams: Iterable[UpstreamState]) -> list[Matter]:
+    return [
+        Matter(what=f"Upstream {one.name} is down: {one.last_error}", advice="Mail waits.", href="/health")
+        for one in upstreams
+        if one.condition == "down"
+    ]
 
 
 def _of_requests(asked: Sequence[datetime], now: datetime) -> list[Matter]:

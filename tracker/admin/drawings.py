@@ -10,14 +10,14 @@ from tracker.admin.charts import Chart, Form, Series
 from tracker.domain import Domain
 from tracker.events import EventKind
 from tracker.reports.dimensions import Dimension, Part, by_dimension
-from tracker.reports.figures import Figures
-from tracker.reports.overview import overview
+from tracker.reports.figures import Figures, scope_figures
 from tracker.reports.sums import Scope
 from tracker.reports.timeline import Timeline, Unit, by_time
 from tracker.reports.times import TimesTo, times_to
 
 _DAYS = 30
 _MOST_PARTS = 8
+_WITHIN = 30.0
 _HOURS = 72
 """Hours of activity that are shown as such; longer ones are shown by day."""
 _PARTS = {
@@ -115,9 +115,9 @@ async def of_days(domain: Domain, now: datetime) -> list[Chart]:
     day = now - timedelta(hours=23)
     hours = await by_time(domain, Scope(), unit=Unit.HOUR, zone=zone, since=day, until=now)
     scope = Scope(since=since, until=now)
-    whole = await overview(domain, since=since, until=now)
+    whole = await domain.database.read(lambda connection: scope_figures(connection, scope), within=_WITHIN)
     charts = [activity(days, f"The last {_DAYS} days"), activity(hours, "The last 24 hours")]
-    charts += [outcomes(whole.now.figures, f"What became of the mail of {_DAYS} days")]
+    charts += [outcomes(whole, f"What became of the mail of {_DAYS} days")]
     charts += [waited(await times_to(domain, scope, EventKind.OPENED))]
     return _with_something([*charts, *await _splits(domain, scope)])
 

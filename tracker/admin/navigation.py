@@ -52,6 +52,7 @@ GROUPS: Sequence[Group] = (
             Entry(href="/leads", title="Leads"),
             Entry(href="/quiet", title="Quiet"),
             Entry(href="/departments", title="Departments"),
+            Entry(href="/segments", title="Segments", covers=("/segment",)),
             Entry(href="/requests", title="Requests"),
             Entry(href="/register", title="Register"),
         ),
@@ -61,6 +62,7 @@ GROUPS: Sequence[Group] = (
         entries=(
             Entry(href="/campaigns", title="Campaigns", covers=("/campaign",)),
             Entry(href="/conversions", title="Conversions"),
+            Entry(href="/alerts", title="Alerts"),
             Entry(href="/links", title="Links"),
             Entry(href="/domains", title="Domains"),
             Entry(href="/glossary", title="Glossary"),

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from tracker.events import EventKind
 from tracker.moments import isoformat, lasting
 from tracker.money import shown_amount
-from tracker.reports.wording import credit, judged, percent, span, unattributed_word
+from tracker.reports.wording import click_to_open, credit, judged, percent, span, unattributed_word
 
 _HAPPENED = {
     "accepted": "Delivered",
@@ -78,6 +78,7 @@ _FILTERS: Mapping[str, Callable[..., Any]] = {
     "span": span,
     "kind_word": kind_word,
     "judged": judged,
+    "click_to_open": click_to_open,
     "octets": size,
     "lasting": lasting,
     "many": many,

@@ -15,7 +15,7 @@ from tracker.reports.figures import Figures
 from tracker.reports.message import LinkCount
 from tracker.reports.timeline import Timeline
 from tracker.reports.times import TimesTo
-from tracker.reports.wording import percent, span
+from tracker.reports.wording import click_to_open, percent, span
 
 WORDS = {EventKind.OPENED: "opens", EventKind.CLICKED: "clicks"}
 
@@ -51,6 +51,9 @@ def show_figures(figures: Figures) -> None:
         "unsure beside",
     )
     show_table(columns, rows)
+    both = click_to_open(figures)
+    if both is not None and both.of:
+        click.echo(f"of those opened, {both.n} of {both.of} clicked: {percent(both)} ({span(both)})")
     if figures.implied:
         click.echo(f"{figures.implied} more clicked, and no open was seen: a click proves one")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,14 @@ from tracker.reports.engagement import Lead, Quiet, Reading, leads, quiet, who_h
 from tracker.reports.links import LinkReport, report_links
 from tracker.reports.rows import domain_row, reading_row
 from tracker.reports.wording import percent
+from tracker.segments.selection import Selection, saved
+
+_segment = click.option("--segment", metavar="NAME", help="Only people of this saved segment.")
+
+
+async def _of(domain: Domain, segment: str | None) -> Selection | None:
+    """The saved segment of this name. Raises NotFound, StoreUnavailable."""
+    return None if segment is None else await saved(domain, segment, datetime.now(UTC))
 
 
 @click.command("links")
@@ -94,16 +103,18 @@ def _with_rates(one: DomainReport) -> dict[str, Any]:
 @click.command("leads")
 @period_options(ends=False)
 @limit_option
+@_segment
 @output_options
 @config_option
-def leads_(limit: int, asked: Asked, output: Output, config_file: Path | None) -> None:
+def leads_(limit: int, segment: str | None, asked: Asked, output: Output, config_file: Path | None) -> None:
     """Who engaged most: mails clicked count three, mails opened one; persons only.
 
     Whoever may not be measured by name today is in no list, whatever they did before.
     """
 
     async def work(domain: Domain) -> list[Lead]:
-        return await leads(domain, since=asked.since(domain.config.admin.zone), limit=limit)
+        since = asked.since(domain.config.admin.zone)
+        return await leads(domain, since=since, limit=limit, segment=await _of(domain, segment))
 
     columns = {
         "address": "address",
@@ -123,17 +134,25 @@ def leads_(limit: int, asked: Asked, output: Output, config_file: Path | None) -
     "--least", default=3, show_default=True, type=click.IntRange(1), help="Mails they got in that time."
 )
 @limit_option
+@_segment
 @output_options
 @config_option
-def quiet_(least: int, limit: int, asked: Asked, output: Output, config_file: Path | None) -> None:
+def quiet_(
+    least: int,
+    limit: int,
+    segment: str | None,
+    asked: Asked,
+    output: Output,
+    config_file: Path | None,
+) -> None:
     """Who gets measured mail and shows no sign of life, for the hygiene of your lists.
 
     Mail programs that load no images show none either: ask before you strike anybody off.
     """
 
     async def work(domain: Domain) -> list[Quiet]:
-        since = asked.since(domain.config.admin.zone)
-        return await quiet(domain, since=since, least=least, limit=limit)
+        since, chosen = asked.since(domain.config.admin.zone), await _of(domain, segment)
+        return await quiet(domain, since=since, least=least, limit=limit, segment=chosen)
 
     columns = {
         "address": "address",
@@ -147,9 +166,10 @@ def quiet_(least: int, limit: int, asked: Asked, output: Output, config_file: Pa
 
 @click.command("read")
 @click.argument("id")
+@_segment
 @output_options
 @config_option
-def read_(id: str, output: Output, config_file: Path | None) -> None:
+def read_(id: str, segment: str | None, output: Output, config_file: Path | None) -> None:
     """By department, how many have shown that they read a message.
 
     Who is not measured by name stands apart, and never counts as not having read.
@@ -157,7 +177,8 @@ def read_(id: str, output: Output, config_file: Path | None) -> None:
     prefix = message_id_argument(id)
 
     async def work(domain: Domain) -> list[Reading]:
-        return await who_has_read(domain, await whole_id(domain, prefix))
+        message = await whole_id(domain, prefix)
+        return await who_has_read(domain, message, segment=await _of(domain, segment))
 
     columns = {
         "group": "department",

@@ -23,6 +23,7 @@ from tracker.cli.figures import (
 from tracker.cli.lists import domains_, leads_, links_, quiet_, read_
 from tracker.cli.messages import message_id_argument, whole_id
 from tracker.cli.options import Asked, Output, output_options, period_options
+from tracker.cli.rollups import rebuild_
 from tracker.domain import Domain
 from tracker.events import EventKind
 from tracker.moments import isoformat
@@ -53,7 +54,7 @@ def report() -> None:
     """
 
 
-for _list in (links_, domains_, leads_, quiet_, read_, conversions_):
+for _list in (links_, domains_, leads_, quiet_, read_, conversions_, rebuild_):
     report.add_command(_list)
 
 

@@ -14,6 +14,7 @@ from tracker import log
 from tracker.admin.app import AdminFace
 from tracker.admin.monitoring import Monitoring
 from tracker.admin.previews import Previews
+from tracker.alerting.running import Alerting
 from tracker.cli.common import CommandError, config_option, desk_beside, holders_beside, run
 from tracker.cli.signals import Reloading, Signals
 from tracker.config import RELAY_TABLES, Config, load, parse_listen
@@ -99,11 +100,12 @@ async def serve(config: Config, read: Callable[[], Config], numbers: Numbers, ti
     domain = await Domain.open_or_await(config)
     domain.holders.extend(holders_beside())
     faces = Faces(domain, numbers, admin=ties is None or ties.number == 0, desk=desk_beside(domain))
-    jobs = nightly(domain)
+    jobs, alerting = nightly(domain), Alerting(domain)
     numbers.sheet.take(ties.number if ties is not None else 0)
     try:
         await faces.start(share_port=ties is not None)
         jobs.start()
+        alerting.start()
         spare_the_lasting()
         hand_on_soon()
         if ties is not None:
@@ -112,6 +114,7 @@ async def serve(config: Config, read: Callable[[], Config], numbers: Numbers, ti
         reloading = Reloading(config, read, TRACKER_CHANGES, domain.reconfigure, quiet=quiet)
         await _until_stopped(signals.until_stopped(reloading), domain.opening)
     finally:
+        await alerting.stop()
         await jobs.stop()
         await faces.stop()
         await domain.close()

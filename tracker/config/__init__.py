@@ -7,6 +7,7 @@ not stand in the configuration. The relay's tables are read by `relay.config`; h
 
 from __future__ import annotations
 
+from tracker.config.alerts import AlertTable
 from tracker.config.goals import GoalTable, TrackingTable
 from tracker.config.loading import load
 from tracker.config.tables import (
@@ -36,6 +37,7 @@ from tracker.config.values import (
 __all__ = [
     "RELAY_TABLES",
     "AdminTable",
+    "AlertTable",
     "Config",
     "Duration",
     "GoalTable",

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from tracker import words
 from tracker.address import normalize
+from tracker.config.alerts import AlertTable
 from tracker.config.goals import GoalTable, TrackingTable
 from tracker.config.machines import GeographyTable, VerdictTable
 from tracker.config.values import (
@@ -336,6 +337,7 @@ class Config(Table):
     tracker: TrackerTable = TrackerTable()
     tracking: TrackingTable = TrackingTable()
     goal: tuple[GoalTable, ...] = ()
+    alert: tuple[AlertTable, ...] = ()
     admin: AdminTable = AdminTable()
     store: StoreTable = StoreTable()
     consent: ConsentTable = ConsentTable()
@@ -354,6 +356,14 @@ class Config(Table):
         names = [one.name for one in value]
         if len(set(names)) < len(names):
             raise ValueError("two [[goal]] have the same name")
+        return value
+
+    @field_validator("alert")
+    @classmethod
+    def _alerts_differ(cls, value: tuple[AlertTable, ...]) -> tuple[AlertTable, ...]:
+        names = [one.name for one in value]
+        if len(set(names)) < len(names):
+            raise ValueError("two [[alert]] have the same name")
         return value
 
     @property

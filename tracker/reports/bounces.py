@@ -105,11 +105,11 @@ async def report_bounces(
 
 def _latest(since: datetime, until: datetime, search: str) -> Any:
     """Each bounced delivery's domain and the id of its latest attempt."""
+    attempt = select(func.max(attempts.c.id)).where(attempts.c.delivery_id == deliveries.c.id)
     query = (
-        select(deliveries.c.domain, func.max(attempts.c.id).label("attempt"))
-        .select_from(_OF_PERIOD.join(attempts, attempts.c.delivery_id == deliveries.c.id))
+        select(deliveries.c.domain, attempt.scalar_subquery().label("attempt"))
+        .select_from(_OF_PERIOD)
         .where(messages.c.received_at.between(since, until), _BOUNCED)
-        .group_by(deliveries.c.id, deliveries.c.domain)
     )
     if search:
         query = query.where(deliveries.c.domain.icontains(search, autoescape=True))

@@ -18,6 +18,7 @@ from tracker.domain import Domain
 from tracker.errors import InvalidAddress, NotFound
 from tracker.store.answers import last_words
 from tracker.store.deliveries import Attempt
+from tracker.store.messages import OWN_REPORT
 from tracker.store.schema import attempts, deliveries, messages
 
 STATUSES = ("queued", "accepted", "deferred", "bounced", "complained", "skipped", "returned")
@@ -59,6 +60,8 @@ class ListedDelivery:
     sender: str
     recipient: str | None
     """None once erased, and for reports of our own."""
+    is_report: bool
+    """A report of ours to a sender: whom it went to is not written down with it."""
     domain: str
     status: str
     mode: str
@@ -104,6 +107,7 @@ _DELIVERIES = select(
     messages.c.received_at,
     messages.c.subject,
     messages.c.sender,
+    messages.c.untouched,
 ).join(messages, messages.c.id == deliveries.c.message_id)
 
 
@@ -157,6 +161,7 @@ def _listed(row: Any, tries: Sequence[Attempt]) -> ListedDelivery:
         subject=row.subject,
         sender=row.sender,
         recipient=row.recipient,
+        is_report=row.untouched == OWN_REPORT,
         domain=row.domain,
         status=row.status,
         mode=row.mode,

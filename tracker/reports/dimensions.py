@@ -2,7 +2,7 @@
 
 Domains and groups split deliveries, and have rates of their own. Clients, devices, systems, countries, links and
 verdicts split events: one delivery may stand under several, so their people do not add up to the whole. Of what the
-purge and erasures took only verdicts and links are known.
+purge and erasures took only links and the number of hits by verdict are known.
 """
 
 from __future__ import annotations
@@ -88,10 +88,12 @@ async def by_dimension(
         names = [f"{dimension.value}:{one}" for one in ("state", "people", "arrived", "hits")]
         if dimension is Dimension.LINK:
             names = ["link:people", "link:hits"]
+        if dimension is Dimension.VERDICT:
+            names = ["verdict:people", "hits"]
         found = _parts(gathered(connection, scope, names), dimension)[:limit]
         return _labelled(connection, scope, found) if dimension is Dimension.LINK else found
 
-    return await domain.database.read(work, within=30.0)
+    return await domain.database.view(work, within=30.0)
 
 
 class _Adding:
@@ -109,7 +111,7 @@ def _parts(sums: Sums, dimension: Dimension) -> tuple[Part, ...]:
     adding: dict[str, _Adding] = {}
     kinds = {kind.value: kind for kind in EventKind}
     for (measure, _slot, under), n in sums.items():
-        what = measure.partition(":")[2]
+        what = measure.rpartition(":")[2]
         if what == "state":
             status, measured, value = parts(under, 3)
             adding.setdefault(value, _Adding()).state(status, measured, n)

@@ -100,7 +100,7 @@ async def outcomes(domain: Domain, scope: Scope, *, limit: int | None = None) ->
     def work(connection: Connection) -> Sums:
         return gathered(connection, scope, ("domain:state", "domain:arrived", "reply"))
 
-    return _outcomes(await domain.database.read(work, within=30.0), limit)
+    return _outcomes(await domain.database.view(work, within=30.0), limit)
 
 
 _MOST_ANSWERS = 5

@@ -6,18 +6,20 @@ name, is in no list. Machines count for nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy import Connection, and_, case, distinct, exists, func, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
-from tracker.consent import Contact, Mode, Question, decide
+from tracker.consent import Mode
 from tracker.domain import Domain
 from tracker.errors import NotFound
 from tracker.events import EventKind
-from tracker.policy import circumstances
+from tracker.measurable import by_name
+from tracker.segments.selection import Selection
 from tracker.store.carried import DELIVERED, HUMAN
 from tracker.store.schema import contacts, deliveries, events, messages
 
@@ -71,8 +73,10 @@ class Reading:
         return self.delivered - self.measured
 
 
-async def leads(domain: Domain, *, since: datetime, limit: int) -> list[Lead]:
-    """Who engaged most since then, best first. Raises StoreUnavailable."""
+async def leads(
+    domain: Domain, *, since: datetime, limit: int, segment: Selection | None = None
+) -> list[Lead]:
+    """Who engaged most since then, best first; of a segment, where one is given. Raises StoreUnavailable."""
 
     def clicked_or(kind: EventKind) -> ColumnElement[int]:
         return func.count(distinct(case((events.c.kind == kind.value, events.c.message_id))))
@@ -96,7 +100,7 @@ async def leads(domain: Domain, *, since: datetime, limit: int) -> list[Lead]:
         )
         found: list[Lead] = []
         for rows in connection.execute(query).partitions(_CHUNK):
-            may = _by_name(domain, connection, [row.recipient for row in rows])
+            may = _chosen(connection, by_name(domain, connection, [row.recipient for row in rows]), segment)
             for row in rows:
                 if row.recipient in may and len(found) < limit:
                     found.append(
@@ -116,9 +120,11 @@ async def leads(domain: Domain, *, since: datetime, limit: int) -> list[Lead]:
     return await domain.database.read(work, within=30.0)
 
 
-async def quiet(domain: Domain, *, since: datetime, least: int, limit: int) -> list[Quiet]:
-    """Who got at least so many measured mails since then and showed no sign of life; those with most mail first.
-    Raises StoreUnavailable."""
+async def quiet(
+    domain: Domain, *, since: datetime, least: int, limit: int, segment: Selection | None = None
+) -> list[Quiet]:
+    """Who got at least so many measured mails since then and showed no sign of life; those with most mail first; of a
+    segment, where one is given. Raises StoreUnavailable."""
 
     def work(connection: Connection) -> list[Quiet]:
         number, last = func.count(), func.max(messages.c.received_at)
@@ -149,7 +155,8 @@ async def quiet(domain: Domain, *, since: datetime, least: int, limit: int) -> l
         )
         found: list[Quiet] = []
         for rows in connection.execute(query).partitions(_CHUNK):
-            may = _by_name(domain, connection, [row.recipient for row in rows], or_else=Mode.HYGIENE)
+            people = [row.recipient for row in rows]
+            may = _chosen(connection, by_name(domain, connection, people, or_else=Mode.HYGIENE), segment)
             found += [
                 Quiet(address=row.recipient, group=may[row.recipient], delivered=row.n, last_mail=row.last)
                 for row in rows
@@ -162,12 +169,16 @@ async def quiet(domain: Domain, *, since: datetime, least: int, limit: int) -> l
     return await domain.database.read(work, within=30.0)
 
 
-async def who_has_read(domain: Domain, message_id: bytes) -> list[Reading]:
-    """By department, how many have shown that they read a message. Raises NotFound, StoreUnavailable."""
+async def who_has_read(
+    domain: Domain, message_id: bytes, *, segment: Selection | None = None
+) -> list[Reading]:
+    """By department, how many have shown that they read a message. Of a segment, where one is given: then, since it may
+    be one about few, measured is only who may be measured by name today. Raises NotFound, StoreUnavailable."""
+    if segment is not None:
+        return await _who_of_them_has_read(domain, message_id, segment)
 
     def work(connection: Connection) -> list[Reading]:
-        if connection.execute(select(messages.c.id).where(messages.c.id == message_id)).first() is None:
-            raise NotFound(f"there is no message {message_id.hex()}")
+        _check_message(connection, message_id)
         arrived = deliveries.c.status.in_(DELIVERED)
         measured = arrived & (deliveries.c.mode == Mode.IDENTIFIED.value)
         read = exists().where(events.c.delivery_id == deliveries.c.id, events.c.verdict.in_(HUMAN))
@@ -198,16 +209,65 @@ async def who_has_read(domain: Domain, message_id: bytes) -> list[Reading]:
     return await domain.database.read(work, within=30.0)
 
 
-def _by_name(
-    domain: Domain, connection: Connection, addresses: Iterable[str], *, or_else: Mode = Mode.IDENTIFIED
+def _check_message(connection: Connection, message_id: bytes) -> None:
+    if connection.execute(select(messages.c.id).where(messages.c.id == message_id)).first() is None:
+        raise NotFound(f"there is no message {message_id.hex()}")
+
+
+async def _who_of_them_has_read(domain: Domain, message_id: bytes, segment: Selection) -> list[Reading]:
+    counted: dict[str, Counter[str]] = {}
+    after: bytes | None = b""
+    while after is not None:
+        rows, after = await domain.database.read(
+            partial(_read_by, domain, message_id=message_id, segment=segment, after=after), within=30.0
+        )
+        for group, *facts in rows:
+            counted.setdefault(group, Counter()).update(dict(zip(_FACTS, facts, strict=True)))
+    return [
+        Reading(group=group, **{name: counted[group][name] for name in _FACTS}) for group in sorted(counted)
+    ]
+
+
+_FACTS = ("recipients", "delivered", "measured", "read")
+_Fact = tuple[str, bool, bool, bool, bool]
+
+
+def _read_by(
+    domain: Domain, connection: Connection, message_id: bytes, segment: Selection, after: bytes
+) -> tuple[list[_Fact], bytes | None]:
+    """Of the next recipients who are in the segment, what is known of each; and where to go on."""
+    _check_message(connection, message_id)
+    read = exists().where(events.c.delivery_id == deliveries.c.id, events.c.verdict.in_(HUMAN))
+    columns = (
+        deliveries.c.id,
+        deliveries.c.recipient,
+        deliveries.c.grp,
+        deliveries.c.mode,
+        deliveries.c.status,
+    )
+    query = (
+        select(*columns, read.label("read"))
+        .where(deliveries.c.message_id == message_id, deliveries.c.id > after)
+        .order_by(deliveries.c.id)
+        .limit(_CHUNK)
+    )
+    rows = connection.execute(query).all()
+    people = [row.recipient for row in rows if row.recipient is not None]
+    chosen, may = segment.among(connection, people), by_name(domain, connection, people)
+    found = []
+    for row in rows:
+        if row.recipient in chosen:
+            arrived = row.status in DELIVERED
+            measured = arrived and row.mode == Mode.IDENTIFIED.value and row.recipient in may
+            found.append((row.grp or "", True, arrived, measured, measured and bool(row.read)))
+    return found, bytes(rows[-1].id) if len(rows) == _CHUNK else None
+
+
+def _chosen(
+    connection: Connection, may: dict[str, str | None], segment: Selection | None
 ) -> dict[str, str | None]:
-    """Those whom a mail of today may measure by name (or at least so), with their group."""
-    known = domain.contacts.fetch(connection, list(addresses))
-    may: dict[str, str | None] = {}
-    for address in addresses:
-        contact = known.get(address) or Contact()
-        about = circumstances(contact, address=address, sender="", message_class=None)
-        decision = decide(Question(contact=contact, reading=domain.policy.reading(about)))
-        if decision.mode in (Mode.IDENTIFIED, or_else):
-            may[address] = contact.group
-    return may
+    """Those of them who are in the segment."""
+    if segment is None:
+        return may
+    within = segment.among(connection, may)
+    return {address: group for address, group in may.items() if address in within}

@@ -26,7 +26,7 @@ from tracker.store.schema import alerts, attempts, conversions, deliveries, even
 
 MOST = 100
 """Rows of one source in one look; what comes beyond is counted and not told."""
-_GAPS = 100
+_GAPS = 50
 """Missing ids of one source that are remembered: of those nearest to the end."""
 _WITHIN = 30.0
 

@@ -8,7 +8,7 @@ counts belong to the mailing, are totals, and are never mixed in. What the purge
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -16,9 +16,9 @@ from sqlalchemy import Connection, select
 
 from tracker.consent import Mode
 from tracker.events import EventKind, VerdictKind
-from tracker.reports.sums import Scope, Sums, gathered, parts
+from tracker.reports.sums import Scope, Sums, by_message, gathered, parts
 from tracker.statistics import Share
-from tracker.store.rollups_cells import ANY, DELIVERED, HUMAN, IMPLIED, key
+from tracker.store.rollups_cells import ANY, CARRIED, DELIVERED, HUMAN, IMPLIED, key
 from tracker.store.schema import carried_deliveries, carried_totals
 from tracker.verdict import MACHINES
 
@@ -61,11 +61,11 @@ class Figures:
         default_factory=lambda: dict.fromkeys(EventKind, Engagement())
     )
 
-    views: int = field(default=0, compare=False)
-    """Opens by people, where repeats within half a minute are one. Like the next two of what is still on record."""
-    implied: int = field(default=0, compare=False)
+    views: int = 0
+    """Opens by people, where repeats within half a minute are one."""
+    implied: int = 0
     """Delivered and measured, clicked by a person, and no open was seen: a click proves one."""
-    engaged: int = field(default=0, compare=False)
+    engaged: int = 0
     """Delivered and measured, opened or clicked by a person."""
 
     @property
@@ -97,6 +97,9 @@ class Figures:
             "trackable_delivered": self.trackable_delivered,
             "not_trackable": dict(self.not_trackable),
             "identified": {kind.value: self._engagement(kind) for kind in EventKind},
+            "views": self.views,
+            "implied_opens": self.implied,
+            "engaged": self.engaged,
         }
 
     def _engagement(self, kind: EventKind) -> dict[str, Any]:
@@ -125,6 +128,11 @@ def figures_by(connection: Connection, scopes: Mapping[K, Scope]) -> dict[K, Fig
     return {name: scope_figures(connection, scope) for name, scope in scopes.items()}
 
 
+def message_figures(connection: Connection, ids: Sequence[bytes]) -> dict[bytes, Figures]:
+    """The figures of each message."""
+    return {id_: _of(sums) for id_, sums in by_message(connection, ids, _MEASURES).items()}
+
+
 def scope_figures(connection: Connection, scope: Scope) -> Figures:
     """The figures of the scope's messages; of a whole mailing with what was carried beside its messages."""
     found = _of(gathered(connection, scope, _MEASURES))
@@ -141,7 +149,7 @@ def carried_figures(connection: Connection, subject: bytes) -> Figures:
         if row.measure == "hits":
             sums["hits", 0, key(row.kind, row.verdict)] += row.n
         elif not row.link:
-            sums["people" if row.measure == "people" else "arrived", 0, row.kind] += row.n
+            sums[CARRIED[row.measure], 0, row.kind] += row.n
     settled = select(carried_deliveries).where(carried_deliveries.c.subject_id == subject)
     for row in connection.execute(settled):
         sums["state", 0, key(row.status, row.mode, row.reason)] += row.n

@@ -17,8 +17,7 @@ from tracker.domain import Domain
 from tracker.errors import InvalidAddress, NotFound
 from tracker.events import EventKind
 from tracker.measurable import by_name
-from tracker.reports.figures import Figures, figures_by
-from tracker.reports.sums import Scope
+from tracker.reports.figures import Figures, message_figures
 from tracker.store.rollups_cells import HUMAN
 from tracker.store.schema import attempts, deliveries, events, mailings, messages
 
@@ -84,7 +83,7 @@ async def find_messages(
         rows = connection.execute(query.limit(limit).offset(offset)).all()
         return _with_figures(connection, rows)
 
-    return await domain.database.read(work, within=30.0)
+    return await domain.database.view(work, within=30.0)
 
 
 def _searched(search: str) -> Select[Any]:
@@ -109,7 +108,7 @@ def _searched(search: str) -> Select[Any]:
 
 
 def _with_figures(connection: Connection, rows: Sequence[Any]) -> list[ListedMessage]:
-    counted = figures_by(connection, {bytes(row.id): Scope(message=bytes(row.id)) for row in rows})
+    counted = message_figures(connection, [bytes(row.id) for row in rows])
     return [
         ListedMessage(
             id=bytes(row.id),

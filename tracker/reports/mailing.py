@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, exists, func, select
 
 from tracker.domain import Domain
 from tracker.errors import NotFound
@@ -19,7 +19,7 @@ from tracker.events import EventKind
 from tracker.moments import isoformat
 from tracker.reports.figures import Figures, added, carried_figures, figures_by
 from tracker.reports.message import counts_without_names
-from tracker.reports.sums import Scope
+from tracker.reports.sums import Scope, variants_of
 from tracker.statistics import Contest, contest
 from tracker.store.schema import mailings, messages
 
@@ -82,7 +82,7 @@ class Listed:
 async def report_mailing(domain: Domain, name: str) -> MailingReport:
     """The report of the mailing of this name; of a campaign, where a sender's day is called the same. Raises
     NotFound, StoreUnavailable."""
-    return await domain.database.read(lambda connection: _report(connection, name), within=30.0)
+    return await domain.database.view(lambda connection: _report(connection, name), within=30.0)
 
 
 async def latest_mailings(
@@ -96,7 +96,7 @@ async def latest_mailings(
 ) -> list[Listed]:
     """The mailings whose name holds `search`, by when their last message came in, or by `name`, `kind` or number of
     `messages`. Raises StoreUnavailable."""
-    return await domain.database.read(
+    return await domain.database.view(
         lambda connection: _latest(connection, search, sort, descending, limit, offset), within=30.0
     )
 
@@ -104,22 +104,23 @@ async def latest_mailings(
 def _latest(
     connection: Connection, search: str, sort: str, descending: bool, limit: int, offset: int
 ) -> list[Listed]:
-    last, number = func.max(messages.c.received_at).label("last"), func.count()
+    theirs = messages.c.mailing_id == mailings.c.id
+    last = select(func.max(messages.c.received_at)).where(theirs).scalar_subquery()
+    number = select(func.count()).select_from(messages).where(theirs).scalar_subquery()
     sorts = {"last": last, "name": mailings.c.name, "kind": mailings.c.kind, "messages": number}
     order = sorts[sort].desc() if descending else sorts[sort].asc()
-    query = (
-        select(mailings.c.name, mailings.c.kind, number.label("n"), last)
-        .join(messages, messages.c.mailing_id == mailings.c.id)
-        .group_by(mailings.c.id, mailings.c.name, mailings.c.kind)
-        .order_by(order, mailings.c.name)
-        .limit(limit)
-        .offset(offset)
-    )
+    query = select(mailings.c.id, mailings.c.name, mailings.c.kind, last.label("last"))
+    query = query.where(exists().where(theirs)).order_by(order, mailings.c.name)
     if search:
         query = query.where(mailings.c.name.icontains(search, autoescape=True))
+    rows = connection.execute(query.limit(limit).offset(offset)).all()
+    # Counted for those only that are shown.
+    counted = select(messages.c.mailing_id, func.count()).where(
+        messages.c.mailing_id.in_([row.id for row in rows])
+    )
+    sizes = {bytes(row[0]): row[1] for row in connection.execute(counted.group_by(messages.c.mailing_id))}
     return [
-        Listed(name=row.name, kind=row.kind, messages=row.n, last=row.last)
-        for row in connection.execute(query)
+        Listed(name=row.name, kind=row.kind, messages=sizes[bytes(row.id)], last=row.last) for row in rows
     ]
 
 
@@ -134,10 +135,9 @@ def _report(connection: Connection, name: str) -> MailingReport:
     times = connection.execute(
         select(func.count(), func.min(messages.c.received_at), func.max(messages.c.received_at)).where(theirs)
     ).one()
-    names = connection.execute(
-        select(func.coalesce(messages.c.variant, "")).where(theirs).distinct()
-    ).scalars()
-    variants = figures_by(connection, {name: Scope(mailing=subject, variant=name) for name in sorted(names)})
+    variants = figures_by(
+        connection, {one: Scope(mailing=subject, variant=one) for one in variants_of(connection, subject)}
+    )
     return MailingReport(
         id=subject,
         name=mailing.name,

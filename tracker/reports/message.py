@@ -63,7 +63,7 @@ class MessageReport:
 
 async def report_message(domain: Domain, message_id: bytes) -> MessageReport:
     """The report of one message. Raises NotFound, StoreUnavailable."""
-    return await domain.database.read(lambda connection: _report(connection, message_id), within=30.0)
+    return await domain.database.view(lambda connection: _report(connection, message_id), within=30.0)
 
 
 def _report(connection: Connection, message_id: bytes) -> MessageReport:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, distinct, func, select
+from sqlalchemy import Connection, exists, func, select
 
 from tracker.domain import Domain
 from tracker.events import EventKind
 from tracker.moments import isoformat
 from tracker.reports.figures import Figures, scope_figures
-from tracker.reports.sums import Scope, active
-from tracker.store.schema import messages
+from tracker.reports.sums import Scope, active, active_days, day
+from tracker.store.schema import mailings, messages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,8 @@ class PeriodFigures:
     figures: Figures
     """Of the mail that came in then, whenever it was opened; without what stands for a mailing or a month alone."""
     active: Mapping[EventKind, int]
-    """Deliveries opened or clicked by people in the period, whenever they were sent; of what is still on record."""
+    """Deliveries opened or clicked by people on the days (UTC) that the period touches, whenever they were sent; of what
+    is still on record. `people_active` knows periods to the moment."""
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -60,7 +61,7 @@ async def overview(domain: Domain, *, since: datetime, until: datetime) -> Overv
             now=_period(connection, since, until), before=_period(connection, since - (until - since), since)
         )
 
-    return await domain.database.read(work, within=30.0)
+    return await domain.database.view(work, within=30.0)
 
 
 async def people_active(
@@ -72,19 +73,25 @@ async def people_active(
     def work(connection: Connection) -> Mapping[EventKind, int]:
         return {kind: active(connection, scope, kind, since=since, until=until) for kind in EventKind}
 
-    return await domain.database.read(work, within=30.0)
+    return await domain.database.view(work, within=30.0)
 
 
 def _period(connection: Connection, since: datetime, until: datetime) -> PeriodFigures:
     scope = Scope(since=since, until=until)
+    theirs = scope.condition()
+    used = exists().where(messages.c.mailing_id == mailings.c.id, theirs)
     numbers = connection.execute(
-        select(func.count(), func.count(distinct(messages.c.mailing_id))).where(scope.condition())
+        select(
+            select(func.count()).select_from(messages).where(theirs).scalar_subquery(),
+            select(func.count()).select_from(mailings).where(used).scalar_subquery(),
+        )
     ).one()
+    first, last = day(since), day(until - timedelta(microseconds=1))
     return PeriodFigures(
         since=since,
         until=until,
         messages=numbers[0],
         mailings=numbers[1],
         figures=scope_figures(connection, scope),
-        active={kind: active(connection, Scope(), kind, since=since, until=until) for kind in EventKind},
+        active={kind: active_days(connection, Scope(), kind, first, last + 1) for kind in EventKind},
     )

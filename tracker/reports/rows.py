@@ -10,6 +10,7 @@ from tracker.reports.engagement import Reading
 from tracker.reports.figures import Figures
 from tracker.reports.mailing import MailingReport
 from tracker.reports.message import MessageReport
+from tracker.reports.wording import click_to_open
 
 CSV = ("about", "figure", "n", "of", "rate", "low", "high")
 """Columns of all these rows: what a figure is about (a period, a variant, where a link leads), the figure, and of a
@@ -33,6 +34,10 @@ def figure_rows(figures: Figures, *, about: str = "") -> list[dict[str, Any]]:
         rows.append(row(f"{kind.value}: in all", one.total))
         rows.append(row(f"{kind.value}: by machines", one.machines))
         rows.append(row(f"{kind.value}: unsure", one.unsure))
+    both = click_to_open(figures)
+    if both is not None:
+        low, high = both.interval or (None, None)
+        rows.append(row("click-to-open", both.n, of=both.of, rate=both.rate, low=low, high=high))
     rows.append(row("opened: views", figures.views))
     rows.append(row("opened: implied by a click", figures.implied))
     return rows

@@ -113,7 +113,7 @@ async def by_time(
     def work(connection: Connection) -> Sums:
         return activity(connection, scope, since=first, until=behind)
 
-    sums = await domain.database.read(work, within=30.0)
+    sums = await domain.database.view(work, within=30.0)
     buckets = _bucketed(sums, unit, zone)
     if buckets:
         first = first if first is not None else min(buckets)

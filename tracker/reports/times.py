@@ -59,7 +59,7 @@ async def times_to(domain: Domain, scope: Scope, kind: EventKind) -> TimesTo:
                 found[int(seconds)] += n
         return +found
 
-    found = await domain.database.read(work, within=30.0)
+    found = await domain.database.view(work, within=30.0)
     edges = (0, *STEPS)
     return TimesTo(
         kind=kind,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from tracker.attribution import WHOLE
+from tracker.events import EventKind
+from tracker.reports.figures import Figures
 from tracker.statistics import Contest, Finding, Share
 
 
@@ -17,6 +19,15 @@ def span(share: Share) -> str:
         return ""
     low, high = share.interval
     return f"{low:.1%} to {high:.1%}"
+
+
+def click_to_open(figures: Figures) -> Share | None:
+    """Deliveries with a click, of those opened: who clicked has opened, seen or not. None where part of what happened
+    is in totals alone, which do not say who did both."""
+    opened, clicked = (figures.share(kind).n for kind in (EventKind.OPENED, EventKind.CLICKED))
+    if figures.engaged != opened + figures.implied or clicked > figures.engaged:
+        return None
+    return Share(n=clicked, of=figures.engaged)
 
 
 def judged(name: str, contest: Contest | None) -> str:

@@ -61,8 +61,8 @@ Condition = ColumnElement[bool]
 _KINDS = {"opened": ("opened", deliveries.c.opens.name), "clicked": ("clicked", deliveries.c.clicks.name)}
 
 
-class Verdict(NamedTuple):
-    """Of one condition: neither holds where it is not known."""
+class Truth(NamedTuple):
+    """Of a condition: where nobody knows, neither is so."""
 
     holds: Condition
     fails: Condition
@@ -82,21 +82,21 @@ class People:
         return self.now - timedelta(days=days)
 
 
-def verdict(node: AnyNode, people: People) -> Verdict:
+def truth_of(node: AnyNode, people: People) -> Truth:
     """What holds of these people."""
     if isinstance(node, Not):
-        found = verdict(node.of, people)
-        return Verdict(found.fails, found.holds)
+        found = truth_of(node.of, people)
+        return Truth(found.fails, found.holds)
     if isinstance(node, All | Any_):
-        parts = [verdict(one, people) for one in node.of]
+        parts = [truth_of(one, people) for one in node.of]
         holds, fails = [one.holds for one in parts], [one.fails for one in parts]
         if isinstance(node, All):
-            return Verdict(and_(*holds), or_(*fails))
-        return Verdict(or_(*holds), and_(*fails))
+            return Truth(and_(*holds), or_(*fails))
+        return Truth(or_(*holds), and_(*fails))
     return _leaf(node, people)
 
 
-def _leaf(node: Leaf, people: People) -> Verdict:
+def _leaf(node: Leaf, people: People) -> Truth:
     if isinstance(node, Mail):
         return _received(node, people) if node.kind == "received" else _engaged(node, people)
     if isinstance(node, Quiet):
@@ -108,12 +108,12 @@ def _leaf(node: Leaf, people: People) -> Verdict:
     return _of_contact(node, people)
 
 
-def _sure(holds: Condition) -> Verdict:
+def _sure(holds: Condition) -> Truth:
     """What is known of everybody."""
-    return Verdict(holds, not_(holds))
+    return Truth(holds, not_(holds))
 
 
-def _of_contact(node: Group | InCountry | Attribute | Said | Apart, people: People) -> Verdict:
+def _of_contact(node: Group | InCountry | Attribute | Said | Apart, people: People) -> Truth:
     """Of those who only got mail nothing is known, and they said nothing."""
     if isinstance(node, Said | Apart):
         said, silent = (
@@ -134,8 +134,8 @@ def _of_contact(node: Group | InCountry | Attribute | Said | Apart, people: Peop
     return _sure(func.coalesce(column, "").in_(list(node.values) or [""]))
 
 
-def _constant(holds: bool) -> Verdict:
-    return Verdict(true(), false()) if holds else Verdict(false(), true())
+def _constant(holds: bool) -> Truth:
+    return Truth(true(), false()) if holds else Truth(false(), true())
 
 
 def _in_domain(address: ColumnElement[Any], pattern: str) -> Condition:
@@ -146,7 +146,7 @@ def _in_domain(address: ColumnElement[Any], pattern: str) -> Condition:
 # --- mail, and what was done with it ---
 
 
-def _received(node: Mail, people: People) -> Verdict:
+def _received(node: Mail, people: People) -> Truth:
     d, m = deliveries.alias(), messages.alias()
     query = select(1).select_from(d.join(m, m.c.id == d.c.message_id))
     query = query.where(d.c.recipient == people.address, d.c.status.in_(DELIVERED), *_scope(node, m))
@@ -155,7 +155,7 @@ def _received(node: Mail, people: People) -> Verdict:
     return _sure(_at_least(node.times, query, m.c.id))
 
 
-def _engaged(node: Mail, people: People) -> Verdict:
+def _engaged(node: Mail, people: People) -> Truth:
     """So many mails opened or clicked by a person. It surely is not so of whoever could have been seen doing it."""
     kind, switch = _KINDS[node.kind]
     d, e = deliveries.alias(), events.alias()
@@ -175,7 +175,7 @@ def _engaged(node: Mail, people: People) -> Verdict:
     if node.link is not None:
         query = query.where(_leads_to(m.c.links, node.link, people.dialect, e.c.link))
     holds = _at_least(node.times, query, e.c.message_id)
-    return Verdict(holds, and_(not_(holds), _measured(node, people, switch)))
+    return Truth(holds, and_(not_(holds), _measured(node, people, switch)))
 
 
 def _measured(node: Mail, people: People, switch: str) -> Condition:
@@ -197,7 +197,7 @@ def _arrived_by_name(d: Any, m: Any, people: People, days: int | None) -> list[C
     return found + ([m.c.received_at >= people.since(days)] if days is not None else [])
 
 
-def _quiet(node: Quiet, people: People) -> Verdict:
+def _quiet(node: Quiet, people: People) -> Truth:
     """Got mail by name in that time, and nothing shows that they are there: no open or click, no day of an open."""
     since = people.since(node.days)
     d, m, theirs, e = deliveries.alias(), messages.alias(), deliveries.alias(), events.alias()
@@ -215,10 +215,10 @@ def _quiet(node: Quiet, people: People) -> Verdict:
     alive: Condition = shown.exists()
     if people.is_known:
         alive = or_(alive, func.coalesce(contacts.c.last_open_day, "") >= f"{since:%Y-%m-%d}")
-    return Verdict(and_(got.exists(), not_(alive)), alive)
+    return Truth(and_(got.exists(), not_(alive)), alive)
 
 
-def _converted(node: Converted, people: People) -> Verdict:
+def _converted(node: Converted, people: People) -> Truth:
     """By way of mail: what a conversion keeps of its person is the opens and clicks that may have earned it."""
     d, t, c, m = deliveries.alias(), conversion_touches.alias(), conversions.alias(), messages.alias()
     tables = d.join(t, t.c.delivery_id == d.c.id).join(c, c.c.id == t.c.conversion_id)
@@ -234,7 +234,7 @@ def _converted(node: Converted, people: People) -> Verdict:
     got = got.where(
         *_arrived_by_name(d, m, people, node.days), or_(d.c.opens.is_(True), d.c.clicks.is_(True))
     )
-    return Verdict(holds, and_(not_(holds), got.exists()))
+    return Truth(holds, and_(not_(holds), got.exists()))
 
 
 def _at_least(times: int, query: Any, of: ColumnElement[Any]) -> Condition:

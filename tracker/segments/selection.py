@@ -18,13 +18,13 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, exists, select
 from tracker.consent import Consent, DoNotTrack
 from tracker.domain import Domain
 from tracker.measurable import by_name
-from tracker.segments.conditions import People, verdict
+from tracker.segments.conditions import People, truth_of
 from tracker.segments.terms import AnyNode, asks_for_behaviour, from_definition
 from tracker.store.schema import contacts, deliveries
 
-_WINDOW = 2000
-"""People who are looked at in one question."""
-_AT_ONCE = 400
+_WINDOW = 300
+"""People who are looked at in one question: where the database's answers are read in the loop, that is not held up."""
+_AT_ONCE = 300
 """Of whom consent is asked together."""
 _WITHIN = 30.0
 
@@ -105,12 +105,12 @@ class Selection:
     def _known(self, connection: Connection) -> Select[Any]:
         people = self._about(connection, contacts.c.address, is_known=True)
         columns = (contacts.c[name] for name in _COLUMNS)
-        return select(*columns).where(contacts.c.address.is_not(None), verdict(self._node, people).holds)
+        return select(*columns).where(contacts.c.address.is_not(None), truth_of(self._node, people).holds)
 
     def _unknown(self, connection: Connection, got_mail: Select[Any]) -> Select[Any]:
         stranger = got_mail.distinct().subquery("stranger")
         people = self._about(connection, stranger.c.address, is_known=False)
-        query = select(stranger.c.address).where(verdict(self._node, people).holds)
+        query = select(stranger.c.address).where(truth_of(self._node, people).holds)
         return query.order_by(stranger.c.address)
 
     def _about(self, connection: Connection, address: ColumnElement[Any], *, is_known: bool) -> People:

@@ -99,8 +99,8 @@ def shown(node: AnyNode) -> str:
         return f"quiet for {_number(node.days, 'day')}"
     if isinstance(node, Mail | Converted):
         return " ".join((node.kind, *_options(node)))
-    name = f"attribute {_quoted(node.name)}" if isinstance(node, Attribute) else node.kind
-    return f"{name} is {', '.join(map(_quoted, node.values)) or 'none'}"
+    name = f"attribute {quoted(node.name)}" if isinstance(node, Attribute) else node.kind
+    return f"{name} is {', '.join(map(quoted, node.values)) or 'none'}"
 
 
 def _bracketed(node: AnyNode, *kinds: type) -> str:
@@ -112,7 +112,7 @@ def _options(node: Mail | Converted) -> list[str]:
     for name in ("goal", "campaign", "message", "link"):
         value = getattr(node, name, None)
         if value is not None:
-            said.append(f"{name} {_quoted(value)}")
+            said.append(f"{name} {quoted(value)}")
     return said + ([f"in {_number(node.days, 'day')}"] if node.days is not None else [])
 
 
@@ -120,7 +120,8 @@ def _number(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def _quoted(value: str) -> str:
+def quoted(value: str) -> str:
+    """A value as it is written: in quotes where it needs them."""
     if _PLAIN.fullmatch(value) and value not in _RESERVED:
         return value
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -16,9 +16,12 @@ from sqlalchemy import Connection, bindparam, delete, distinct, func, select, te
 from sqlalchemy.sql.elements import ColumnElement
 
 from tracker.consent import Mode
-from tracker.events import EventKind, VerdictKind
+from tracker.events import EventKind
+from tracker.store import rollups, rollups_cells
 from tracker.store.counts import month_of
 from tracker.store.deliveries import Mailing, insert_mailing
+from tracker.store.rollups_cells import ANY, IMPLIED, views
+from tracker.store.rollups_facts import rolled_deliveries, rolled_totals
 from tracker.store.schema import (
     Id,
     carried_deliveries,
@@ -32,10 +35,7 @@ from tracker.tokens import KeyRing
 
 K = TypeVar("K")
 
-HUMAN = (VerdictKind.PERSON.value, VerdictKind.PROXY.value)
-"""Verdicts that count as people; the others stand beside them."""
-DELIVERED = ("accepted", "complained")
-"""States of what arrived: who complains has it."""
+HUMAN, DELIVERED = rollups_cells.HUMAN, rollups_cells.DELIVERED
 
 _ADD = text(
     "INSERT INTO carried_totals (subject_id, measure, kind, verdict, link, day, n)"
@@ -169,6 +169,8 @@ def carry_events(
 
     A person is carried with the last of their events, and counted among the living until then."""
     connection.execute(delete(page_visits).where(page_visits.c.delivery_id.in_(held)))
+    rollups.take_back(connection, held)
+    before = _looks(connection, held)
     gone = connection.execute(delete(events).where(which).returning(*_CARRIED)).all()
     if not gone:
         return 0
@@ -176,6 +178,8 @@ def carry_events(
     for event in gone:
         totals[_hit(places.of_hits(bytes(event.message_id)), event)] += 1
     for key, n in _people(connection, gone, held, places).items():
+        totals[key] += n
+    for key, n in _signs(connection, gone, before, _looks(connection, held), held, places).items():
         totals[key] += n
     _write(connection, totals, {places.of_hits(bytes(event.message_id)) for event in gone})
     return len(gone)
@@ -214,6 +218,46 @@ def _people(
     return people
 
 
+_Looks = dict[bytes, tuple[int, bool, bool]]
+"""By delivery: looks at the mail, whether there is any sign of a person, and whether it is a click alone."""
+
+
+def _looks(connection: Connection, held: Collection[bytes]) -> _Looks:
+    query = select(events.c.delivery_id, events.c.kind, events.c.at)
+    mine = events.c.delivery_id.in_(held) & events.c.verdict.in_(HUMAN)
+    hits: dict[bytes, list[Any]] = {}
+    for row in connection.execute(query.where(mine).order_by(events.c.delivery_id, events.c.at, events.c.id)):
+        hits.setdefault(bytes(row.delivery_id), []).append(row)
+    found = {}
+    for delivery, rows in hits.items():
+        opens = [row.at.timestamp() for row in rows if row.kind == EventKind.OPENED]
+        found[delivery] = len(views(opens)), True, not opens
+    return found
+
+
+def _signs(
+    connection: Connection,
+    gone: Sequence[Any],
+    before: _Looks,
+    after: _Looks,
+    held: Collection[bytes],
+    places: Places,
+) -> Counter[tuple[Any, ...]]:
+    """What goes of looks, of deliveries with any sign, and of those with a click alone, which may come to be more."""
+    arrived, nothing = _delivered(connection, held), (0, False, False)
+    signs: Counter[tuple[Any, ...]] = Counter()
+    for delivery, message in {bytes(event.delivery_id): bytes(event.message_id) for event in gone}.items():
+        place = places.of_hits(message)
+        if place.month is not None:
+            continue
+        then, now = before.get(delivery, nothing), after.get(delivery, nothing)
+        signs[place.subject, "views", EventKind.OPENED.value, "", 0, ""] += then[0] - now[0]
+        if delivery in arrived:
+            signs[place.subject, "signs", ANY, "", 0, ""] += then[1] - now[1]
+            signs[place.subject, "signs", IMPLIED, "", 0, ""] += then[2] - now[2]
+    return Counter({key: n for key, n in signs.items() if n})
+
+
 def _delivered(connection: Connection, held: Collection[bytes]) -> set[bytes]:
     query = select(deliveries.c.id).where(
         deliveries.c.id.in_(held),
@@ -236,13 +280,16 @@ def carry_deliveries(connection: Connection, rows: Iterable[Any], places: Places
     if totals:
         ordered = [dict(zip(names, key, strict=True), n=n) for key, n in sorted(totals.items())]
         connection.execute(_ADD_DELIVERIES, ordered)
+        rollups.add_at_once(connection, rolled_deliveries(connection, ordered))
 
 
 def _write(connection: Connection, totals: Counter[tuple[Any, ...]], used: set[Place]) -> None:
     """In one order, so that two transactions never wait for each other."""
     names = ("subject_id", "measure", "kind", "verdict", "link", "day")
     make_months(connection, used)
-    connection.execute(_ADD, [dict(zip(names, key, strict=True), n=n) for key, n in sorted(totals.items())])
+    ordered = [dict(zip(names, key, strict=True), n=n) for key, n in sorted(totals.items())]
+    connection.execute(_ADD, ordered)
+    rollups.add_at_once(connection, rolled_totals(connection, ordered))
 
 
 def make_months(connection: Connection, used: set[Place]) -> None:

@@ -8,7 +8,7 @@ limit, later ones at once, until a probe finds it back. A write whose caller has
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -17,9 +17,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.config import without_password
-from tracker.errors import StoreUnavailable
+from tracker.errors import StoreError, StoreUnavailable
 from tracker.store import migrate
 from tracker.store.breaker import Breaker
+from tracker.store.company import Company
 from tracker.store.engines import reason, translated
 from tracker.store.postgresql import Postgresql
 from tracker.store.prepared import Statement, execute
@@ -36,6 +37,8 @@ Fetch = Callable[[Connection, list[K]], dict[K, V]]
 
 _MOST_KEYS = 900  # SQLite's oldest limit on bound parameters is 999
 _LEAST_PATIENCE = 2.0
+_MOMENT = 0.0015
+"""Seconds that those who may wait do wait for others to share their question."""
 _CUT_AGAIN = 0.05
 
 
@@ -125,10 +128,14 @@ class Database:
         await end(self._abandoned, self.ask_within)
         await self._server.close(self.ask_within)
 
-    async def write(self, *statements: Statement, within: float | None = None) -> None:
+    async def write(
+        self, *statements: Statement, within: float | None = None, may_wait: bool = False
+    ) -> None:
         """Runs the statements in one transaction, shared with whoever else is waiting; returns once it is on
-        disk. Raises StoreUnavailable, StoreError."""
-        await self._writer.submit(statements, self.write_within if within is None else within)
+        disk. `may_wait`: for a moment, where others are likely to come. Raises StoreUnavailable, StoreError."""
+        await self._writer.submit(
+            statements, self.write_within if within is None else within, may_wait=may_wait
+        )
 
     async def change(self, work: Callable[[Connection], T], *, within: float | None = None) -> T:
         """Runs a read-modify-write inside a transaction. It may run twice (alone, when its batch failed), so it
@@ -137,20 +144,38 @@ class Database:
         return result
 
     async def together(
-        self, work: Callable[[Connection, list[K]], Sequence[T]], item: K, *, within: float | None = None
+        self,
+        work: Callable[[Connection, list[K]], Sequence[T]],
+        item: K,
+        *,
+        within: float | None = None,
+        may_wait: bool = False,
     ) -> T:
         """A read-modify-write for `item` that all who wait with the same `work` share: it is called once for their
-        items, in one transaction, and gives a result for each. As `change` otherwise."""
+        items, in one transaction, and gives a result for each. As `change` otherwise; `may_wait` as for `write`."""
         shared = Shared(work, item)
-        result: T = await self._writer.submit(shared, self.write_within if within is None else within)
+        result: T = await self._writer.submit(
+            shared, self.write_within if within is None else within, may_wait=may_wait
+        )
         return result
 
     async def read(self, work: Callable[[Connection], T], *, within: float | None = None) -> T:
         """Runs a query for a page or a command. Hot paths use `coalesced`. Raises StoreUnavailable, StoreError, and
         what `work` raises."""
-        self.reads.check()
+        return await self._ask(self.run_read(work), within)
+
+    async def view(self, work: Callable[[Connection], T], *, within: float | None = None) -> T:
+        """As `read`, but all that `work` asks sees one state of the database: for sums over several tables."""
+        return await self._ask(self._run_view(work), within)
+
+    async def _ask(self, asking: Coroutine[Any, Any, T], within: float | None) -> T:
+        try:
+            self.reads.check()
+        except StoreError:
+            asking.close()
+            raise
         # A task of its own: a driver may take seconds to give up a query that nobody waits for any more.
-        task = asyncio.create_task(self.run_read(work))
+        task = asyncio.create_task(asking)
         try:
             done, _ = await asyncio.wait({task}, timeout=self.ask_within if within is None else within)
         except asyncio.CancelledError:
@@ -178,14 +203,22 @@ class Database:
             ) from None
 
     async def run_read(self, work: Callable[[Connection], T]) -> T:
+        return await self._translated(self._server.read(work))
+
+    async def _run_view(self, work: Callable[[Connection], T]) -> T:
+        # Nothing is begun before somebody awaits it: `_ask` may close us first.
+        return await self._translated(self._server.view(work))
+
+    async def _translated(self, asking: Coroutine[Any, Any, T]) -> T:
         try:
-            return await self._server.read(work)
+            return await asking
         except (OSError, SQLAlchemyError) as error:
             raise translated(error) from error
 
-    def coalesced(self, fetch: Fetch[K, V]) -> Coalescer[K, V]:
-        """A reader that answers everybody who asked while the last query ran with the next one."""
-        coalescer = Coalescer(self, fetch)
+    def coalesced(self, fetch: Fetch[K, V], *, may_wait: bool = False) -> Coalescer[K, V]:
+        """A reader that answers everybody who asked while the last query ran with the next one. `may_wait`: that is
+        put off for a moment where others are likely to ask."""
+        coalescer = Coalescer(self, fetch, Company(_MOMENT) if may_wait else None)
         self._coalescers.append(coalescer)
         return coalescer
 
@@ -222,9 +255,10 @@ _Waiting = list[tuple[Collection[K], asyncio.Future[dict[K, V]]]]
 class Coalescer(Generic[K, V]):
     """Asks for many callers at once. Keys without an answer are absent from the result."""
 
-    def __init__(self, database: Database, fetch: Fetch[K, V]) -> None:
+    def __init__(self, database: Database, fetch: Fetch[K, V], company: Company | None = None) -> None:
         self._database = database
         self._fetch = fetch
+        self._company = company
         self._waiting: _Waiting[K, V] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -251,6 +285,8 @@ class Coalescer(Generic[K, V]):
         waiting: _Waiting[K, V] = []
         try:
             while self._waiting:
+                if self._company is not None:
+                    await self._company.gather(self._waiting)
                 waiting, self._waiting = self._waiting, []
                 waiting = [(keys, future) for keys, future in waiting if not future.done()]
                 if waiting:

@@ -165,6 +165,7 @@ _SETTLE = (
         status=case((_CAME_BACK & (_STATUS == "accepted"), deliveries.c.status), else_=_STATUS),
         accepted_at=bindparam("b_accepted_at"),
         updated_at=bindparam("b_at"),
+        unrolled=1,
     )
 )
 _NARROW = (
@@ -175,6 +176,7 @@ _NARROW = (
             deliveries.c[name]: bindparam(f"b_{name}")
             for name in ("mode", "reason", "opens", "clicks", "override")
         }
+        | {deliveries.c.unrolled: 1}
     )
 )
 _SENT = Question(

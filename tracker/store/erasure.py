@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Select, bindparam, exists, insert, null, sele
 
 from tracker.address import erased_key, normalize
 from tracker.consent import Consent, DoNotTrack
+from tracker.store import alerts, rollups
 from tracker.store.audience import leaving, parting
 from tracker.store.carried import Places, carry_events
 from tracker.store.contacts import find
@@ -137,11 +138,13 @@ class Erasure:
             some = rows[start : start + 900]
             ids = [bytes(row.id) for row in some]
             leaving(connection, [(bytes(row.message_id), row.person_key) for row in some])
+            rollups.take_back(connection, ids)
             mine = deliveries.c.id.in_(ids)
             nobody = {"recipient": null(), "grp": null(), "domain": "", "person_key": null()}
             connection.execute(update(deliveries).where(mine).values(nobody))
             removed += carry_events(connection, events.c.delivery_id.in_(ids), ids, places)
             connection.execute(update(attempts).where(attempts.c.delivery_id.in_(ids)).values(text=""))
+            alerts.forget(connection, ids)
             sent = {bytes(row.message_id) for row in some}
             _forget_content(connection, sent)
             for holder in self._holders:

@@ -40,6 +40,16 @@ def prolong(connection: Connection, name: str, *, holder: str, until: datetime) 
     return held.rowcount == 1
 
 
+def keep(connection: Connection, name: str, *, holder: str, now: datetime, until: datetime) -> bool:
+    """Takes a job that is always due, or goes on holding it. False when somebody else has it."""
+    connection.execute(_KNOW, {"name": name, "now": now})
+    free = (jobs.c.holder == holder) | (jobs.c.held_until <= now)
+    held = connection.execute(
+        update(jobs).where((jobs.c.name == name) & free).values(holder=holder, held_until=until, done_at=now)
+    )
+    return held.rowcount == 1
+
+
 def done(connection: Connection, name: str, *, holder: str, now: datetime, due_at: datetime) -> None:
     """It is done, and due again then."""
     connection.execute(

@@ -27,6 +27,7 @@ class Postgresql:
         self._engine = _engine(url, ask_within, write_within)
         # Each statement sees what is committed when it begins, with BEGIN or without.
         self._asking = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._viewing = self._engine.execution_options(isolation_level="REPEATABLE READ")
         self._sessions: list[AsyncConnection] = []
         self.reading = self.writing = self._engine.sync_engine
 
@@ -45,6 +46,11 @@ class Postgresql:
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Runs `work`, each of whose statements sees one state of the database. Raises OSError, SQLAlchemyError."""
         async with self._asking.connect() as connection:
+            return await connection.run_sync(work)
+
+    async def view(self, work: Callable[[Connection], T]) -> T:
+        """Runs `work`, all of whose statements see one state of the database. Raises OSError, SQLAlchemyError."""
+        async with self._viewing.connect() as connection:
             return await connection.run_sync(work)
 
     async def session(self) -> AsyncConnection:

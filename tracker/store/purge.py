@@ -20,6 +20,7 @@ from sqlalchemy import Connection, delete, distinct, exists, func, select, updat
 
 from tracker.config import RetentionTable
 from tracker.retention import kept_from
+from tracker.store import alerts
 from tracker.store.carried import Places, carry_deliveries, carry_events
 from tracker.store.credits import carry_conversions, expired_conversions, looking_back_at
 from tracker.store.database import Database
@@ -111,6 +112,7 @@ class Purge:
         converted = 0
         while some := await self._gently(share.of(partial(self._remove_conversions, before=of_events))):
             converted += some
+        await self._until_none(partial(alerts.forget_before, before=of_events, most=_AT_ONCE))
         purged, sent = await self._messages(of_messages)
         days = await self._open_days(of_events)
         settled = await self._until_none(partial(_remove_requests, before=of_messages))
@@ -180,6 +182,7 @@ class Purge:
         removed = carry_events(connection, events.c.delivery_id.in_(held), held, places)
         carry_deliveries(connection, rows, places)
         connection.execute(delete(attempts).where(attempts.c.delivery_id.in_(held)))
+        alerts.forget(connection, held)
         connection.execute(delete(deliveries).where(deliveries.c.id.in_(held)))
         is_over = len(held) < most
         if is_over:

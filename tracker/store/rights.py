@@ -18,7 +18,7 @@ from tracker.errors import InvalidValue, NotFound
 from tracker.events import EventKind
 from tracker.moments import isoformat
 from tracker.statements import Statement
-from tracker.store import conversions
+from tracker.store import alerts, conversions, rollups
 from tracker.store.audience import joining
 from tracker.store.carried import Places
 from tracker.store.contacts import find
@@ -117,12 +117,14 @@ class Rights:
         connection.execute(update(contacts).where(contacts.c.address == address).values(last_open_day=None))
         if not rows:
             return None
+        rollups.take_back(connection, rows)
         mine = update(deliveries).where(deliveries.c.id.in_(rows))
         connection.execute(mine.values(mode=Mode.ANONYMOUS.value, reason=ANONYMIZED))
         # They belong to the audience from now on: it is they whom the cell has to hide.
         arrived = [id_ for id_, row in rows.items() if row.accepted_at is not None]
         execute(connection, [joining(arrived)])
         forget_visits(connection, rows)
+        alerts.forget(connection, list(rows))
         some = select(events.c.id).where(events.c.delivery_id.in_(rows)).order_by(events.c.delivery_id)
         columns = (events.c.delivery_id, events.c.kind, events.c.at, events.c.link, events.c.verdict)
         gone = delete(events).where(events.c.id.in_(some.limit(most * _EVENTS))).returning(*columns)
@@ -172,6 +174,7 @@ class Rights:
             "deliveries": sent,
             "audiences": _audiences(connection, address),
             "conversions": converted,
+            "alerts": [_alert(one) for one in alerts.of_person(connection, address)],
             "requests": asked,
             **beside,
         }
@@ -331,6 +334,18 @@ def _audiences(connection: Connection, address: str) -> list[dict[str, Any]]:
         .order_by(mailings.c.name, audience_members.c.mode)
     )
     return [{"mailing": row.name, "mode": row.mode, "group": row.grp} for row in connection.execute(query)]
+
+
+def _alert(row: Any) -> dict[str, Any]:
+    """What the operator was told of the person as it happened."""
+    return {
+        "name": row.name,
+        "kind": row.kind,
+        "at": isoformat(row.at),
+        "message": bytes(row.message_id).hex(),
+        "link": row.link,
+        "state": row.state,
+    }
 
 
 def _request(one: Any) -> dict[str, Any]:

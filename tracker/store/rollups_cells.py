@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import IntFlag
 from typing import NamedTuple
 
 from tracker.consent import Mode
@@ -25,7 +26,7 @@ US = "\x1f"
 QUARTER, DAY = 900, 86400
 """Seconds."""
 LARGE = 10
-"""Recipients from which a message has cells of its own; smaller ones are counted as they are asked for."""
+"""Recipients from which a message has cells of its own; smaller ones, and splits of any, are counted when asked for."""
 ONE_VIEW = 30.0
 """Seconds from a first open in which others are the same look."""
 HUMAN = (VerdictKind.PERSON.value, VerdictKind.PROXY.value)
@@ -97,88 +98,136 @@ def of_message(message: bytes) -> bytes:
     return b"m" + message
 
 
-def headings(sent: Sent) -> Iterator[tuple[bytes, int]]:
-    """Subjects and slots that what became of a message stands under."""
-    yield b"q", sent.received // QUARTER
-    yield b"d", sent.received // DAY
-    yield of_mailing(sent.mailing, sent.variant), 0
+class Grade(IntFlag):
+    """What is kept of a subject: the more it is about, the more it may be split."""
+
+    FIGURES = 1
+    """States, hits, people."""
+    LINKS = 2
+    SPLITS = 4
+    """By domain, group, device and so on; replies, times."""
+
+
+_GRADES = {
+    b"q": Grade.FIGURES,
+    b"d": Grade.FIGURES | Grade.SPLITS,
+    b"c": Grade.FIGURES | Grade.LINKS | Grade.SPLITS,
+    b"m": Grade.FIGURES | Grade.LINKS,
+}
+FIGURES = frozenset({"state", "hits", "people", "arrived", "views"})
+LINKS = frozenset({"link:people", "link:hits"})
+
+
+def headings(sent: Sent, *, alone: bool = False) -> Iterator[tuple[bytes, int, int]]:
+    """Subjects, slots, and what is kept there of what became of a message; with `alone` everything, and the message
+    only."""
+    if alone:
+        yield of_message(sent.message), 0, _EVERYTHING
+        return
+    yield b"q", sent.received // QUARTER, _GRADES[b"q"]
+    yield b"d", sent.received // DAY, _GRADES[b"d"]
+    yield of_mailing(sent.mailing, sent.variant), 0, _GRADES[b"c"]
     if sent.recipients >= LARGE:
-        yield of_message(sent.message), 0
+        yield of_message(sent.message), 0, _GRADES[b"m"]
 
 
-def add(cells: Counter[Cell], sent: Sent, facts: Facts, hits: Sequence[Hit], sign: int = 1) -> None:
-    """Adds what one delivery comes to; with -1 takes it back. `hits` in the order they happened."""
-    amounts = list(outcome(facts, hits))
-    moments = list(timed(facts, hits))
-    for subject, slot in headings(sent):
-        of_all = len(subject) == 1
-        for measure, under, n in amounts:
-            if not (of_all and measure.startswith("link")):
-                cells[subject, measure, slot, under] += sign * n
-        for grain, measure, when, under, n in moments:
-            if not of_all or subject == grain:
-                cells[subject, measure, when, under] += sign * n
+_EVERYTHING = Grade.FIGURES | Grade.LINKS | Grade.SPLITS
+
+
+def add(
+    cells: Counter[Cell],
+    sent: Sent,
+    facts: Facts,
+    hits: Sequence[Hit],
+    sign: int = 1,
+    *,
+    alone: bool = False,
+) -> None:
+    """Adds what one delivery comes to; with -1 takes it back. `hits` in the order they happened. With `alone` only to
+    its message, and more than is kept there."""
+    human = [hit for hit in hits if hit.verdict in HUMAN]
+    grades = (
+        (Grade.FIGURES, list(_figures(facts, hits, human))),
+        (Grade.LINKS, list(_links(human)) if human else []),
+        (Grade.SPLITS, list(_splits(facts, hits, human))),
+    )
+    for subject, slot, kept in headings(sent, alone=alone):
+        for grade, amounts in grades:
+            if kept & grade:
+                for measure, under, n in amounts:
+                    cells[subject, measure, slot, under] += sign * n
+    own = of_message(sent.message) if alone else of_mailing(sent.mailing, sent.variant)
+    for grain, measure, when, under, n in timed(facts, hits, human):
+        cells[own, measure, when, under] += sign * n
+        if not alone:
+            cells[grain, measure, when, under] += sign * n
 
 
 # --- without time ---
 
 
-def outcome(facts: Facts, hits: Sequence[Hit]) -> Iterator[Amount]:
-    arrived = facts.status in DELIVERED
-    measured = arrived and facts.mode == _IDENTIFIED
+def _is_measured(facts: Facts) -> bool:
+    return facts.status in DELIVERED and facts.mode == _IDENTIFIED
+
+
+def _figures(facts: Facts, hits: Sequence[Hit], human: Sequence[Hit]) -> Iterator[Amount]:
     yield "state", key(facts.status, facts.mode, facts.reason), 1
-    named = ("domain", facts.domain), ("group", facts.group)
-    for dimension, value in named:
-        yield f"{dimension}:state", key(facts.status, int(measured), value), 1
-    if not arrived and facts.reply:
-        yield "reply", key(facts.reply, facts.domain), 1
-    if hits:
-        yield from _engagement(hits, named, measured)
-        yield from _waited(facts, hits, measured)
-
-
-def _engagement(hits: Sequence[Hit], named: Sequence[tuple[str, str]], measured: bool) -> Iterator[Amount]:
-    human = [hit for hit in hits if hit.verdict in HUMAN]
     for pair, n in Counter((hit.kind, hit.verdict) for hit in hits).items():
         yield "hits", key(*pair), n
-        yield "verdict:people", key(*pair), 1
-        yield "verdict:hits", key(*pair), n
     if not human:
         return
-    kinds = Counter(hit.kind for hit in human)
-    signs = [*kinds, ANY]
-    if _CLICKED in kinds and _OPENED not in kinds:
-        signs.append(IMPLIED)
-    for kind in signs:
+    kinds = {hit.kind for hit in human}
+    for kind in kinds:
         yield "people", kind, 1
-        if measured:
+    if _is_measured(facts):
+        for kind in kinds:
             yield "arrived", kind, 1
-        for dimension, value in named:
-            yield f"{dimension}:people", key(kind, value), 1
-            if measured:
-                yield f"{dimension}:arrived", key(kind, value), 1
-    for kind, n in kinds.items():
-        for dimension, value in named:
-            yield f"{dimension}:hits", key(kind, value), n
-    if seen := views(human):
+        yield "arrived", ANY, 1
+        if _OPENED not in kinds:
+            yield "arrived", IMPLIED, 1
+    if seen := views(_opens(human)):
         yield "views", _OPENED, len(seen)
-    for n, (people, raw) in enumerate(_DEVICE_MEASURES, start=Hit._fields.index("client")):
-        for (of, what), times in Counter((hit.kind, hit[n]) for hit in human).items():
-            yield people, key(of, what), 1
-            yield raw, key(of, what), times
+
+
+def _links(human: Sequence[Hit]) -> Iterator[Amount]:
     for link, times in Counter(hit.link for hit in human if hit.kind == _CLICKED).items():
         yield "link:people", key(_CLICKED, link), 1
         yield "link:hits", key(_CLICKED, link), times
 
 
+def _splits(facts: Facts, hits: Sequence[Hit], human: Sequence[Hit]) -> Iterator[Amount]:
+    measured = _is_measured(facts)
+    named = ("domain", facts.domain), ("group", facts.group)
+    for dimension, value in named:
+        yield f"{dimension}:state", key(facts.status, int(measured), value), 1
+    if facts.reply and facts.status not in DELIVERED:
+        yield "reply", key(facts.reply, facts.domain), 1
+    for kind, verdict in {(hit.kind, hit.verdict) for hit in hits}:
+        yield "verdict:people", key(kind, verdict), 1
+    for kind, n in Counter(hit.kind for hit in human).items():
+        for dimension, value in named:
+            under = key(kind, value)
+            yield f"{dimension}:people", under, 1
+            yield f"{dimension}:hits", under, n
+            if measured:
+                yield f"{dimension}:arrived", under, 1
+    for place, (people, raw) in enumerate(_DEVICE_MEASURES, start=Hit._fields.index("client")):
+        for (of, what), times in Counter((hit.kind, hit[place]) for hit in human).items():
+            under = key(of, what)
+            yield people, under, 1
+            yield raw, under, times
+    if measured and human:
+        yield from _waited(facts, human)
+
+
 _DEVICE_MEASURES = [(f"{name}:people", f"{name}:hits") for name in DEVICES]
 
 
-def _waited(facts: Facts, hits: Sequence[Hit], measured: bool) -> Iterator[Amount]:
+def _waited(facts: Facts, human: Sequence[Hit]) -> Iterator[Amount]:
     """How long after upstream took it each kind came first, in two digits."""
-    if not measured or facts.accepted is None:
+    if facts.accepted is None:
         return
-    for kind, at in firsts(hits).items():
+    for kind, at in _firsts(human).items():
         yield "waited", key(kind, two_digits(int(max(0.0, at - facts.accepted)))), 1
 
 
@@ -190,28 +239,33 @@ def two_digits(seconds: int) -> int:
     return seconds // unit * unit
 
 
-def firsts(hits: Iterable[Hit]) -> Mapping[str, float]:
-    """When people did each kind of thing first."""
+def _firsts(human: Iterable[Hit]) -> Mapping[str, float]:
+    """When each kind of thing was done first."""
     found: dict[str, float] = {}
-    for hit in hits:
-        if hit.verdict in HUMAN:
-            found.setdefault(hit.kind, hit.at)
+    for hit in human:
+        found.setdefault(hit.kind, hit.at)
     return found
 
 
-def views(human: Iterable[Hit]) -> list[float]:
-    """When each look at the mail began."""
+def views(opens: Iterable[float]) -> list[float]:
+    """When each look at the mail began, of opens by people in the order they happened."""
     begun: list[float] = []
-    for hit in human:
-        if hit.kind == _OPENED and (not begun or hit.at - begun[-1] > ONE_VIEW):
-            begun.append(hit.at)
+    for at in opens:
+        if not begun or at - begun[-1] > ONE_VIEW:
+            begun.append(at)
     return begun
+
+
+def _opens(human: Iterable[Hit]) -> Iterator[float]:
+    return (hit.at for hit in human if hit.kind == _OPENED)
 
 
 # --- with time ---
 
 
-def timed(facts: Facts, hits: Sequence[Hit]) -> Iterator[tuple[bytes, str, int, str, int]]:
+def timed(
+    facts: Facts, hits: Sequence[Hit], human: Sequence[Hit]
+) -> Iterator[tuple[bytes, str, int, str, int]]:
     """What happened when: the grain that stands for all mail, measure, slot, key, how many."""
     if facts.accepted is not None and facts.status in DELIVERED:
         yield b"q", "delivered", int(facts.accepted // QUARTER), "", 1
@@ -220,10 +274,9 @@ def timed(facts: Facts, hits: Sequence[Hit]) -> Iterator[tuple[bytes, str, int, 
     counted = Counter((int(hit.at // QUARTER), hit.kind, _CLASSES.get(hit.verdict, DOUBTFUL)) for hit in hits)
     for (slot, kind, measure), n in counted.items():
         yield b"q", measure, slot, kind, n
-    for kind, at in firsts(hits).items():
+    for kind, at in _firsts(human).items():
         yield b"q", FIRST, int(at // QUARTER), kind, 1
-    human = [hit for hit in hits if hit.verdict in HUMAN]
-    for at in views(human):
+    for at in views(_opens(human)):
         yield b"q", VIEW, int(at // QUARTER), _OPENED, 1
     for kind in {hit.kind for hit in human}:
         before = ""
@@ -246,23 +299,29 @@ class Gone(NamedTuple):
     """-1 where none is kept."""
 
 
-def add_carried(cells: Counter[Cell], sent: Sent, gone: Gone, n: int) -> None:
+def add_carried(cells: Counter[Cell], sent: Sent, gone: Gone, n: int, *, alone: bool = False) -> None:
     """Adds what was carried of a message's events."""
-    for subject, slot in headings(sent):
+    for subject, slot, kept in headings(sent, alone=alone):
         if gone.measure == "hits":
             cells[subject, "hits", slot, key(gone.kind, gone.verdict)] += n
-            if gone.day >= 0 and subject != b"q":
+            if gone.day >= 0 and kept & Grade.SPLITS:
                 past = key(gone.kind, _CLASSES.get(gone.verdict, DOUBTFUL))
                 cells[subject, "past", gone.day, past] += n
-            if gone.link and gone.verdict in HUMAN and len(subject) > 1:
+            if gone.link and gone.verdict in HUMAN and kept & Grade.LINKS:
                 cells[subject, "link:hits", slot, key(gone.kind, gone.link)] += n
-        elif gone.link and len(subject) > 1:
-            cells[subject, "link:people", slot, key(gone.kind, gone.link)] += n
         elif not gone.link:
-            cells[subject, "people" if gone.measure == "people" else "arrived", slot, gone.kind] += n
+            cells[subject, CARRIED[gone.measure], slot, gone.kind] += n
+        elif kept & Grade.LINKS:
+            cells[subject, "link:people", slot, key(gone.kind, gone.link)] += n
 
 
-def add_settled(cells: Counter[Cell], sent: Sent, status: str, mode: str, reason: str, n: int) -> None:
+CARRIED = {"people": "people", "delivered": "arrived", "signs": "arrived", "views": "views"}
+"""What a carried measure without a link is a part of."""
+
+
+def add_settled(
+    cells: Counter[Cell], sent: Sent, status: str, mode: str, reason: str, n: int, *, alone: bool = False
+) -> None:
     """Adds what was carried of a message's deliveries."""
-    for subject, slot in headings(sent):
+    for subject, slot, _kept in headings(sent, alone=alone):
         cells[subject, "state", slot, key(status, mode, reason)] += n

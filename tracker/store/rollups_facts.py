@@ -7,16 +7,15 @@ keeps what it was rolled up as, an event the verdict.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, bindparam, func, select
 
 from tracker.store.rollups_cells import (
     DELIVERED,
-    LARGE,
     US,
     Cell,
     Facts,
@@ -71,6 +70,7 @@ _HIT = (
 )
 _OF_MESSAGES = deliveries.join(messages, messages.c.id == deliveries.c.message_id)
 _DELIVERIES: Select[Any] = select(*_SENT).select_from(_OF_MESSAGES).where(deliveries.c.id.in_(_IDS))
+_HELD = _DELIVERIES.order_by(deliveries.c.id).with_for_update(of=deliveries, skip_locked=True)
 _EVENTS: Select[Any] = (
     select(*_HIT)
     .where(events.c.delivery_id.in_(_IDS))
@@ -84,6 +84,15 @@ _ATTEMPTS = select(attempts.c.delivery_id, attempts.c.code, attempts.c.enhanced)
 )
 
 
+class Mark(NamedTuple):
+    """An event that is to be rolled up."""
+
+    id: int
+    verdict: str
+    rolled: str
+    """The verdict under which it was; `""` for never."""
+
+
 @dataclass(slots=True)
 class Sides:
     """A delivery as it is, and as it was rolled up."""
@@ -95,7 +104,7 @@ class Sides:
     before: Facts | None = None
     """None where it is in no rollup."""
     hits_before: list[Hit] = field(default_factory=list)
-    unrolled: list[int] = field(default_factory=list)
+    unrolled: list[Mark] = field(default_factory=list)
     """Events that are not rolled up as they are."""
 
 
@@ -111,24 +120,51 @@ def matching(connection: Connection, which: Any) -> list[bytes]:
     return [bytes(one) for one in connection.execute(query).scalars()]
 
 
-def add_gone(connection: Connection, cells: Counter[Cell], which: Any, *, each: bool = False) -> None:
-    """Adds what is carried of messages for which `which` is true; with `each`, to cells of every message's own."""
-    columns = [messages.c[name] for name in ("mailing_id", "variant", "received_at", "recipients")]
-    totals = select(carried_totals, *columns).join(messages, messages.c.id == carried_totals.c.subject_id)
+def add_gone(connection: Connection, cells: Counter[Cell], which: Any, *, alone: bool = False) -> None:
+    """Adds what is carried of messages for which `which` is true; with `alone` to the messages only."""
+    totals = select(carried_totals, *_HEADING).join(messages, messages.c.id == carried_totals.c.subject_id)
     for row in connection.execute(totals.where(which)):
-        day = (date.fromisoformat(row.day) - _EPOCH).days if row.day else -1
-        gone = Gone(row.measure, row.kind, row.verdict, row.link, day)
-        add_carried(cells, _sent(row, each), gone, row.n)
-    settled = select(carried_deliveries, *columns).join(
+        _add_total(cells, row._asdict(), sent_of(row.subject_id, row), alone=alone)
+    settled = select(carried_deliveries, *_HEADING).join(
         messages, messages.c.id == carried_deliveries.c.subject_id
     )
     for row in connection.execute(settled.where(which)):
-        add_settled(cells, _sent(row, each), row.status, row.mode, row.reason, row.n)
+        sent = sent_of(row.subject_id, row)
+        add_settled(cells, sent, row.status, row.mode, row.reason, row.n, alone=alone)
 
 
-def _sent(row: Any, each: bool) -> Sent:
-    sent = sent_of(row.subject_id, row)
-    return sent._replace(recipients=LARGE) if each else sent
+def rolled_totals(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Counter[Cell]:
+    """What rows of carried_totals come to, those of messages."""
+    cells: Counter[Cell] = Counter()
+    sent = _headings(connection, {row["subject_id"] for row in rows})
+    for row in rows:
+        if row["subject_id"] in sent:
+            _add_total(cells, row, sent[row["subject_id"]])
+    return cells
+
+
+def rolled_deliveries(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Counter[Cell]:
+    """What rows of carried_deliveries come to, those of messages."""
+    cells: Counter[Cell] = Counter()
+    sent = _headings(connection, {row["subject_id"] for row in rows})
+    for row in rows:
+        if row["subject_id"] in sent:
+            add_settled(cells, sent[row["subject_id"]], row["status"], row["mode"], row["reason"], row["n"])
+    return cells
+
+
+_HEADING = [messages.c[name] for name in ("mailing_id", "variant", "received_at", "recipients")]
+
+
+def _headings(connection: Connection, ids: Iterable[bytes]) -> dict[bytes, Sent]:
+    rows = connection.execute(select(messages.c.id, *_HEADING).where(messages.c.id.in_(list(ids))))
+    return {bytes(row.id): sent_of(row.id, row) for row in rows}
+
+
+def _add_total(cells: Counter[Cell], row: Mapping[str, Any], sent: Sent, *, alone: bool = False) -> None:
+    day = (date.fromisoformat(row["day"]) - _EPOCH).days if row["day"] else -1
+    gone = Gone(row["measure"], row["kind"], row["verdict"], row["link"], day)
+    add_carried(cells, sent, gone, row["n"], alone=alone)
 
 
 def sent_of(message: bytes, row: Any) -> Sent:
@@ -138,19 +174,25 @@ def sent_of(message: bytes, row: Any) -> Sent:
 
 
 def _some(connection: Connection, ids: Sequence[bytes]) -> Iterable[Sides]:
-    asked = {"b_ids": list(ids)}
-    rows = connection.execute(_DELIVERIES, asked).all()
+    found = states(connection, ids)
+    for row in connection.execute(_EVENTS, {"b_ids": list(ids)}):
+        one = found.get(bytes(row[0]))
+        if one is not None:
+            _add(one, row)
+    return found.values()
+
+
+def states(connection: Connection, ids: Sequence[bytes], *, hold: bool = False) -> dict[bytes, Sides]:
+    """The same without events. With `hold` nobody else changes them, or adds or removes events, while the transaction
+    lasts; those that somebody else is at are left out."""
+    query = _HELD if hold else _DELIVERIES
+    rows = connection.execute(query, {"b_ids": list(ids)}).all()
     failed = [bytes(row.id) for row in rows if row.status not in DELIVERED]
     replies: dict[bytes, str] = {}
     if failed:
         last = connection.execute(_ATTEMPTS, {"b_ids": failed})
         replies = {bytes(row[0]): key(row[1], row[2]) for row in last}
-    found = {bytes(row.id): _sides(row, replies.get(bytes(row.id), "")) for row in rows}
-    for row in connection.execute(_EVENTS, asked):
-        one = found.get(bytes(row[0]))
-        if one is not None:
-            _add(one, row)
-    return found.values()
+    return {bytes(row.id): _sides(row, replies.get(bytes(row.id), "")) for row in rows}
 
 
 def _sides(row: Any, reply: str) -> Sides:
@@ -168,7 +210,7 @@ def _add(one: Sides, row: Any) -> None:
     hit = Hit(kind, at.timestamp(), link or 0, verdict, client, device, system, country)
     one.hits.append(hit)
     if rolled != verdict:
-        one.unrolled.append(id_)
+        one.unrolled.append(Mark(id_, verdict, rolled))
     if rolled:
         one.hits_before.append(hit if rolled == verdict else hit._replace(verdict=rolled))
 

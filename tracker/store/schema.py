@@ -173,7 +173,7 @@ messages = Table(
     ),  # what stayed: [part, reason, where, how often], …
     Column("links", JSON(none_as_null=True), nullable=True),  # what was wrapped: [number, url, text], …
     Index(None, "received_at"),
-    Index(None, "mailing_id"),
+    Index(None, "mailing_id", "received_at"),
 )
 
 deliveries = Table(

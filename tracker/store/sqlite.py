@@ -224,6 +224,10 @@ class Sqlite:
         """Runs `work`, each of whose statements sees one state of the database. Raises OSError, SQLAlchemyError."""
         return await self._readers.run(lambda connection: _read(connection, work))
 
+    async def view(self, work: Callable[[Connection], T]) -> T:
+        """Runs `work`, all of whose statements see one state of the database. Raises OSError, SQLAlchemyError."""
+        return await self._readers.run(lambda connection: _view(connection, work))
+
     async def close(self, within: float) -> None:
         """Lets go of every connection."""
         await self._checkpoints.close(within)
@@ -280,6 +284,17 @@ def _read(connection: Connection, work: Callable[[Connection], T]) -> T:
         return work(connection)
     finally:
         connection.rollback()  # SQLAlchemy's own notion of a transaction; the database has none open
+
+
+def _view(connection: Connection, work: Callable[[Connection], T]) -> T:
+    def in_one(connection: Connection) -> T:
+        connection.exec_driver_sql("BEGIN").close()
+        try:
+            return work(connection)
+        finally:
+            connection.exec_driver_sql("ROLLBACK").close()
+
+    return _read(connection, in_one)
 
 
 def is_busy(error: OperationalError) -> bool:

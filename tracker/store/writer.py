@@ -15,12 +15,15 @@ from sqlalchemy import Connection
 
 from tracker.errors import CandorError, StoreError, StoreUnavailable
 from tracker.store.breaker import Breaker
+from tracker.store.company import Company
 from tracker.store.engines import reason, translated
 from tracker.store.prepared import Statement, execute
 
 T = TypeVar("T")
 
 _MOST_JOBS = 500
+_MOMENT = 0.003
+"""Seconds that those who may wait do wait for others to share their transaction."""
 
 
 class Transactions(Protocol):
@@ -46,6 +49,7 @@ _Work = tuple[Statement, ...] | Callable[[Connection], Any] | Shared
 class _Job:
     work: _Work
     within: float
+    may_wait: bool
     future: asyncio.Future[Any]
 
     def fail(self, error: Exception) -> None:
@@ -98,11 +102,13 @@ class Writer:
     def __init__(self, database: Transactions) -> None:
         self._database = database
         self._jobs: deque[_Job] = deque()
+        self._company = Company(_MOMENT)
         self._task: asyncio.Task[None] | None = None
 
-    async def submit(self, work: _Work, within: float) -> Any:
+    async def submit(self, work: _Work, within: float, *, may_wait: bool = False) -> Any:
+        """`may_wait`: for a moment, where others are likely to come; anybody else's work is begun at once."""
         self._database.writes.check()
-        job = _Job(work, within, asyncio.get_running_loop().create_future())
+        job = _Job(work, within, may_wait, asyncio.get_running_loop().create_future())
         self._jobs.append(job)
         if self._task is None:
             self._task = asyncio.create_task(self._run())
@@ -119,6 +125,8 @@ class Writer:
     async def _run(self) -> None:
         try:
             while self._jobs:
+                if all(job.may_wait for job in self._jobs):
+                    await self._company.gather(self._jobs)
                 await self._commit(_Batch(self._jobs, self._database.write_within))
         finally:
             self._task = None

@@ -106,6 +106,7 @@ async def shown(request: web.Request) -> web.Response:
         waiting = list(await desk.waiting(wanted, sort="since", descending=False, limit=1))
     context = {
         "one": one,
+        "recipient": nameable(one),
         "tries": tries,
         "waiting": waiting[0] if waiting else None,
         "may_act": request[VISITOR].role >= Role.OPERATOR,
@@ -165,12 +166,17 @@ def _period(request: web.Request) -> Days:
     return days(request.query, datetime.now(UTC), request.app[DOMAIN].config.admin.zone)
 
 
+def nameable(one: ListedDelivery) -> str:
+    """Whom it went to, or why that is not said."""
+    return one.recipient or ("(a report of ours to a sender)" if one.is_report else "(erased)")
+
+
 def _row(one: ListedDelivery) -> dict[str, Any]:
     return {
         "href": f"/deliveries/{one.id.hex()}",
         "links": {"subject": f"/messages/{one.message_id.hex()}"},
         "received": isoformat(one.received_at),
-        "recipient": one.recipient or "(erased)",
+        "recipient": nameable(one),
         "subject": one.subject or "(no subject)",
         "domain": one.domain,
         "status": one.status,

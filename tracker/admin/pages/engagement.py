@@ -13,6 +13,7 @@ from aiohttp import web
 from tracker.admin.frame import DOMAIN
 from tracker.admin.listing import in_order, table_page
 from tracker.admin.pages.messages import message_row
+from tracker.admin.pages.segments import chosen
 from tracker.admin.paths import message_id
 from tracker.admin.tables import Column, View, view
 from tracker.moments import isoformat
@@ -80,9 +81,10 @@ _CHOICE = (
 
 async def leading(request: web.Request) -> web.StreamResponse:
     """GET /leads?days=…"""
-    asked = view(request.query, LEAD_COLUMNS, sort="score", filters=("days",))
+    asked = view(request.query, LEAD_COLUMNS, sort="score", filters=("days", "segment"))
     days = _number(asked.filters, "days", _LEADS_DAYS)
-    found = await leads(request.app[DOMAIN], since=_since(days), limit=_most(asked))
+    segment, names = await chosen(request.app[DOMAIN], asked.filters)
+    found = await leads(request.app[DOMAIN], since=_since(days), limit=_most(asked), segment=segment)
     rows = [asdict(one) | {"last": isoformat(one.last), "href": person_href(one.address)} for one in found]
     return await table_page(
         request,
@@ -91,17 +93,19 @@ async def leading(request: web.Request) -> web.StreamResponse:
         LEAD_COLUMNS,
         in_order(_fitting(rows, asked.search), asked),
         name="leads",
-        more={"days": days, "most": _MOST, "is_cut": len(found) == _MOST},
+        more={"days": days, "most": _MOST, "is_cut": len(found) == _MOST, "segments": names},
         names=Action.EXPORT_LEADS,
     )
 
 
 async def gone_quiet(request: web.Request) -> web.StreamResponse:
     """GET /quiet?days=…&least=…"""
-    asked = view(request.query, QUIET_COLUMNS, sort="delivered", filters=("days", "least"))
+    asked = view(request.query, QUIET_COLUMNS, sort="delivered", filters=("days", "least", "segment"))
     days = _number(asked.filters, "days", _QUIET_DAYS)
     least = _number(asked.filters, "least", _QUIET_LEAST)
-    found = await quiet(request.app[DOMAIN], since=_since(days), least=least, limit=_most(asked))
+    domain = request.app[DOMAIN]
+    segment, names = await chosen(domain, asked.filters)
+    found = await quiet(domain, since=_since(days), least=least, limit=_most(asked), segment=segment)
     rows = [
         asdict(one) | {"last_mail": isoformat(one.last_mail), "href": person_href(one.address)}
         for one in found
@@ -113,7 +117,13 @@ async def gone_quiet(request: web.Request) -> web.StreamResponse:
         QUIET_COLUMNS,
         in_order(_fitting(rows, asked.search), asked),
         name="quiet",
-        more={"days": days, "least": least, "most": _MOST, "is_cut": len(found) == _MOST},
+        more={
+            "days": days,
+            "least": least,
+            "most": _MOST,
+            "is_cut": len(found) == _MOST,
+            "segments": names,
+        },
         names=Action.EXPORT_QUIET,
     )
 
@@ -139,8 +149,9 @@ async def departments(request: web.Request) -> web.StreamResponse:
 async def read_by(request: web.Request) -> web.StreamResponse:
     """GET /departments/ID"""
     id_, domain = message_id(request), request.app[DOMAIN]
-    asked = view(request.query, READING_COLUMNS, sort="group", descending=False)
-    readings = await who_has_read(domain, id_)
+    asked = view(request.query, READING_COLUMNS, sort="group", descending=False, filters=("segment",))
+    segment, names = await chosen(domain, asked.filters)
+    readings = await who_has_read(domain, id_, segment=segment)
     return await table_page(
         request,
         "department.html",
@@ -152,6 +163,7 @@ async def read_by(request: web.Request) -> web.StreamResponse:
             "report": await report_message(domain, id_),
             "facts": await message_facts(domain, id_),
             "whole": _shown(_whole(readings)),
+            "segments": names,
         },
     )
 

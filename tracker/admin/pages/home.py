@@ -9,7 +9,7 @@ from aiohttp import web
 from tracker.admin.attention import matters
 from tracker.admin.charts import drawn
 from tracker.admin.drawings import midnight, of_days
-from tracker.admin.frame import DOMAIN, page
+from tracker.admin.frame import DESK, DOMAIN, page
 from tracker.admin.live import as_row
 from tracker.admin.pages.messages import message_row
 from tracker.events import EventKind
@@ -32,7 +32,7 @@ async def shown(request: web.Request) -> web.Response:
     happened = await news(domain, None, most=_HAPPENED)
     latest = await find_messages(domain, "", sort="received", descending=True, limit=_LATEST)
     context = {
-        "matters": await matters(domain, now),
+        "matters": await matters(domain, request.app[DESK], now),
         "periods": PERIODS,
         "days": days,
         "whole": await overview(domain, since=since, until=now),

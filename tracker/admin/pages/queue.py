@@ -18,7 +18,8 @@ from tracker.admin.access import Role
 from tracker.admin.frame import DESK, DOMAIN, VISITOR, actor, needs, page
 from tracker.admin.listing import table_page
 from tracker.admin.tables import Column, View, view
-from tracker.desk import STATES, Counted, Desk, Done, Waiting, Wanted
+from tracker.admin.wording import many
+from tracker.desk import OLDER, STATES, Counted, Desk, Done, Waiting, Wanted
 from tracker.errors import NotFound
 from tracker.moments import isoformat
 from tracker.reports.deliveries import tries_of
@@ -30,7 +31,7 @@ _MOST_OF_ONE = 500
 """Recipients of one message on its page; the list has them all."""
 _LONGEST = 200
 _LONGEST_REASON = 400
-_FILTERS = ("state", "domain", "reply")
+_FILTERS = ("state", "domain", "reply", "older")
 _HEX = re.compile(r"[0-9a-f]{1,32}\Z")
 COLUMNS = (
     Column(key="recipient", title="Recipient", sorts=True),
@@ -95,6 +96,7 @@ async def listed(request: web.Request) -> web.StreamResponse:
         "narrowed": wanted != Wanted(),
         "fields": _fields(wanted),
         "states": STATES,
+        "ages": tuple(OLDER),
         **_may(request, desk),
     }
     return await table_page(request, "queue.html", asked, COLUMNS, rows, name="queue", more=more)
@@ -207,12 +209,13 @@ def _may(request: web.Request, desk: Desk) -> dict[str, bool]:
 
 
 def _leniently(asked: View) -> Wanted:
-    state = asked.filters.get("state", "")
+    state, older = asked.filters.get("state", ""), asked.filters.get("older", "")
     return Wanted(
         search=asked.search,
         domain=asked.filters.get("domain", ""),
         state=state if state in STATES else "",
         reply=asked.filters.get("reply", ""),
+        older=older if older in OLDER else "",
     )
 
 
@@ -222,7 +225,9 @@ def _strictly(given: Mapping[str, str], *, beside: tuple[str, ...]) -> Wanted:
     if any(key not in known and key not in beside for key in given):
         raise web.HTTPBadRequest
     said = {key: given.get(key, "").strip() for key in known}
-    if said["state"] not in ("", *STATES) or any(len(text) > _LONGEST for text in said.values()):
+    if said["state"] not in ("", *STATES) or said["older"] not in ("", *OLDER):
+        raise web.HTTPBadRequest
+    if any(len(text) > _LONGEST for text in said.values()):
         raise web.HTTPBadRequest
     if said["message"] and not _HEX.match(said["message"]):
         raise web.HTTPBadRequest
@@ -249,7 +254,7 @@ def _command(verb: str, wanted: Wanted) -> str:
 
 def _about(counted: Counted, wanted: Wanted) -> str:
     """For the audit: what names nobody. What was searched for may be an address."""
-    said = [f"{counted.recipients} recipients of {counted.messages} messages"]
+    said = [f"{many(counted.recipients, 'recipient')} of {many(counted.messages, 'message')}"]
     said += [
         f"{key} {text}" for key, text in asdict(wanted).items() if text and key not in ("search", "reply")
     ]

@@ -249,7 +249,9 @@ def upgrade() -> None:
         sa.Column("links", sa.JSON(none_as_null=True), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_messages")),
     )
-    op.create_index(op.f("ix_messages_mailing_id"), "messages", ["mailing_id"], unique=False)
+    op.create_index(
+        op.f("ix_messages_mailing_id_received_at"), "messages", ["mailing_id", "received_at"], unique=False
+    )
     op.create_index(op.f("ix_messages_received_at"), "messages", ["received_at"], unique=False)
     op.create_table(
         "queue",
