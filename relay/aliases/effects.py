@@ -100,8 +100,10 @@ _MANDRILL: Mapping[str, Less] = {
 
 
 def allowed(options: Options, given: Given) -> tuple[Options, bool]:
-    """A list of what is allowed: what is missing is off."""
+    """A list of what is allowed: what is missing is off, and everything where a word is not understood."""
     words = {word.strip().lower() for word in given.value.split(",")} - {""}
+    if not words <= {"opens", *OFF, *_MANDRILL}:
+        return _asking(options, NOTHING), False
     clicks = [_MANDRILL[word] for word in words if word in _MANDRILL]
     if "opens" not in words:
         options = _asking(options, NO_OPENS)
@@ -110,7 +112,7 @@ def allowed(options: Options, given: Given) -> tuple[Options, bool]:
     for less in (HTML_ONLY, TEXT_ONLY):
         if clicks and all(one is less for one in clicks):
             options = _asking(options, less)
-    return options, words <= {"opens", *OFF, *_MANDRILL}
+    return options, True
 
 
 def _flag(value: object) -> bool | None:

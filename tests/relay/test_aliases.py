@@ -98,6 +98,7 @@ WISHES = [
     ("X-MC-Track: none", NOTHING, False),
     ("X-MC-Track:", NOTHING, False),
     ("X-MC-Track: open", NOTHING, True),
+    ("X-MC-Track: opens, clicks, clicks_none", NOTHING, True),
     ("X-MC-Tags: a, b", {"tags": ("a", "b")}, False),
     ('X-MC-Metadata: {"user": 7}', {"metadata": (("user", "7"),)}, False),
     ('X-MC-Metadata: {"_rcpt": "ann@reader.example", "user": 7}', {}, False),
