@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, create_model, field_validator, model_validator
 
 from relay.aliases import EVERY, SERVICES, Aliases
 from relay.aliases.upstream import names, no_tracking
@@ -17,11 +17,14 @@ Upstream = Literal[
 ]
 
 
-class CompatTable(Table):
-    model_config = ConfigDict(serialize_by_alias=True)
+if TYPE_CHECKING:
+    _Passing = Table
+else:  # `pass` is a word of Python's own, which a class cannot spell
+    _Passing = create_model("_Passing", __base__=Table, **{"pass": (tuple[str, ...], ())})
 
+
+class CompatTable(_Passing):
     services: tuple[str, ...] = tuple(SERVICES)
-    passed: tuple[str, ...] = Field(default=(), alias="pass")
     ses_configuration_sets: dict[str, Ceiling] = Field(default_factory=dict)
     upstream: Upstream = ""
     upstream_configuration_set: str = Field(default="", pattern=r"^[A-Za-z0-9_-]{0,64}$")
@@ -34,7 +37,7 @@ class CompatTable(Table):
                 raise ValueError(f"{name!r} is none of {', '.join(SERVICES)}")
         return value
 
-    @field_validator("passed")
+    @field_validator("pass")
     @classmethod
     def _are_headers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for name in value:
@@ -50,6 +53,12 @@ class CompatTable(Table):
                 f"{', '.join(sorted(both))} cannot be passed on: upstream is told not to track by it"
             )
         return self
+
+    @property
+    def passed(self) -> tuple[str, ...]:
+        """Names of headers that are read and yet forwarded."""
+        names: tuple[str, ...] = getattr(self, "pass")
+        return names
 
     @cached_property
     def aliases(self) -> Aliases:

@@ -55,8 +55,7 @@ def gaps(text: str) -> list[str]:
 
 def _compare(name: str, kind: type[BaseModel], keys: dict[str, Any], defaults: dict[str, Any]) -> list[str]:
     found = []
-    for name_in_code, field in kind.model_fields.items():
-        key = field.alias or name_in_code
+    for key, field in kind.model_fields.items():
         if key not in keys:
             found.append(f"{name} {key}: missing")
         elif (entry := _entry(field.annotation)) is not None:
@@ -66,8 +65,7 @@ def _compare(name: str, kind: type[BaseModel], keys: dict[str, Any], defaults: d
             found += [f"{heading} {one}: no such key" for one in example if one not in entry.model_fields]
         elif not field.is_required() and keys[key] != defaults[key]:
             found.append(f"{name} {key}: the example says {keys[key]!r}, the default is {defaults[key]!r}")
-    known = {field.alias or key for key, field in kind.model_fields.items()}
-    return found + [f"{name} {key}: no such key" for key in keys if key not in known]
+    return found + [f"{name} {key}: no such key" for key in keys if key not in kind.model_fields]
 
 
 def _entry(annotation: Any) -> type[BaseModel] | None:

@@ -202,7 +202,9 @@ def _forget_content(connection: Connection, ids: set[bytes]) -> None:
         exists().where(deliveries.c.message_id == messages.c.id).where(deliveries.c.recipient.is_not(None))
     )
     theirs = update(messages).where(messages.c.id.in_(ids)).where(~named)
-    blank = theirs.values(subject="", from_header="", kept=None, metadata=None).returning(messages.c.id, messages.c.links)
+    blank = theirs.values(subject="", from_header="", kept=None, metadata=None).returning(
+        messages.c.id, messages.c.links
+    )
     numbers = [
         {"b_id": bytes(row.id), "b_links": [[link.number, "", ""] for link in links_of(row)]}
         for row in connection.execute(blank).all()
