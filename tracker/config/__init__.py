@@ -64,6 +64,6 @@ __all__ = [
 ]
 
 RELAY_TABLES = frozenset(
-    {"relay", "upstream", "queue", "rewrite", "dkim", "override", "bounces", "suppression", "probe"}
+    {"relay", "upstream", "queue", "rewrite", "dkim", "override", "bounces", "suppression", "probe", "compat"}
 )
 """Tables that belong to the relay: the tracker's programs accept that they are there and never read them."""

@@ -163,6 +163,7 @@ messages = Table(
     Column("from_header", Text, nullable=False),
     Column("subject", Text, nullable=False),
     Column("tags", JSON, nullable=False),
+    Column("metadata", JSON(none_as_null=True), nullable=True),  # the sender's variables: text by name
     Column("variant", Text, nullable=True),
     Column("class", Text, nullable=True),
     Column("size", BigInteger, nullable=False),

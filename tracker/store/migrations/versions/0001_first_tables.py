@@ -240,6 +240,7 @@ def upgrade() -> None:
         sa.Column("from_header", sa.Text(), nullable=False),
         sa.Column("subject", sa.Text(), nullable=False),
         sa.Column("tags", sa.JSON(), nullable=False),
+        sa.Column("metadata", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("variant", sa.Text(), nullable=True),
         sa.Column("class", sa.Text(), nullable=True),
         sa.Column("size", sa.BigInteger(), nullable=False),
