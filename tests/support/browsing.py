@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, BrowserContext, Error, Page, ViewportSize
+from playwright.async_api import Browser, BrowserContext, Page, ViewportSize
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
@@ -21,7 +21,7 @@ SCHEMES: Sequence[ColorScheme] = ("light", "dark")
 _AXE = Axe()
 _SERIOUS = ("serious", "critical")
 _ID = re.compile(r"(?<=/)(?:[0-9a-f]{8,}|\d+)(?=/|$)")
-_LINKS = "[...document.querySelectorAll('a[href]')].map(link => link.href)"
+_LINKS = "[...document.querySelectorAll('a[href]:not([download])')].map(link => link.href)"
 _WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -61,12 +61,7 @@ class Tour:
         await page.set_viewport_size(DESKTOP)
         await page.emulate_media(color_scheme="light")
         self._said.clear()
-        try:
-            answer = await page.goto(self.url + path)
-        except Error as error:
-            if "Download" in error.message:
-                return
-            raise
+        answer = await page.goto(self.url + path)
         assert answer is not None
         status = answer.status
         if status >= 500:
@@ -97,8 +92,8 @@ class Tour:
 
 
 def _is_no_page(path: str) -> bool:
-    """What is taken home as a file, or shown within a page."""
-    return path.startswith(("/static/", "/charts/")) or "format=csv" in path or path.endswith((".csv", "/preview"))
+    """What is shown within a page only."""
+    return path.endswith("/preview")
 
 
 @asynccontextmanager
