@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright, expect
+from sqlalchemy import Column, Connection, select
 from support.browsing import ARGUMENTS, CHROMIUM, PHONE, Tour, signed_in
 from support.lives import hit
 from support.operators import admin_table
@@ -24,9 +25,12 @@ from relay.demonstration.arrangements import arranged
 from relay.demonstration.seeding import seed
 from relay.originals import Originals
 from tracker.admin.app import AdminFace
-from tracker.consent import Consent
+from tracker.consent import Consent, Mode
 from tracker.domain import Domain
+from tracker.events import VerdictKind
 from tracker.store.requests import RequestKind
+from tracker.store.rollups_rebuild import rebuild
+from tracker.store.schema import conversions, counts, deliveries, events
 
 HOSTILE = "<script>document.title='taken'</script>\u202egnp.\u2066" + "x" * 500
 NAME = "<img src=x onerror=alert(1)>\u202e" + "y" * 70
@@ -85,6 +89,30 @@ async def _is_sound(browser: Browser, url: str, *, least: int, dark: bool) -> No
         await tour.walk(dark=dark)
     assert tour.faults == []
     assert len(tour.visited) >= least, sorted(tour.visited)
+
+
+async def test_the_month_holds_all_there_is_to_show_and_adds_up(rich: Domain) -> None:
+    proof = await rich.proof.verify()
+    assert proof.broken is None
+    assert proof.erased > 0
+    assert (await rebuild(rich.database)).corrected == 0
+    modes = await _values(rich, deliveries.c.mode)
+    assert modes == {mode.value for mode in Mode}
+    assert await _values(rich, events.c.verdict) == {kind.value for kind in VerdictKind}
+    states = {"accepted", "bounced", "complained", "deferred", "returned", "skipped"}
+    assert states <= await _values(rich, deliveries.c.status)
+    assert {"EUR", "GBP"} <= await _values(rich, conversions.c.currency)
+    assert {"declined", "do-not-track", ""} <= await _values(rich, conversions.c.reason)
+    groups = await _values(rich, counts.c.grp)
+    assert {"retail", "Sales"} <= groups
+    assert "Finance" not in groups  # four people, fewer than may be counted apart
+
+
+async def _values(domain: Domain, column: Column[str]) -> set[str]:
+    def read(connection: Connection) -> set[str]:
+        return set(connection.execute(select(column).distinct()).scalars())
+
+    return await domain.database.read(read, within=20.0)
 
 
 async def test_every_page_of_a_month_is_sound(browser: Browser, rich_url: str) -> None:
