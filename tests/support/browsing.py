@@ -37,7 +37,7 @@ def kind_of(path: str) -> str:
 @dataclass(slots=True)
 class Tour:
     """A walk over all pages that can be reached from the first, one of each kind. `faults` are what is wrong with
-    them, a line each."""
+    them, a line each; what mail says must not set `window.taken`."""
 
     page: Page
     url: str
@@ -87,7 +87,8 @@ class Tour:
             await page.emulate_media(color_scheme=scheme)
             rules = None if scheme == "light" else ["color-contrast"]
             self.faults += [f"{path} ({scheme}): {one}" for one in await self._audit(rules)]
-        assert "taken" not in await page.title()
+        if await page.evaluate("'taken' in window"):
+            self.faults.append(f"{path}: a script of a sender's ran")
 
     async def _audit(self, rules: Sequence[str] | None) -> list[str]:
         options: dict[str, object] = {"resultTypes": ["violations"]}

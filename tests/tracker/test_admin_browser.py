@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -32,8 +33,8 @@ from tracker.store.requests import RequestKind
 from tracker.store.rollups_rebuild import rebuild
 from tracker.store.schema import conversions, counts, deliveries, events
 
-HOSTILE = "<script>document.title='taken'</script>\u202egnp.\u2066" + "x" * 500
-NAME = "<img src=x onerror=alert(1)>\u202e" + "y" * 70
+HOSTILE = "<script>window.taken=1</script>\u202egnp.\u2066" + "x" * 500
+NAME = "<img src=x onerror=window.taken=1>\u202e" + "y" * 70
 """What names may be as long as."""
 
 pytestmark = [
@@ -69,17 +70,21 @@ def _configuration(folder: Path) -> Config:
     )
 
 
+@asynccontextmanager
 async def _served(domain: Domain) -> AsyncIterator[str]:
     config = domain.config
     assert isinstance(config, Config)
     face = AdminFace(domain, desk=desk_of(domain), previews=Originals(domain, config))
-    yield str(await face.start())
-    await face.stop()
+    url = str(await face.start())
+    try:
+        yield url
+    finally:
+        await face.stop()
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def rich_url(rich: Domain) -> AsyncIterator[str]:
-    async for url in _served(rich):
+    async with _served(rich) as url:
         yield url
 
 
@@ -116,20 +121,20 @@ async def _values(domain: Domain, column: Column[str]) -> set[str]:
 
 
 async def test_every_page_of_a_month_is_sound(browser: Browser, rich_url: str) -> None:
-    await _is_sound(browser, rich_url, least=45, dark=True)
+    await _is_sound(browser, rich_url, least=36, dark=True)
 
 
 async def test_every_page_is_sound_where_nothing_is(browser: Browser, tmp_path: Path) -> None:
     async with opened(_configuration(tmp_path)) as domain:
-        async for url in _served(domain):
+        async with _served(domain) as url:
             await _is_sound(browser, url, least=24, dark=False)
 
 
 async def test_every_page_is_sound_whatever_mail_says(browser: Browser, tmp_path: Path) -> None:
     async with opened(_configuration(tmp_path)) as domain:
         await _hostile(domain)
-        async for url in _served(domain):
-            await _is_sound(browser, url, least=40, dark=False)
+        async with _served(domain) as url:
+            await _is_sound(browser, url, least=32, dark=False)
 
 
 async def _hostile(domain: Domain) -> None:
@@ -186,10 +191,10 @@ async def _finds_a_message(page: Page, url: str) -> None:
 
 async def _compares(page: Page, url: str) -> None:
     """Of one test the better version is known, of the other it is not."""
-    await page.goto(f"{url}/campaigns")
+    await page.goto(f"{url}/campaigns?search=autumn")
     await page.get_by_role("link", name="autumn sale").first.click()
     await expect(page.get_by_role("main")).to_contain_text("behind")
-    await page.goto(f"{url}/campaigns")
+    await page.goto(f"{url}/campaigns?search=early")
     await page.get_by_role("link", name="early booking").first.click()
     await expect(page.get_by_role("main")).to_contain_text("no difference shown")
 
