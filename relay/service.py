@@ -8,16 +8,20 @@ import ssl
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import cast
 
 from relay import log
 from relay.config import Config, doubts
 from relay.config.intake import rate
 from relay.config.networks import networks
 from relay.delivery import Delivery
+from relay.desk import MailDesk
+from relay.findings import at_once
 from relay.generation import Generation, check_certificates, upstream_settings
 from relay.intake import Intake, Settings
 from relay.metrics import MailMetrics
 from relay.post import Post
+from relay.postmaster import postmaster
 from relay.probe import Probe
 from relay.queue import Queue
 from relay.replies import Reply
@@ -188,6 +192,17 @@ class Relay:
         self._retiring.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.worker_failed(error=error)
+
+
+def desk(domain: Domain, relay: Relay | None) -> MailDesk:
+    """For the operator's pages of a process that has the whole configuration, as it is at the moment. Only who sends
+    mail itself, a `relay`, knows how upstream is."""
+    return MailDesk(
+        domain,
+        postmaster=lambda: postmaster(domain, cast(Config, domain.config)),
+        upstreams=None if relay is None else lambda: relay.generation.upstream.states(),
+        findings=lambda: at_once(cast(Config, domain.config)),
+    )
 
 
 def checked(config: Config) -> None:

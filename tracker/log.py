@@ -187,6 +187,11 @@ def needs_restart(option: str) -> None:
     _log.warning("needs-restart", option=option)
 
 
+def workers_serve(workers: int) -> None:
+    """All of them: at the start, and again when a fallen one's place is taken."""
+    _log.info("workers-serve", workers=workers)
+
+
 def worker_fell(*, number: int, ended: str, again_in: float) -> None:
     _log.error("worker-fell", worker=number, ended=ended, again_in=again_in)
 

@@ -152,6 +152,8 @@ class Parent:
     def _note_ready(self) -> None:
         for number in _read_all(self._ready_read):
             self._all[number].is_ready = self._served = True
+            if all(one.is_ready for one in self._all):
+                log.workers_serve(len(self._all))
 
     def _bury(self) -> None:
         """Learns who has ended. A worker that fell is started again, sooner or later; when nobody has ever served,

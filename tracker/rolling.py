@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -31,8 +32,10 @@ _AFTER_TROUBLE = 30.0
 _LONGEST = 0.02
 """Seconds that a transaction should take."""
 _LEAST, _MOST = 20, 500
-_SHARE = 0.1
-"""Of the time that is spent on it, while much comes in."""
+_BUSY = 0.5
+"""Of a processor, used by this process between two turns: from then on mail and hits come first."""
+_SHARE, _SHARE_WHILE_BUSY = 0.5, 0.1
+"""Of the time that is spent on it, while more waits."""
 _WITHIN = 30.0
 
 
@@ -98,7 +101,7 @@ class Rolling:
     async def _run(self) -> None:
         pause = self._every
         while True:
-            await asyncio.sleep(pause)
+            busy = await _busy_while(asyncio.sleep(pause))
             began = time.monotonic()
             try:
                 rolled = await self.turn()
@@ -109,6 +112,14 @@ class Rolling:
             if not rolled.is_ours:
                 pause = _NOT_OURS
             elif rolled.is_more:
-                pause = min(self._every, (time.monotonic() - began) * (1 / _SHARE - 1))
+                share = _SHARE_WHILE_BUSY if busy >= _BUSY else _SHARE
+                pause = min(self._every, (time.monotonic() - began) * (1 / share - 1))
             else:
                 pause = self._every
+
+
+async def _busy_while(pause: Awaitable[None]) -> float:
+    """How much of a processor this process used meanwhile."""
+    began, used = time.monotonic(), time.process_time()
+    await pause
+    return (time.process_time() - used) / max(time.monotonic() - began, 1e-6)

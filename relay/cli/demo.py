@@ -24,11 +24,8 @@ from relay.capture import captured
 from relay.config import Config, RelayTable, UpstreamTable
 from relay.demonstration.arrangements import arranged
 from relay.demonstration.seeding import Lived, seed
-from relay.desk import MailDesk
-from relay.findings import at_once
 from relay.originals import Originals
-from relay.postmaster import postmaster
-from relay.service import Relay
+from relay.service import Relay, desk
 from tracker import log
 from tracker.admin.navigation import GROUPS
 from tracker.cli.common import CommandError, run, show_table
@@ -191,13 +188,8 @@ async def _running(
     """Relay, worker, tracker and SQLite in this process. `before`: what is to happen first, with nobody listening."""
     domain = await Domain.open(config)
     service = Relay(config, domain)
-    desk = MailDesk(
-        domain,
-        postmaster=lambda: postmaster(domain, config),
-        upstreams=lambda: service.generation.upstream.states(),
-        findings=lambda: at_once(config),
-    )
-    faces = Faces(domain, look=service.look, previews=Originals(domain, config), desk=desk)
+    previews = Originals(domain, config)
+    faces = Faces(domain, look=service.look, previews=previews, desk=desk(domain, service))
     jobs = nightly(domain)
     try:
         if before is not None:

@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import click
 
 from relay.config import CHANGES, Config, load
-from relay.desk import MailDesk
-from relay.findings import at_once
 from relay.metrics import MailMetrics
 from relay.originals import Originals
 from relay.post import Post
-from relay.postmaster import postmaster
 from relay.queue import Queue
-from relay.service import Relay, checked
+from relay.service import Relay, checked, desk
 from relay.store.holdings import Holdings
 from tracker import log
 from tracker.admin.monitoring import Monitoring, MonitoringFace
@@ -170,21 +166,13 @@ class _Served:
         self._faces: list[Faces | MonitoringFace] = []
         if number in program.trackers:
             previews = Originals(domain, config)
-            self._faces.append(Faces(domain, numbers, look, previews=previews, desk=self._desk()))
+            self._faces.append(
+                Faces(domain, numbers, look, previews=previews, desk=desk(domain, self._relay))
+            )
         elif not program.trackers:
             address = config.relay.admin_listen
             monitoring = Monitoring(domain, numbers.sheet, look)
             self._faces.append(MonitoringFace(monitoring, option="[relay] admin_listen", address=address))
-
-    def _desk(self) -> MailDesk:
-        """By the configuration of the moment. Only who sends mail itself knows how upstream is."""
-        domain, relay = self._domain, self._relay
-        return MailDesk(
-            domain,
-            postmaster=lambda: postmaster(domain, cast(Config, domain.config)),
-            upstreams=None if relay is None else lambda: relay.generation.upstream.states(),
-            findings=lambda: at_once(cast(Config, domain.config)),
-        )
 
     @property
     def post(self) -> Post | None:

@@ -277,13 +277,12 @@ async def test_workers_go_by_what_their_parent_has_read_and_not_by_the_file(
     """Whoever reads the file later might read another one: at a start in a fallen one's place, or at SIGHUP."""
     where = capturing(tmp_path)
     async with program(where, name) as here:
-        await until(lambda: len(here.events("listening")) >= 2, "both listen")
-        await asyncio.sleep(0.5)  # a worker that falls between listening and saying so ends the program
+        await until(lambda: here.events("workers-serve"), "both serve")
         where.config_file.write_text("nonsense")
         first, second = here.workers()
         os.kill(first, signal.SIGHUP)
         os.kill(second, signal.SIGKILL)
-        await until(lambda: len(here.events("listening")) >= 3, "another has taken its place")
+        await until(lambda: len(here.events("workers-serve")) >= 2, "another has taken its place")
         assert here.events("configuration-refused") == []
         os.kill(here.pid, signal.SIGHUP)
         (refused,) = await until(lambda: here.events("configuration-refused"), "the parent has read it")

@@ -70,6 +70,8 @@ def test_up_takes_mail_shows_it_and_ends_with_0_leaving_nothing_about(place: Pla
     with started("up", "--config", place.config, folder=place.folder) as process:
         place.until_up(process, place.smtp, place.web, place.admin)
         assert health(place) == {"store": {"reads": "ok", "writes": "ok"}, "ok": True}
+        with urllib.request.urlopen(f"http://127.0.0.1:{place.admin}/health") as response:
+            assert b"capture:" in response.read()  # upstream, as this process sees it
         with smtplib.SMTP("127.0.0.1", place.smtp) as client:
             client.sendmail("news@x.example", ["joe@y.example"], "Subject: Hello\r\n\r\nHello.\r\n")
         shown = run_program("message", "list", "--json", "--config", place.config, folder=place.folder)

@@ -12,8 +12,8 @@ from support.tracking import UNTRACKED, Copy, Mail, configuration, send
 
 from relay.config import Config, QueueTable
 from relay.desk import MailDesk
-from relay.postmaster import postmaster
 from relay.queue import Queue
+from relay.service import desk
 from relay.store.schema import queue
 from relay.store.spool import Waiting
 from relay.submission import Recipient
@@ -29,9 +29,7 @@ def relay_configuration(store_url: str, folder: Path, **tables: Any) -> Config:
 
 def desk_of(domain: Domain) -> MailDesk:
     """As a process that sends mail has it."""
-    config = domain.config
-    assert isinstance(config, Config)
-    return MailDesk(domain, postmaster=lambda: postmaster(domain, config))
+    return desk(domain, None)
 
 
 async def wait(

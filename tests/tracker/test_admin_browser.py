@@ -125,9 +125,8 @@ async def test_every_page_of_a_month_is_sound(browser: Browser, rich_url: str) -
 
 
 async def test_every_page_is_sound_where_nothing_is(browser: Browser, tmp_path: Path) -> None:
-    async with opened(_configuration(tmp_path)) as domain:
-        async with _served(domain) as url:
-            await _is_sound(browser, url, least=24, dark=False)
+    async with opened(_configuration(tmp_path)) as domain, _served(domain) as url:
+        await _is_sound(browser, url, least=24, dark=False)
 
 
 async def test_every_page_is_sound_whatever_mail_says(browser: Browser, tmp_path: Path) -> None:

@@ -92,6 +92,20 @@ async def test_the_table_sorts_and_its_export_is_written_down(
     assert (noted.actor, noted.action, noted.about) == ("viewer", "export", "the queue")
 
 
+async def test_domains_are_listed_by_age(domain: Domain, visits: dict[str, Visit]) -> None:
+    await three(domain)
+    answer = await visits["viewer"].page("/queue/domains?sort=domain&format=csv")
+    rows = list(csv.DictReader(io.StringIO(dechunked(answer))))
+    assert [(row["domain"], row["recipients"], row["<5m"]) for row in rows] == [
+        ("one.example", "1", "1"),
+        ("two.example", "2", "2"),
+    ]
+    shown = await visits["viewer"].page("/queue/domains?search=TWO&sort=-%3C5m")
+    assert 'href="/queue?domain=two.example"' in shown.text
+    assert "one.example" not in shown.text
+    assert "Nobody waits for such" in words(await visits["viewer"].page("/queue/domains?search=zzz"))
+
+
 ACTIONS = {
     "retry": ({}, {ANN: "waiting", BOB: "waiting", CY: "waiting"}),
     "hold": ({}, {ANN: "waiting", BOB: "held", CY: "held"}),

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import random
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -231,6 +231,12 @@ async def check(domain: Domain, chance: random.Random) -> None:
             continue
         zone = chance.choice(ZONES)
         assert said_days(await by_time(domain, scope, zone=zone)) == count.days(zone)
+        first, behind = (at.astimezone(zone).date() for at in (since, until + timedelta(days=1)))
+        part = await by_time(
+            domain, scope, zone=zone, since=_midnight(first, zone), until=_midnight(behind, zone)
+        )
+        whole = count.days(zone)
+        assert said_days(part) == {day: n for day, n in whole.items() if first <= day < behind}
         began, ended = (
             since - timedelta(seconds=chance.randrange(900)),
             until + timedelta(days=chance.randrange(4)),
@@ -239,6 +245,10 @@ async def check(domain: Domain, chance: random.Random) -> None:
         assert {kind.value: n for kind, n in active.items()} == {
             kind.value: count.active(kind.value, began, ended) for kind in EventKind
         }
+
+
+def _midnight(day: date, zone: tzinfo) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=zone)
 
 
 def _quarter(at: datetime) -> datetime:

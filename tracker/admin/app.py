@@ -168,6 +168,7 @@ def _with_desk(app: web.Application, domain: Domain, monitoring: Monitoring, des
     router.add_get("/bounces", deliveries.bounces)
     router.add_get("/queue", queue.listed)
     router.add_get("/queue/confirm", queue.asked)
+    router.add_get("/queue/domains", queue.domains)
     router.add_get("/queue/{message}", queue.shown)
     router.add_post("/queue/{message}/original", queue.original)
     router.add_post("/queue/{verb}", queue.done)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from types import FrameType
 from typing import Generic, TypeVar
 
 from tracker import log
@@ -15,6 +17,8 @@ from tracker.reload import renewed
 
 C = TypeVar("C", bound=Config)
 
+_HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
 
 class Signals:
     """Made first of all, inside the loop, so that no signal during the start is lost or ends the program."""
@@ -23,12 +27,12 @@ class Signals:
         self._stopped = asyncio.Event()
         self._reload = asyncio.Event()
         self._terminal = Terminal()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stopped.set)
-        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        self._loop = asyncio.get_running_loop()
+        # Not the loop's own handlers: taking those away leaves a moment in which a signal kills.
+        for number in _HEARD:
+            signal.signal(number, self._heard)
         if ties is not None:
-            loop.add_reader(ties.lifeline, self._parent_died, ties.lifeline)
+            self._loop.add_reader(ties.lifeline, self._parent_died, ties.lifeline)
 
     async def until_stopped(self, reload: Reloading[C]) -> None:
         """Returns at SIGTERM, SIGINT, or when the parent is gone; reads the configuration again at each SIGHUP."""
@@ -46,6 +50,11 @@ class Signals:
             self._reload.clear()
             reload.now()
 
+    def _heard(self, number: int, frame: FrameType | None) -> None:
+        told = self._hang_up if number == signal.SIGHUP else self._stopped.set
+        with suppress(RuntimeError):  # a loop that is closed has nothing left to stop
+            self._loop.call_soon_threadsafe(told)
+
     def _hang_up(self) -> None:
         """SIGHUP is also what a terminal says when its window is closed."""
         if self._terminal.is_gone:
@@ -59,11 +68,9 @@ class Signals:
 
 
 def _ignore_from_now_on() -> None:
-    """Told once is enough. With the loop its handlers go, and the next signal would end the program in the middle of
-    its orderly end, with the exit code of a failure."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        loop.remove_signal_handler(number)
+    """Told once is enough: the next signal would end the program in the middle of its orderly end, with the exit code
+    of a failure."""
+    for number in _HEARD:
         signal.signal(number, signal.SIG_IGN)
 
 

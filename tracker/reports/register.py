@@ -106,11 +106,13 @@ async def ledger_end(domain: Domain) -> LedgerEnd:
     return await domain.database.read(work, within=30.0)
 
 
-async def heads(domain: Domain, *, limit: int, offset: int = 0) -> list[Head]:
-    """Signed heads, latest first. Raises StoreUnavailable."""
+async def heads(domain: Domain, *, limit: int, offset: int = 0, descending: bool = True) -> list[Head]:
+    """Signed heads, latest first unless `descending` is False. Raises StoreUnavailable."""
 
     def work(connection: Connection) -> list[Head]:
-        query = select(ledger_heads).order_by(ledger_heads.c.seq.desc()).limit(limit).offset(offset)
+        seq = ledger_heads.c.seq
+        query = select(ledger_heads).order_by(seq.desc() if descending else seq.asc())
+        query = query.limit(limit).offset(offset)
         return [head_of(row) for row in connection.execute(query)]
 
     return await domain.database.read(work)

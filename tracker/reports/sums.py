@@ -155,29 +155,29 @@ def by_message(
 
 
 def activity(connection: Connection, scope: Scope, *, since: datetime | None, until: datetime | None) -> Sums:
-    """What happened when, in whole quarter hours (and days, of what is gone: measure `past`) of the period."""
+    """What happened when, in whole quarter hours of the period; and by day (UTC) what is gone of it, measure `past`, with
+    days before and behind it, since no time zone's days are those."""
     first = -1 if since is None else quarter(since)
     behind = _FAR if until is None else quarter(until)
-    cells: Counter[Cell]
+    found: Sums = Counter()
     if scope.message is not None:
         cells = _message_cells(connection, [scope.message], (*_TIMED, "past"))
     else:
-        grains = _grains(scope, _TIMED, b"q"), _grains(scope, ("past",), b"d")
-        low, high = (first, first // _QUARTERS), (behind, behind // _QUARTERS + 1)
-        cells = Counter()
-        for where, begin, end in zip(grains, low, high, strict=True):
-            query = select(rollups).where(where, rollups.c.slot >= begin, rollups.c.slot < end)
-            for row in connection.execute(query):
-                cells[bytes(row.subject), row.measure, row.slot, row.key] += row.n
-        cells.update(tail(connection, scope.condition()))
+        for where, begin, end in (
+            (_grains(scope, _TIMED, b"q"), first, behind),
+            (_grains(scope, ("past",), b"d"), first // _QUARTERS - 1, behind // _QUARTERS + 2),
+        ):
+            columns = rollups.c.measure, rollups.c.slot, rollups.c.key, rollups.c.n
+            query = select(*columns).where(where, rollups.c.slot >= begin, rollups.c.slot < end)
+            for measure, slot, under, n in connection.execute(query):
+                found[measure, slot, under] += n
+        cells = tail(connection, scope.condition())
     belongs = _belongs(scope)
-    found: Sums = Counter()
     for cell, n in cells.items():
         _subject, measure, slot, under = cell
-        if measure in (*_TIMED, "past") and belongs(cell):
-            at = slot * _QUARTERS if measure == "past" else slot
-            if first <= at < behind:
-                found[measure, slot, under] += n
+        is_in = measure == "past" or (measure in _TIMED and first <= slot < behind)
+        if is_in and belongs(cell):
+            found[measure, slot, under] += n
     return found
 
 

@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 
 from tracker.store.messages import OWN_REPORT
-from tracker.store.prepared import execute
+from tracker.store.prepared import drive, execute
 from tracker.store.rollups_cells import Cell, Facts, add
 from tracker.store.rollups_facts import Mark, Sides, packed, read, states
 from tracker.store.schema import Id, deliveries, events, messages, rollups
@@ -45,6 +45,11 @@ _ADD = text(
     "INSERT INTO rollups (subject, measure, slot, key, n) VALUES (:subject, :measure, :slot, :key, :n)"
     " ON CONFLICT (subject, measure, slot, key) DO UPDATE SET n = rollups.n + excluded.n"
 ).bindparams(bindparam("subject", type_=rollups.c.subject.type))
+_DRIVER = (
+    "INSERT INTO rollups (subject, measure, slot, key, n) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT (subject, measure, slot, key) DO UPDATE SET n = n + excluded.n"
+)
+"""`_ADD` as SQLite's driver takes it."""
 _CELL = {
     name: bindparam(f"b_{name}", type_=rollups.c[name].type) for name in ("subject", "measure", "slot", "key")
 }
@@ -83,8 +88,11 @@ class Batch:
 def take(connection: Connection, most: int) -> Batch | None:
     """Reads so many that wait; None where nothing does. Nothing is held or written."""
     ids = _waiting(connection, most)
-    if not ids:
-        return None
+    return batch_of(connection, ids) if ids else None
+
+
+def batch_of(connection: Connection, ids: Sequence[bytes]) -> Batch:
+    """The same of these deliveries."""
     found = list(read(connection, ids))
     return Batch(
         states={one.id: (one.now, one.before) for one in found},
@@ -150,11 +158,13 @@ def waiting(connection: Connection) -> int:
 
 def _waiting(connection: Connection, most: int | None, which: Any = None) -> list[bytes]:
     ids: dict[bytes, None] = {}
-    of_events = select(events.c.delivery_id).where(_DIFFERS).distinct()
+    # No DISTINCT: SQLite would go through every event in the order of deliveries to save itself the sorting.
+    of_events = select(events.c.delivery_id).where(_DIFFERS)
     of_deliveries = select(deliveries.c.id).where(_WAITS)
     if which is not None:
-        of_events = of_events.join(messages, messages.c.id == events.c.message_id).where(which)
-        of_deliveries = of_deliveries.join(messages, messages.c.id == deliveries.c.message_id).where(which)
+        # Not joined: SQLite would go through all of the messages' events for the few that wait.
+        of_events = of_events.where(exists().where(messages.c.id == events.c.message_id, which))
+        of_deliveries = of_deliveries.where(exists().where(messages.c.id == deliveries.c.message_id, which))
     if most is not None:
         of_deliveries = of_deliveries.where(~_MAY_BE_WITHDRAWN)
     for query in (of_events, of_deliveries):
@@ -182,7 +192,10 @@ def _write(connection: Connection, delta: Mapping[Cell, int]) -> None:
     name what only one person stood for."""
     names = ("subject", "measure", "slot", "key")
     ordered = [(cell, n) for cell, n in sorted(delta.items()) if n]
-    execute(connection, [(_ADD, [dict(zip(names, cell, strict=True), n=n) for cell, n in ordered])])
+    if connection.dialect.name == "sqlite" and ordered:
+        drive(connection, _DRIVER, [(*cell, n) for cell, n in ordered])
+    else:
+        execute(connection, [(_ADD, [dict(zip(names, cell, strict=True), n=n) for cell, n in ordered])])
     less = [
         {f"b_{name}": value for name, value in zip(names, cell, strict=True)} for cell, n in ordered if n < 0
     ]

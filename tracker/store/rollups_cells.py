@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from enum import IntFlag
 from typing import NamedTuple
 
 from tracker.consent import Mode
@@ -98,21 +97,14 @@ def of_message(message: bytes) -> bytes:
     return b"m" + message
 
 
-class Grade(IntFlag):
-    """What is kept of a subject: the more it is about, the more it may be split."""
-
-    FIGURES = 1
-    """States, hits, people."""
-    LINKS = 2
-    SPLITS = 4
-    """By domain, group, device and so on; replies, times."""
-
-
-_GRADES = {
-    b"q": Grade.FIGURES,
-    b"d": Grade.FIGURES | Grade.SPLITS,
-    b"c": Grade.FIGURES | Grade.LINKS | Grade.SPLITS,
-    b"m": Grade.FIGURES | Grade.LINKS,
+_FIGURES, _LINKS, _SPLITS = 1, 2, 4
+"""What is kept of a subject: states, hits and people; links; and the mail split by domain, group, device and so on. The
+more it is about, the more it may be split."""
+_KEPT = {
+    b"q": _FIGURES,
+    b"d": _FIGURES | _SPLITS,
+    b"c": _FIGURES | _LINKS | _SPLITS,
+    b"m": _FIGURES | _LINKS,
 }
 FIGURES = frozenset({"state", "hits", "people", "arrived", "views"})
 LINKS = frozenset({"link:people", "link:hits"})
@@ -124,14 +116,14 @@ def headings(sent: Sent, *, alone: bool = False) -> Iterator[tuple[bytes, int, i
     if alone:
         yield of_message(sent.message), 0, _EVERYTHING
         return
-    yield b"q", sent.received // QUARTER, _GRADES[b"q"]
-    yield b"d", sent.received // DAY, _GRADES[b"d"]
-    yield of_mailing(sent.mailing, sent.variant), 0, _GRADES[b"c"]
+    yield b"q", sent.received // QUARTER, _KEPT[b"q"]
+    yield b"d", sent.received // DAY, _KEPT[b"d"]
+    yield of_mailing(sent.mailing, sent.variant), 0, _KEPT[b"c"]
     if sent.recipients >= LARGE:
-        yield of_message(sent.message), 0, _GRADES[b"m"]
+        yield of_message(sent.message), 0, _KEPT[b"m"]
 
 
-_EVERYTHING = Grade.FIGURES | Grade.LINKS | Grade.SPLITS
+_EVERYTHING = _FIGURES | _LINKS | _SPLITS
 
 
 def add(
@@ -147,9 +139,9 @@ def add(
     its message, and more than is kept there."""
     human = [hit for hit in hits if hit.verdict in HUMAN]
     grades = (
-        (Grade.FIGURES, list(_figures(facts, hits, human))),
-        (Grade.LINKS, list(_links(human)) if human else []),
-        (Grade.SPLITS, list(_splits(facts, hits, human))),
+        (_FIGURES, list(_in_figures(facts, hits, human))),
+        (_LINKS, list(_by_link(human)) if human else []),
+        (_SPLITS, list(_split(facts, hits, human))),
     )
     for subject, slot, kept in headings(sent, alone=alone):
         for grade, amounts in grades:
@@ -170,7 +162,7 @@ def _is_measured(facts: Facts) -> bool:
     return facts.status in DELIVERED and facts.mode == _IDENTIFIED
 
 
-def _figures(facts: Facts, hits: Sequence[Hit], human: Sequence[Hit]) -> Iterator[Amount]:
+def _in_figures(facts: Facts, hits: Sequence[Hit], human: Sequence[Hit]) -> Iterator[Amount]:
     yield "state", key(facts.status, facts.mode, facts.reason), 1
     for pair, n in Counter((hit.kind, hit.verdict) for hit in hits).items():
         yield "hits", key(*pair), n
@@ -189,13 +181,13 @@ def _figures(facts: Facts, hits: Sequence[Hit], human: Sequence[Hit]) -> Iterato
         yield "views", _OPENED, len(seen)
 
 
-def _links(human: Sequence[Hit]) -> Iterator[Amount]:
+def _by_link(human: Sequence[Hit]) -> Iterator[Amount]:
     for link, times in Counter(hit.link for hit in human if hit.kind == _CLICKED).items():
         yield "link:people", key(_CLICKED, link), 1
         yield "link:hits", key(_CLICKED, link), times
 
 
-def _splits(facts: Facts, hits: Sequence[Hit], human: Sequence[Hit]) -> Iterator[Amount]:
+def _split(facts: Facts, hits: Sequence[Hit], human: Sequence[Hit]) -> Iterator[Amount]:
     measured = _is_measured(facts)
     named = ("domain", facts.domain), ("group", facts.group)
     for dimension, value in named:
@@ -304,14 +296,14 @@ def add_carried(cells: Counter[Cell], sent: Sent, gone: Gone, n: int, *, alone: 
     for subject, slot, kept in headings(sent, alone=alone):
         if gone.measure == "hits":
             cells[subject, "hits", slot, key(gone.kind, gone.verdict)] += n
-            if gone.day >= 0 and kept & Grade.SPLITS:
+            if gone.day >= 0 and kept & _SPLITS:
                 past = key(gone.kind, _CLASSES.get(gone.verdict, DOUBTFUL))
                 cells[subject, "past", gone.day, past] += n
-            if gone.link and gone.verdict in HUMAN and kept & Grade.LINKS:
+            if gone.link and gone.verdict in HUMAN and kept & _LINKS:
                 cells[subject, "link:hits", slot, key(gone.kind, gone.link)] += n
         elif not gone.link:
             cells[subject, CARRIED[gone.measure], slot, gone.kind] += n
-        elif kept & Grade.LINKS:
+        elif kept & _LINKS:
             cells[subject, "link:people", slot, key(gone.kind, gone.link)] += n
 
 

@@ -475,7 +475,7 @@ events = Table(
     Column("rolled", Text, nullable=False, server_default=""),  # the verdict it was rolled up under
     Index(  # of the few that wait to be rolled up, for the first time or anew
         "ix_events_unrolled",
-        "delivery_id",
+        "id",
         sqlite_where=text("rolled <> verdict"),
         postgresql_where=text("rolled <> verdict"),
     ),

@@ -16,6 +16,7 @@ from tracker.moments import isoformat
 from tracker.reports.mailing import latest_mailings, report_mailing
 from tracker.reports.rows import CSV, mailing_rows
 from tracker.reports.sums import Scope
+from tracker.reports.times import times_to
 
 COLUMNS = (
     Column(key="name", title="Campaign", sorts=True, term="mailing"),
@@ -63,12 +64,14 @@ async def shown(request: web.Request) -> web.Response:
     report = await report_mailing(domain, request.query.get("name", ""))
     if request.query.get("format") == "csv":
         return csv_file(CSV, mailing_rows(report), name="campaign")
+    scope = Scope(mailing=report.id)
     contests = {kind: report.contest(kind) for kind in EventKind}
     context = {
         "report": report,
         "kinds": EventKind,
         "contests": contests,
         "goes_by": KINDS[report.kind],
-        "charts": await drawn(*await of_mail(domain, Scope(mailing=report.id))),
+        "times": [await times_to(domain, scope, kind) for kind in EventKind],
+        "charts": await drawn(*await of_mail(domain, scope)),
     }
     return page(request, "campaign.html", context)

@@ -22,6 +22,7 @@ from tracker.config.summary import summary
 from tracker.desk import Desk, Finding
 from tracker.domain import Domain
 from tracker.errors import CandorError, StoreError
+from tracker.glossary import TERMS
 from tracker.store import jobs, ringkeys
 from tracker.store.hosts import TrackingHost, tracking_hosts_of
 
@@ -31,10 +32,13 @@ _SOON_OUT = 14
 _LITTLE = 1024**3
 """Octets free on a disk below which that is."""
 _PROCESSES = {
-    "candor_processes": "Processes that serve",
-    "candor_smtp_sessions": "Clients connected by SMTP",
-    "candor_tries_under_way": "Messages being handed on by the queue",
-    "candor_upstream_away": "Processes that find no upstream at all",
+    "candor_processes": ("Processes that serve", "Of this program, on this machine."),
+    "candor_smtp_sessions": (
+        "Clients connected",
+        "Mail systems connected by SMTP now, to all of these processes.",
+    ),
+    "candor_tries_under_way": ("Under way", "Messages that the queue is handing on at this moment."),
+    "candor_upstream_away": (TERMS["upstream-away"].title, TERMS["upstream-away"].words),
 }
 
 
@@ -75,7 +79,9 @@ async def shown(request: web.Request) -> web.Response:
         "store": domain.database.shown_url,
         "dialect": domain.database.dialect,
         "disks": await asyncio.to_thread(_disks, domain),
-        "gauges": [(word, int(gauges[name])) for name, word in _PROCESSES.items() if name in gauges],
+        "gauges": [
+            (word, int(gauges[name]), words) for name, (word, words) in _PROCESSES.items() if name in gauges
+        ],
         "ring": domain.ring,
         "options": summary(config),
         "urls": config.tracker.urls,

@@ -27,6 +27,7 @@ from tracker.reports.listings import (
 from tracker.reports.message import report_message
 from tracker.reports.rows import CSV, message_rows
 from tracker.reports.sums import Scope
+from tracker.reports.times import times_to
 from tracker.store.audit import Action
 from tracker.store.carried import DELIVERED
 
@@ -105,7 +106,7 @@ async def shown(request: web.Request) -> web.StreamResponse:
     """GET /messages/ID"""
     id_, domain = message_id(request), request.app[DOMAIN]
     asked = view(request.query, RECIPIENT_COLUMNS, sort="recipient", descending=False)
-    report = await report_message(domain, id_)
+    report, scope = await report_message(domain, id_), Scope(message=id_)
 
     async def rows(limit: int, offset: int) -> list[dict[str, Any]]:
         found = await recipients(
@@ -131,7 +132,8 @@ async def shown(request: web.Request) -> web.StreamResponse:
             "kinds": EventKind,
             "facts": await message_facts(domain, id_),
             "links": link_rows(report),
-            "charts": [] if asked.is_csv else await drawn(*await of_mail(domain, Scope(message=id_))),
+            "times": [await times_to(domain, scope, kind) for kind in EventKind],
+            "charts": [] if asked.is_csv else await drawn(*await of_mail(domain, scope)),
             "link_columns": LINK_COLUMNS,
         },
         names=Action.EXPORT_RECIPIENTS,

@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from aiohttp import web
 
 from tracker.admin.access import Role
 from tracker.admin.frame import DESK, DOMAIN, VISITOR, actor, needs, page
-from tracker.admin.listing import table_page
+from tracker.admin.listing import in_order, table_page
 from tracker.admin.tables import Column, View, view
 from tracker.admin.wording import many
 from tracker.desk import OLDER, STATES, Counted, Desk, Done, Waiting, Wanted
@@ -27,6 +28,7 @@ from tracker.store.audit import Action
 from tracker.store.deliveries import Attempt
 
 _DOMAINS = 20
+_MOST_DOMAINS = 100_000
 _MOST_OF_ONE = 500
 """Recipients of one message on its page; the list has them all."""
 _LONGEST = 200
@@ -100,6 +102,31 @@ async def listed(request: web.Request) -> web.StreamResponse:
         **_may(request, desk),
     }
     return await table_page(request, "queue.html", asked, COLUMNS, rows, name="queue", more=more)
+
+
+async def domains(request: web.Request) -> web.StreamResponse:
+    """GET /queue/domains?search=…: how many wait for each domain, and for how long."""
+    standing = await _desk(request).standing(domains=_MOST_DOMAINS)
+    ages = [Column(key=name, title=name, sorts=True, is_number=True) for name in standing.ages]
+    columns = (
+        Column(key="domain", title="Domain", sorts=True),
+        Column(key="recipients", title="Recipients", sorts=True, is_number=True, term="queue-waiting"),
+        *ages,
+    )
+    asked = view(request.query, columns, sort="recipients")
+    rows = [
+        {
+            "links": {"domain": f"/queue?{urlencode({'domain': one.domain})}"} if one.domain else {},
+            "domain": one.domain or "(none)",
+            "recipients": one.recipients,
+            **one.ages,
+        }
+        for one in standing.domains
+        if asked.search.casefold() in one.domain
+    ]
+    return await table_page(
+        request, "queue-domains.html", asked, columns, in_order(rows, asked), name="queue-domains"
+    )
 
 
 async def shown(request: web.Request) -> web.Response:

@@ -52,7 +52,7 @@ COLUMNS = (
     Column(key="actor", title="By"),
 )
 HEAD_COLUMNS = (
-    Column(key="seq", title="Row", is_number=True),
+    Column(key="seq", title="Row", sorts=True, is_number=True),
     Column(key="signed", title="Signed"),
     Column(key="key", title="Key", about="Of the key ring, by its id."),
     Column(key="hash", title="Hash of that row"),
@@ -89,7 +89,8 @@ async def heads_listed(request: web.Request) -> web.StreamResponse:
     asked = view(request.query, HEAD_COLUMNS, sort="seq")
 
     async def rows(limit: int, offset: int) -> list[dict[str, Any]]:
-        return [_head_row(one) for one in await heads(domain, limit=limit, offset=offset)]
+        found = await heads(domain, limit=limit, offset=offset, descending=asked.descending)
+        return [_head_row(one) for one in found]
 
     return await table_page(request, "heads.html", asked, HEAD_COLUMNS, rows, name="heads")
 

@@ -198,7 +198,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_events_unrolled",
         "events",
-        ["delivery_id"],
+        ["id"],
         unique=False,
         sqlite_where=sa.text("rolled <> verdict"),
         postgresql_where=sa.text("rolled <> verdict"),
