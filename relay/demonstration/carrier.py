@@ -53,9 +53,9 @@ class Carrier:
     """Answers as the recipients' mail systems would. `arrived` is emptied by whoever reads it."""
 
     def __init__(
-        self, dice: Random, people: Mapping[str, Person], clock: Callable[[], datetime], ends: datetime
+        self, seed: int, people: Mapping[str, Person], clock: Callable[[], datetime], ends: datetime
     ) -> None:
-        self._dice = dice
+        self._seed = seed
         self._people = people
         self._clock = clock
         self._closes_at = ends - _REPAIRS
@@ -91,27 +91,29 @@ class Carrier:
 
     def _outcome(self, sender: str, recipient: Recipient) -> Outcome:
         domain = recipient.address.rpartition("@")[2]
-        code, detail, text = self._answer(sender, recipient.address, domain)
+        # Dice of its own for each: in which order copies come is nobody's to say.
+        dice = Random(f"{self._seed} {sender} {recipient.address} {self._clock()}")  # noqa: S311 - a play
+        code, detail, text = self._answer(dice, sender, recipient.address, domain)
         return Outcome(
             status=_STATUS[code // 100],
             reply=Reply(code=code, detail=detail, text=text),
             host=f"mx1.{domain}:25",
-            at=self._clock() + timedelta(seconds=self._dice.uniform(0.2, 1.8)),
+            at=self._clock() + timedelta(seconds=dice.uniform(0.2, 1.8)),
             tls="TLSv1.2" if domain == "oldtown-mail.example" else "TLSv1.3",
         )
 
-    def _answer(self, sender: str, address: str, domain: str) -> tuple[int, str, str]:
+    def _answer(self, dice: Random, sender: str, address: str, domain: str) -> tuple[int, str, str]:
         system, person = BY_DOMAIN.get(domain), self._people.get(address)
-        refusal = self._refusal(sender, address, system, person) if system and person else None
+        refusal = self._refusal(dice, sender, address, system, person) if system and person else None
         if refusal is not None:
             if refusal[0] < 500:
                 self._put_off[address] = self._put_off.get(address, 0) + 1
             return refusal
         self._put_off.pop(address, None)
-        return 250, "0.0", f"Ok: queued as {self._dice.getrandbits(40):010X}"
+        return 250, "0.0", f"Ok: queued as {dice.getrandbits(40):010X}"
 
     def _refusal(
-        self, sender: str, address: str, system: MailSystem, person: Person
+        self, dice: Random, sender: str, address: str, system: MailSystem, person: Person
     ) -> tuple[int, str, str] | None:
         if system.closes and self._clock() >= self._closes_at:
             return _CLOSED
@@ -124,4 +126,4 @@ class Carrier:
         if system.greylists and (sender, address) not in self._met:
             self._met.add((sender, address))
             return _GREYLISTED
-        return _BUSY if self._dice.random() < system.busy else None
+        return _BUSY if dice.random() < system.busy else None

@@ -181,7 +181,8 @@ def _complaining(month: Month) -> None:
 
 async def _report(month: Month, write: Callable[[str, str], bytes]) -> None:
     """Of one of the latest copies, whoever got it."""
-    copies = [one for one in month.arrivals[-300:] if one.address in month.by_address]
+    latest = sorted(month.arrivals, key=lambda one: (one.at, one.address))[-300:]
+    copies = [one for one in latest if one.address in month.by_address]
     if copies:
         copy = month.dice.choice(copies)
         await month.come_back(copy.envelope_sender, write(copy.address, copy.envelope_sender))

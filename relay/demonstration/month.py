@@ -75,8 +75,9 @@ class Month:
     domain: Domain
     config: Config
     ends: datetime
-    dice: Random
+    seed: int
     folder: Path
+    dice: Random = field(init=False)
     begins: datetime = field(init=False)
     clock: Clock = field(init=False)
     people: list[Person] = field(init=False)
@@ -96,6 +97,7 @@ class Month:
     _took: int = 0
 
     def __post_init__(self) -> None:
+        self.dice = Random(self.seed)  # noqa: S311 - a play, no secret
         midnight = self.ends.replace(hour=0, minute=0, second=0, microsecond=0)
         self.begins = midnight - timedelta(days=30)
         self.clock = clock = Clock(self.begins)
@@ -106,7 +108,7 @@ class Month:
         if not any(isinstance(one, Holdings) for one in domain.holders):
             domain.holders.append(Holdings())
         self._hits = Hits(domain, Journal(None, domain.ring, most=0), clock=clock)
-        self._carrier = Carrier(self.dice, self.by_address, clock, self.ends)
+        self._carrier = Carrier(self.seed, self.by_address, clock, self.ends)
         self._queue = Queue(domain.database, config.queue)
         rules = config.rewrite.rules(*config.tracker.urls)
         self._delivery = Delivery(config, domain, self._carrier, self._queue, rules=rules, clock=clock)
@@ -238,7 +240,8 @@ class Month:
                 interest=person.interest,
                 scanned=BY_DOMAIN[person.domain].scans,
             )
-            for look in looks(self.dice, reader, copy.at, range(len(copy.links)), letter.appeal):
+            dice = Random(f"{self.seed} {letter.subject} {copy.address}")  # noqa: S311 - a play
+            for look in looks(dice, reader, copy.at, range(len(copy.links)), letter.appeal):
                 text = copy.pixel if look.link is None else copy.links[look.link]
                 if text is not None:
                     self._put(look.at, _Hit(look=look, text=text, person=person, letter=letter))

@@ -82,6 +82,7 @@ def _html(letter: Letter) -> str:
     first, *others = letter.links or [("", "")]
     button = (
         f'<p><a href="{escape(_address(letter, first[1]))}"\n style="background:{colour};color:#ffffff;padding:12px 22px;'
+        "display:inline-block;margin:8px 0;"
         f'border-radius:4px;text-decoration:none">{escape(first[0])}</a></p>\n'
         if first[0]
         else ""

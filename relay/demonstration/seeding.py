@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from random import Random
 
 from relay.config import Config
 from relay.demonstration import lives
@@ -35,13 +34,7 @@ class Lived:
 async def seed(domain: Domain, config: Config, folder: Path, *, now: datetime, seed: int = SEED) -> Lived:
     """Lives the month that ends `now` in this store, which should be new. `folder` takes the file that is imported. The
     same seed and time give the same month, but for what is drawn by secret dice: ids and salts. Raises StoreError."""
-    month = Month(
-        domain=domain,
-        config=config,
-        ends=now,
-        dice=Random(seed),  # noqa: S311 - a play, no secret
-        folder=folder,
-    )
+    month = Month(domain=domain, config=config, ends=now, seed=seed, folder=folder)
     month.at(month.begins, partial(lives.begin, month))
     Shop(month)
     lives.plan(month)
