@@ -196,8 +196,30 @@ deliveries = Table(
     Column("updated_at", Moment, nullable=False),
     Column("rolled", Text, nullable=True),  # what it was last rolled up as (tracker.store.rollups)
     Column("unrolled", SmallInteger, nullable=False, server_default="1"),  # 0 while it is still that
+    # As it was rolled up, in Unix microseconds: when people last opened and clicked, and did either; and when it came
+    # in, where nobody has since.
+    Column("opened_at", BigInteger, nullable=True),
+    Column("clicked_at", BigInteger, nullable=True),
+    Column("alive_at", BigInteger, nullable=True),
+    Column("silent_at", BigInteger, nullable=True),
     Index(None, "message_id"),
     Index(None, "recipient"),
+    Index(
+        "ix_deliveries_alive",
+        "alive_at",
+        "recipient",
+        "opened_at",
+        "clicked_at",
+        sqlite_where=text("alive_at IS NOT NULL"),
+        postgresql_where=text("alive_at IS NOT NULL"),
+    ),
+    Index(
+        "ix_deliveries_silent",
+        "silent_at",
+        "recipient",
+        sqlite_where=text("silent_at IS NOT NULL"),
+        postgresql_where=text("silent_at IS NOT NULL"),
+    ),
     Index(  # of the few that were refused
         "ix_deliveries_bounced",
         "domain",
