@@ -62,6 +62,8 @@ _One = TypeVar("_One")
 _BEGIN = datetime(1970, 1, 1, tzinfo=UTC)
 _ALIVE: ColumnElement[int] = literal_column("deliveries.alive_at")
 _SILENT: ColumnElement[int] = literal_column("deliveries.silent_at")
+_PERSON: ColumnElement[str] = literal_column("coalesce(deliveries.recipient, '')")
+"""So, or SQLite goes through everybody by name, and not through what is recent. `""` is who was erased."""
 
 
 async def leads(
@@ -146,16 +148,17 @@ def _most_engaged(connection: Connection, since: datetime) -> Iterator[_Engaged]
     clicked = func.count(case((deliveries.c.clicked_at >= from_then, 1)))
     last = func.max(_ALIVE)
     query = (
-        select(deliveries.c.recipient, opened, clicked, last)
-        .where(from_then <= _ALIVE, deliveries.c.recipient.is_not(None))
-        .group_by(deliveries.c.recipient)
-        .order_by((opened * _OPEN + clicked * _CLICK).desc(), last.desc(), deliveries.c.recipient)
+        select(_PERSON, opened, clicked, last)
+        .select_from(deliveries)
+        .where(from_then <= _ALIVE)
+        .group_by(_PERSON)
+        .order_by((opened * _OPEN + clicked * _CLICK).desc(), last.desc(), _PERSON)
     )
     waiting = people_waiting(connection)
     places = _engaged_by_events(connection, since, waiting)
     heapq.heapify(places)
     for rows in connection.execute(query).partitions(_CHUNK):
-        some = [_engaged(*row) for row in rows if row.recipient not in waiting]
+        some = [_engaged(*row) for row in rows if row[0] and row[0] not in waiting]
         twice = _sent_one_mail_twice(connection, from_then, [one.address for one in some])
         # Their mails were counted twice: their places are further down.
         for one in _engaged_by_events(connection, since, twice):
@@ -226,16 +229,17 @@ def _most_silent(connection: Connection, since: datetime, least: int) -> Iterato
     from_then, number = _micros(since), func.count()
     # Who did nothing has no other mail of that time than what nobody did anything about.
     query = (
-        select(deliveries.c.recipient, number, func.max(_SILENT))
-        .where(from_then <= _SILENT, deliveries.c.recipient.is_not(None))
-        .group_by(deliveries.c.recipient)
+        select(_PERSON, number, func.max(_SILENT))
+        .select_from(deliveries)
+        .where(from_then <= _SILENT)
+        .group_by(_PERSON)
         .having(number >= least)
-        .order_by(number.desc(), deliveries.c.recipient)
+        .order_by(number.desc(), _PERSON)
     )
     waiting = people_waiting(connection)
     places = sorted(_silent_by_events(connection, since, least, waiting), reverse=True)
     for rows in connection.execute(query).partitions(_CHUNK):
-        some = [_Silent(-n, address, last) for address, n, last in rows if address not in waiting]
+        some = [_Silent(-n, address, last) for address, n, last in rows if address and address not in waiting]
         alive = _alive(connection, since, [one.address for one in some])
         for one in some:
             while places and places[-1] < one:
