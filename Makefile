@@ -38,6 +38,8 @@ check: venv      ## lint, types, import contracts, example configuration
 
 docs: venv       ## make the tables of the documentation anew
 	$(BIN)/candor rewrite rules --page docs/rewriting.md
+	$(BIN)/candor api operations --page docs/api.md
+	$(BIN)/candor lint --page docs/compatibility.md
 	$(BIN)/python -c 'from tracker.glossary import as_page; print(as_page(), end="")' > docs/glossary.md
 
 soak: venv       ## at full size: a bad day, a long queue, kill -9 under load, the rules of consent, other examples

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from email.utils import parseaddr
 from functools import lru_cache
+from types import MappingProxyType
 
 from relay import log
+from relay.aliases import EVERY, Aliases
 from relay.controls import Controls, read_block, read_own
 from relay.footer import Footers, Footing, Wording
 from relay.mime import read_header
@@ -26,6 +28,10 @@ from tracker.tokens import KeyRing, click_length, mailing_id
 
 BESIDE_THE_LOOP = 256 * 1024
 """Octets of a message from which on it is compiled in a thread; below, a thread costs more than it saves."""
+
+
+NO_POLICIES: Mapping[str, Ceiling] = MappingProxyType({})
+_STRICTNESS = {ceiling: rank for rank, ceiling in enumerate((Ceiling.FULL, Ceiling.ANONYMOUS, Ceiling.NONE))}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +101,12 @@ class Compiler:
         ceilings: Mapping[str, Ceiling],
         signers: Signers | None = None,
         footers: Footers | None = None,
+        aliases: Aliases = EVERY,
+        policies: Mapping[str, Ceiling] = NO_POLICIES,
     ) -> None:
+        """`policies`: what names that a message may give permit; where there are any, an unknown name permits
+        nothing."""
+        self._aliases, self._policies = aliases, policies
         self._rules = replace(rules, track_signed=False)
         self._rules_for_replaceable = replace(rules, track_signed=True)
         self._signers = signers or Signers()
@@ -114,7 +125,7 @@ class Compiler:
         footing = None
         try:
             header = read_header(submission.data)
-            controls = read_block(header)
+            controls = self._with_policy(read_block(header, self._aliases))
             signatures = self._signers.examine(header, cut=controls.ranges, is_signed=controls.is_signed)
             rules = self._rules if signatures.stand_in_the_way else self._rules_for_replaceable
             plan = compile_message(submission.data, rules, header=header, controls=controls)
@@ -123,10 +134,11 @@ class Compiler:
                 footing = Footing(plan, header, controls, rules=rules, footers=self._footers)
         except Exception as error:  # noqa: BLE001 - mail that we fail on is passed on as it came
             log.not_compiled(submission.id.hex(), error=error)
-            controls = read_own(submission.data)
+            controls = read_own(submission.data, self._aliases)
             plan = Plan(data=submission.data, untouched=Reason.INTERNAL_ERROR, cuts=controls.ranges)
             mailing = self._nobodys_mailing(submission)
             signatures = UNSIGNED
+        ceiling = self._policies.get(controls.options.policy or "", Ceiling.FULL)
         user, tags = submission.client.user, submission.client.tags
         if tags:
             options = controls.options
@@ -138,9 +150,21 @@ class Compiler:
             plan=plan,
             mailing=mailing,
             # A user whom the configuration no longer names has nobody who answers for the tracking.
-            ceiling=Ceiling.FULL if user is None else self._ceilings.get(user, Ceiling.NONE),
+            ceiling=ceiling
+            if user is None
+            else max(ceiling, self._ceilings.get(user, Ceiling.NONE), key=_STRICTNESS.__getitem__),
             signatures=signatures,
             footing=footing,
+        )
+
+    def _with_policy(self, controls: Controls) -> Controls:
+        name = controls.options.policy
+        if name is None or not self._policies or name in self._policies:
+            return controls
+        return replace(
+            controls,
+            options=replace(controls.options, opens=False, clicks=False),
+            misread=(*controls.misread, ("X-SES-CONFIGURATION-SET", "unknown-value")),
         )
 
     async def prepare(self, message: Compiled, contacts: Iterable[Contact]) -> None:

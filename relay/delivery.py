@@ -64,7 +64,10 @@ class Delivery:
             ceilings,
             config.dkim.signers(),
             footers(config.preferences, max(config.tracker.urls, key=len)),
+            config.compat.aliases,
+            config.compat.ses_configuration_sets,
         )
+        self._no_tracking = config.compat.no_tracking
         hostname = config.relay.name
         self.suppressing = Suppressing(
             ring=domain.ring,
@@ -103,6 +106,8 @@ class Delivery:
         message = await self.compiler.compiled(submission)
         if message.controls.misread:
             log.wishes_not_understood(message.id, headers=[name for name, _ in message.controls.misread])
+        if message.controls.idle:
+            log.headers_without_meaning(message.id, headers=message.controls.idle)
         if refusal := self._refusal(message):
             return refusal
         known = await self.ask(submission)
@@ -187,7 +192,7 @@ class Delivery:
             mailing=message.mailing.id,
             sent_at=message.submission.received_at,
         )
-        received = received_line(message.submission, self._hostname)
+        received = self._no_tracking + received_line(message.submission, self._hostname)
         owed = [one for one in addressed if one.delivery_id not in skipped]
         made = copies(
             message.plan,

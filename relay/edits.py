@@ -87,6 +87,8 @@ class Findings:
     `kept` and those behind it."""
     has_pixel_place: bool = False
     has_preferences: bool = False
+    pixel_first: bool = False
+    """The message asks for its pixel at the beginning."""
 
     def wrap(self, url: str, text: str) -> Link | None:
         """A new link, or None where there are too many."""
@@ -106,10 +108,13 @@ class Findings:
 _PLACEHOLDER = re.compile(
     r"\{\{[ \t]*((?i:open_pixel|tracking_preferences_url))[ \t]*\}\}"
     r"|%7[bB]%7[bB]((?i:tracking_preferences_url))%7[dD]%7[dD]"
+    r"|\{\{ses:openTracker\}\}|<opentag[ \t]*/?>"
 )
+"""Ours, and the words of other services for the pixel's place (docs/compatibility.md)."""
 # The engine looks for one character at an expression's beginning much faster than for several, or for anything in lower
 # case: these say quickly that there is nothing.
 _MAYBE_PLACEHOLDER = re.compile(r"_(?=[pP](?:[iI][xX]|[rR][eE][fF]))")
+_OTHERS_PIXELS = ("{{ses:openTracker}}", "<opentag")
 _MAYBE_MARK = re.compile(r"-(?=[nN][oO]-[tT])")
 _SOURCE = re.compile(r"=(?<=[sS][rR][cC]=)(?=[\"']?[hH][tT][tT][pP][sS]?://([^/\"'\s>:]+))")
 
@@ -138,6 +143,7 @@ def text_edits(text: Text, findings: Findings, *, flowed: bool, delsp: bool) -> 
     edits = [
         Edit(*place, Effect.REMOVE if name == "open_pixel" else Effect.PREFERENCES)
         for place, name in _placeholders(text, findings)
+        if not _is_tag(text.scan, place)
     ]
     findings.has_preferences |= any(edit.effect is Effect.PREFERENCES for edit in edits)
     marks = islice(_NO_TRACK_IN_TEXT.finditer(text.scan), MAX_MARKS)
@@ -187,13 +193,13 @@ def _plain_links(text: Text, findings: Findings, *, flowed: bool, delsp: bool) -
 
 def _placeholders(text: Text, findings: Findings) -> list[tuple[tuple[int, int], str]]:
     scan = text.scan
-    if _MAYBE_PLACEHOLDER.search(scan) is None:
+    if _MAYBE_PLACEHOLDER.search(scan) is None and not any(word in scan for word in _OTHERS_PIXELS):
         return []
     matches = list(islice(_PLACEHOLDER.finditer(scan), MAX_PLACEHOLDERS + 1))
     if len(matches) > MAX_PLACEHOLDERS:
         findings.keep("further placeholders", "", Reason.TOO_MANY_PLACEHOLDERS)
     return [
-        (match.span(), (match[1] or match[2]).lower())
+        (match.span(), (match[1] or match[2] or "open_pixel").lower())
         for match in matches[:MAX_PLACEHOLDERS]
         if text.is_boundary(match.start())
     ]
@@ -255,6 +261,8 @@ def _judge(anchor: Anchor, tag: Tag | None, findings: Findings) -> _Judged:
         pass
     elif anchor.doubtful:
         reason = Reason.TREE_CONSTRUCTION
+    elif not findings.book.rules.wrap_html:
+        reason = Reason.NOT_WANTED
     elif anchor.outlook:
         if not findings.book.rules.wrap_outlook:
             reason = Reason.OUTLOOK
@@ -292,10 +300,14 @@ def _pixel_edits(
 ) -> list[Edit]:
     """One pixel for the message: in its first body, where the sender asked for it or at the end. Further
     placeholders go."""
+    pixels = [place for place, name in placeholders if name == "open_pixel"]
     asked = _removable(
-        text.scan, document, [place for place, name in placeholders if name == "open_pixel"], findings
+        text.scan,
+        document,
+        [place for place in pixels if not _is_tag(text.scan, place) or document.is_tag(*place)],
+        findings,
     )
-    shown = [place for place in asked if document.is_shown(place[0]) and _is_text(text.scan, place[0])]
+    shown = [place for place in asked if _covered(document, place) is None and _is_text(text.scan, place[0])]
     wanted = not findings.has_pixel_place
     if wanted and _is_tracked(text.scan, findings.book):
         findings.keep("pixel", "", Reason.ALREADY_TRACKED)
@@ -310,10 +322,23 @@ def _pixel_edits(
         findings.keep("pixel", "", Reason.NO_PIXEL_PLACE)
         return edits
     findings.has_pixel_place = True
-    edits.append(Edit(document.body_end, document.body_end, Effect.PIXEL_AT_END))
-    if document.body_start is not None and document.body_start <= document.body_end:
+    may_begin = document.body_start is not None and document.body_start <= document.body_end
+    if not (may_begin and findings.pixel_first):
+        edits.append(Edit(document.body_end, document.body_end, Effect.PIXEL_AT_END))
+    if document.body_start is not None and may_begin:
         edits.append(Edit(document.body_start, document.body_start, Effect.PIXEL_AT_START))
     return edits
+
+
+def _is_tag(scan: str, place: tuple[int, int]) -> bool:
+    """The placeholder is written as a tag of its own, and is none elsewhere: in a comment, in a value, in plain text."""
+    return scan[place[0]] == "<"
+
+
+def _covered(document: html.Document, place: tuple[int, int]) -> tuple[int, int] | None:
+    """What hides the placeholder, if anything does; one that is a tag is not hidden by itself."""
+    written_as_tag = _is_tag(document.source, place)  # and those were seen to be one
+    return None if written_as_tag else document.hidden_at(place[0])
 
 
 def _removable(
@@ -322,7 +347,7 @@ def _removable(
     """Those that may go: in text, and in a tag, comment or raw text that stays the same without them."""
     together: dict[tuple[int, int] | None, list[tuple[int, int]]] = {}
     for place in asked:
-        together.setdefault(document.hidden_at(place[0]), []).append(place)
+        together.setdefault(_covered(document, place), []).append(place)
     removable = [place for place in together.pop(None, []) if _is_text(scan, place[0])]
     for token, places in together.items():
         if token is not None and html.stays_the_same(scan, token, places):

@@ -30,7 +30,8 @@ def is_filled_in(one: Kept) -> bool:
 
 
 _OURS = re.compile(
-    r"\{\{[ \t]*(?:open_pixel|tracking_preferences_url)[ \t]*\}\}|%7B%7Btracking_preferences_url%7D%7D",
+    r"\{\{[ \t]*(?:open_pixel|tracking_preferences_url)[ \t]*\}\}|%7B%7Btracking_preferences_url%7D%7D"
+    r"|\{\{ses:openTracker\}\}",
     re.IGNORECASE,
 )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import traceback
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -218,6 +219,11 @@ def doubtful(doubt: str) -> None:
 def wishes_not_understood(id: str, *, headers: list[str]) -> None:
     """Control headers, or their values, that are none of ours: read as asking for less. Values may be anything."""
     _log.warning("wishes-not-understood", id=id, headers=headers)
+
+
+def headers_without_meaning(id: str, *, headers: Sequence[str]) -> None:
+    """Other services' headers that were taken out and change nothing here; their values may hold addresses."""
+    _log.debug("headers-without-meaning", id=id, headers=headers)
 
 
 def store_away(id: str) -> None:

@@ -38,6 +38,8 @@ class Body(NamedTuple):
     others: tuple[tuple[int, Effect], ...]
     """The indexes of the edits that are no links."""
     may_begin_with_pixel: bool
+    must_begin_with_pixel: bool = False
+    """There is no place at its end."""
 
 
 class Looked(NamedTuple):
@@ -250,6 +252,8 @@ def _pixel_effect(body: Body, urls: Sequence[bytes | None]) -> Effect:
     """At the start where the body's end would be clipped, if there is a start."""
     if not body.may_begin_with_pixel:
         return Effect.PIXEL_AT_END
+    if body.must_begin_with_pixel:
+        return Effect.PIXEL_AT_START
     new = [urls[number] for number in body.numbers]
     size = body.content.size + sum([len(url) for url in new if url is not None])
     if size <= CLIPPED:

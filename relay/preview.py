@@ -7,11 +7,12 @@ forgotten, so that no tracker ever believes them.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from relay.compiled import Compiled, Compiler
+from relay.aliases import EVERY, Aliases
+from relay.compiled import NO_POLICIES, Compiled, Compiler
 from relay.controls import Controls
 from relay.footer import Footers
 from relay.personalize import Addressed, Tracking, copies
@@ -19,7 +20,7 @@ from relay.rewrite import Link, PixelPlace, Plan, Rules
 from relay.signers import Signers
 from relay.submission import MESSAGE_ID_OCTETS, Client, Recipient, Submission
 from relay.verification import Verification, What, verify, verify_footed
-from tracker.consent import Consent, Contact, Decision, Mode, Question, Reading
+from tracker.consent import Ceiling, Consent, Contact, Decision, Mode, Question, Reading
 from tracker.policy import Policy
 from tracker.tokens import Key, KeyRing
 
@@ -81,10 +82,12 @@ class Previewer:
         public_url: str | Callable[[str], str],
         signers: Signers | None = None,
         footers: Footers | None = None,
+        aliases: Aliases = EVERY,
+        policies: Mapping[str, Ceiling] = NO_POLICIES,
     ) -> None:
         self._url_for = public_url if callable(public_url) else lambda _sender: public_url
         self._ring = throwaway_ring()
-        self._compiler = Compiler(rules, self._ring, {}, signers, footers)
+        self._compiler = Compiler(rules, self._ring, {}, signers, footers, aliases, policies)
         self._said = [(one.text, one.link) for one in footers.wordings.values()] if footers else []
 
     def preview(self, data: bytes, somebody: Somebody | None = None) -> Preview:

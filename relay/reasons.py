@@ -93,6 +93,7 @@ class Reason(StrEnum):
     UNQUOTED_IN_COMMENT = "unquoted-in-comment"
     TREE_CONSTRUCTION = "tree-construction"
     QUOTED_TEXT = "quoted-text"
+    NOT_WANTED = "not-wanted"
 
     # a placeholder
     DELIMITER = "delimiter"
@@ -381,6 +382,11 @@ TABLE: Mapping[Reason, Row] = MappingProxyType(
         ),
         Reason.QUOTED_TEXT: Row(
             Scope.LINK, "The link stands in a quoted line of plain text.", "`> see https://shop.example/`"
+        ),
+        Reason.NOT_WANTED: Row(
+            Scope.LINK,
+            "The message asks that only the links of its text be tracked.",
+            "`X-PM-TrackLinks: TextOnly`",
         ),
         Reason.DELIMITER: Row(
             Scope.PLACEHOLDER,

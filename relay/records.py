@@ -37,6 +37,8 @@ def recording(
         from_header=_storable(controls.from_header),
         subject=_storable(controls.subject),
         tags=tuple(map(_storable, options.tags)),
+        metadata=options.metadata
+        and tuple((_storable(name), _storable(value)) for name, value in options.metadata),
         variant=None if options.variant is None else _storable(options.variant),
         message_class=options.message_class,
         size=len(submission.data),

@@ -7,6 +7,7 @@ with a reason; no input makes `compile_message` raise. Knows neither recipients 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from relay.charsets import Text, view
 from relay.controls import Controls, read_block
@@ -15,6 +16,7 @@ from relay.mime import Header, Part, TooManyPartsError, parts, read_header
 from relay.plan import PIXELS, Body, Looked, PixelPlace, Plan, Rendered
 from relay.reasons import EXPLANATIONS, Reason
 from relay.rulebook import Rulebook, Rules, rulebook
+from relay.submission import Options
 from relay.transfer import Content, Slot, open_content
 
 __all__ = [
@@ -51,11 +53,22 @@ def compile_message(
         header = header or read_header(data)
         controls = controls or read_block(header)
         ranges = controls.ranges
-        return _compile(data, header, controls, rulebook(rules or Rules()))
+        return _compile(data, header, controls, rulebook(_wished(rules or Rules(), controls.options)))
     except TooManyPartsError:
         return Plan(data=data, untouched=Reason.TOO_MANY_PARTS, cuts=ranges)
     except Exception:  # noqa: BLE001 - mail that we fail on is passed on as it came
         return Plan(data=data, untouched=Reason.INTERNAL_ERROR, cuts=ranges)
+
+
+def _wished(rules: Rules, options: Options) -> Rules:
+    """The rules for a message that asks for less than all of them."""
+    if options.html_links and options.text_links:
+        return rules
+    return replace(
+        rules,
+        wrap_html=rules.wrap_html and options.html_links,
+        wrap_plain_text=rules.wrap_plain_text and options.text_links,
+    )
 
 
 def _compile(data: bytes, header: Header, controls: Controls, book: Rulebook) -> Plan:
@@ -70,7 +83,11 @@ def _compile(data: bytes, header: Header, controls: Controls, book: Rulebook) ->
         reason = Reason.NO_BODY
     if reason is not None:
         return Plan(data=data, untouched=reason, cuts=controls.ranges)
-    findings = Findings(book=book, list_unsubscribe=controls.list_unsubscribe_urls)
+    findings = Findings(
+        book=book,
+        list_unsubscribe=controls.list_unsubscribe_urls,
+        pixel_first=controls.options.pixel_first,
+    )
     bodies: list[Body] = []
     seen: list[tuple[Part, Reason | None]] = []
     looked: list[Looked] = []
@@ -187,8 +204,10 @@ def _body(
     others = tuple([(index, effect) for index, (_, _, effect, _) in enumerate(edits) if effect is not _LINK])
     codec = text.charset if text.wide else "ascii"
     may_begin = any(effect is Effect.PIXEL_AT_START for _, effect in others)
+    must_begin = may_begin and not any(effect is Effect.PIXEL_AT_END for _, effect in others)
     slots = _slots(text, edits)
-    return Body(start, end, content, codec, tuple(edits), slots, is_html, numbers, others, may_begin)
+    what = (start, end, content, codec, tuple(edits), slots, is_html, numbers, others)
+    return Body(*what, may_begin, must_begin)
 
 
 _ENCLOSED = frozenset({Effect.LINK, Effect.PIXEL_AT_END})
@@ -218,7 +237,7 @@ def _may_end_early(body: Body, boundaries: Sequence[bytes]) -> bool:
 def _only_enclosed(body: Body, text: Text, findings: Findings) -> Body:
     """The body with its links and the pixel at its end; placeholders and marks stay."""
     edits = [edit for edit in body.edits if edit.effect in _ENCLOSED]
-    if any(edit.effect is Effect.PIXEL for edit in body.edits):
+    if any(edit.effect in PIXELS for edit in body.edits) and not any(edit.effect in PIXELS for edit in edits):
         findings.has_pixel_place = False
     if any(edit.effect not in _ENCLOSED and edit.effect is not Effect.PIXEL_AT_START for edit in body.edits):
         findings.keep("placeholders", "", Reason.DELIMITER)

@@ -122,6 +122,8 @@ class Rules:
     """Our tracking hosts: never wrapped again."""
     wrapped_hosts: tuple[str, ...] = WRAPPED_HOSTS
     """Click hosts of other services and of mail filters."""
+    wrap_html: bool = True
+    """False where a message asks that only the links of its text be tracked."""
     track_signed: bool = False
     """Rewrite messages whose DKIM or ARC signature a change breaks."""
     max_url_length: int = 2900
@@ -145,9 +147,10 @@ OPT_OUT_MARKS: tuple[tuple[str, str | None], ...] = (
     ("autotrack", "false"),
 )
 """Attributes by which authors keep a link from being tracked, here and at the services they come from; None
-stands for any value."""
+stands for any value, and beside a value any other counts too that does not clearly say the contrary."""
 
 _OPT_OUT_VALUES = dict(OPT_OUT_MARKS)
+_ON = frozenset({"on", "yes", "true", "1"})
 OPT_OUT_CLASSES = frozenset({"untracked", "mktnotrack"})
 OPT_OUT_WORD = "track"
 """Every one of these names and classes holds it: where no link says it, no link needs to be asked."""
@@ -235,7 +238,7 @@ class Rulebook:
         return None
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=32)
 def rulebook(rules: Rules) -> Rulebook:
     """The rulebook of some rules; their patterns are compiled once."""
     return Rulebook(rules)
@@ -276,7 +279,7 @@ def opted_out(tag: Tag) -> bool:
     attributes = tag.attrs
     if not _OPT_OUT_VALUES.keys().isdisjoint(attributes):
         for name, value in OPT_OUT_MARKS:
-            if name in attributes and (value is None or str(attributes[name]).strip().lower() == value):
+            if name in attributes and (value is None or str(attributes[name]).strip().lower() not in _ON):
                 return True
     classes = attributes.get("class")
     return bool(classes) and not OPT_OUT_CLASSES.isdisjoint(str(classes).lower().split())

@@ -75,6 +75,12 @@ class Options:
 
     opens: bool = True
     clicks: bool = True
+    html_links: bool = True
+    """Links of HTML may be wrapped, where clicks may be tracked at all."""
+    text_links: bool = True
+    """The same of plain text."""
+    pixel_first: bool = False
+    """The pixel is wanted at the beginning of the body."""
     override: bool = False
     refused: bool = False
     """The sender declared the recipient's refusal (`X-Tracking-Consent: denied|withdrawn`)."""
@@ -82,6 +88,10 @@ class Options:
     """What `X-Tracking-Consent` says: `granted`, `denied` or `withdrawn`; None where it says nothing, or not one of
     these words. It counts for the register only from who is trusted with it."""
     tags: tuple[str, ...] = ()
+    metadata: tuple[tuple[str, str], ...] = ()
+    """Variables of the sender's own, by name."""
+    policy: str | None = None
+    """The name of a policy (`X-SES-CONFIGURATION-SET`); the configuration says what it permits."""
     campaign: str | None = None
     variant: str | None = None
     message_class: str | None = None

@@ -22,6 +22,7 @@ from tracker.errors import StoreError
 from tracker.rolling import Rolling
 from tracker.store import jobs as turns
 from tracker.store.database import Database
+from tracker.store.once import Once
 
 _HOLD = timedelta(minutes=5)
 _FIRST_LOOK = 60.0
@@ -56,6 +57,7 @@ def nightly(domain: Domain, *, first_look: float = _FIRST_LOOK) -> Jobs:
     """The jobs of every program; the first look at them is about so many seconds after the start."""
 
     async def purge(now: datetime) -> str:
+        await Once(domain.database).forget(now)
         return str(await domain.purge.run(now.date()))
 
     async def sign(now: datetime) -> str:

@@ -35,6 +35,7 @@ TRACKER_CHANGES: Mapping[str, frozenset[str]] = {
     "anonymity": frozenset({ALL}),
     "retention": frozenset({ALL}),
     "admin": frozenset({"previews_days"}),
+    "api": frozenset({"rate", "largest_body"}),
     "preferences": frozenset({ALL}),
     "lookup": frozenset({ALL}),
     "verdict": frozenset({ALL}),

@@ -26,6 +26,7 @@ _COMMANDS = {
     "policy": "tracker.cli.policy:policy",
     "explain": "tracker.cli.policy:explain",
     "rewrite": "relay.cli.rewrite:rewrite",
+    "lint": "relay.cli.lint:lint_command",
     "message": "relay.cli.messages:message",
     "suppression": "relay.cli.suppression:suppression",
     "event": "tracker.cli.messages:event",
@@ -36,6 +37,7 @@ _COMMANDS = {
     "verdict": "tracker.cli.verdicts:verdict",
     "purge": "tracker.cli.purge:purge",
     "request": "tracker.cli.requests:request",
+    "api": "tracker.cli.api:api",
     "token": "tracker.cli.tokens:token",
     "keys": "tracker.cli.tokens:keys",
 }
@@ -54,6 +56,7 @@ _SUMMARIES = {
     "policy": "The rules for people who have said nothing.",
     "explain": "Show why a person would (not) be tracked.",
     "rewrite": "What a message becomes, what is left alone and why, and the proof.",
+    "lint": "What a message's headers and marks, also of other services, do here.",
     "message": "Messages and their deliveries.",
     "suppression": "Addresses that mail is not sent to.",
     "event": "Opens and clicks.",
@@ -64,6 +67,7 @@ _SUMMARIES = {
     "verdict": "Person or machine: judge kept events again.",
     "purge": "Remove what has been kept for long enough.",
     "request": "What people asked of you on their page.",
+    "api": "Keys for programs that use the API.",
     "token": "Explain one of our links.",
     "keys": "The key ring.",
 }

@@ -7,10 +7,10 @@ import re
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from email.parser import BytesParser
 from email.policy import default
@@ -22,16 +22,23 @@ import click
 
 from relay.capture import captured
 from relay.config import Config, RelayTable, UpstreamTable
+from relay.demonstration.arrangements import arranged
+from relay.demonstration.seeding import Lived, seed
+from relay.originals import Originals
 from relay.service import Relay, desk
 from tracker import log
+from tracker.admin.navigation import GROUPS
 from tracker.cli.common import CommandError, run, show_table
+from tracker.cli.figures import show_figures
 from tracker.cli.reports import show_message_report
 from tracker.cli.serve import Faces, until_stopped
 from tracker.config import AdminTable, StoreTable, TokensTable, TrackerTable
 from tracker.consent import Consent, DoNotTrack
 from tracker.domain import Domain
 from tracker.errors import CandorError
+from tracker.jobs import nightly
 from tracker.reports.message import report_message
+from tracker.reports.overview import overview
 from tracker.statements import Statement
 from tracker.store.register import Source
 from tracker.verdict import TOO_SOON
@@ -75,25 +82,61 @@ PERSONAS = (
 @click.option(
     "--keep", "folder", type=click.Path(file_okay=False, path_type=Path), help="Keep the data in this folder."
 )
-def demo(folder: Path | None) -> None:
+@click.option("--rich", is_flag=True, help="A month of a whole company's mail, for the operator's pages.")
+@click.option("--no-wait", is_flag=True, help="End when all is said, also on a terminal.")
+def demo(folder: Path | None, rich: bool, no_wait: bool) -> None:
     """Show the main job working: six people, one mail, and what is (not) measured of each.
 
-    Everything runs in this process on loopback with SQLite; mail is captured in a Maildir. On a terminal the pages
-    stay open until Ctrl-C.
+    With --rich: a month of mail of a company with three brands, so that every page of the operator has something to
+    show. Everything runs in this process on loopback with SQLite, in a folder of its own; mail is captured in a Maildir.
+    On a terminal the pages stay open until Ctrl-C.
     """
     log.configure("readable", "error")
+    waits = sys.stdout.isatty() and not no_wait
+    show = _month if rich else _demo
     try:
         if folder is not None:
-            run(_demo(folder))
+            run(show(folder, waits))
         else:
             with tempfile.TemporaryDirectory(prefix="candor-demo-") as temporary:
-                run(_demo(Path(temporary)))
+                run(show(Path(temporary), waits))
     except CandorError as error:
         raise CommandError(error) from error
 
 
-async def _demo(folder: Path) -> None:
-    async with _running(folder) as (config, domain):
+async def _month(folder: Path, waits: bool) -> None:
+    """A month that was, and its pages."""
+    if (folder / "candor.db").exists():
+        raise CandorError(
+            f"{folder} holds a store already: the month goes into a folder of its own, so name one that is empty"
+        )
+    await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+    config = arranged(_config(folder))
+    _say("A month of mail")
+    click.echo("   Lived through by the relay and the tracker themselves; this takes some seconds.")
+    lived: list[Lived] = []
+
+    async def live(domain: Domain) -> None:
+        lived.append(await seed(domain, config, folder, now=datetime.now(UTC)))
+
+    async with _running(config, live) as domain:
+        for one in lived:
+            click.echo(f"   {', '.join(one.brands)}: {one.people} people, {one.copies} copies delivered\n")
+        until = datetime.now(UTC)
+        found = await overview(domain, since=until - timedelta(days=31), until=until)
+        show_figures(found.now.figures)
+        if waits:
+            _say("Pages to visit")
+            for entry in (entry for group in GROUPS for entry in group.entries):
+                click.echo(f"   {entry.title:<14} http://{config.admin.listen}{entry.href}")
+            click.echo(f"   {'mailboxes':<14} {folder / 'captured'}  (a Maildir: what is sent from now on)")
+            click.echo("\nCtrl-C ends it.")
+            await until_stopped()
+
+
+async def _demo(folder: Path, waits: bool) -> None:
+    config = _config(folder)
+    async with _running(config) as domain:
         _say("1. People, and what they said")
         await _tell(domain)
         show_table(("person", "story"), [(one.address, one.story) for one in PERSONAS])
@@ -134,21 +177,29 @@ async def _demo(folder: Path) -> None:
             f"\nDonna is counted in no cell of her own: fewer than {config.anonymity.min_group} people were asked to be"
             " counted anonymously, so she is part of the sender's month."
         )
-        await _stay(config, folder, copies)
+        if waits:
+            await _stay(config, folder, copies)
 
 
 @asynccontextmanager
-async def _running(folder: Path) -> AsyncIterator[tuple[Config, Domain]]:
-    """Relay, worker, tracker and SQLite in this process."""
-    config = _config(folder)
+async def _running(
+    config: Config, before: Callable[[Domain], Awaitable[None]] | None = None
+) -> AsyncIterator[Domain]:
+    """Relay, worker, tracker and SQLite in this process. `before`: what is to happen first, with nobody listening."""
     domain = await Domain.open(config)
     service = Relay(config, domain)
-    faces = Faces(domain, desk=desk(domain, service))
+    previews = Originals(domain, config)
+    faces = Faces(domain, look=service.look, previews=previews, desk=desk(domain, service))
+    jobs = nightly(domain)
     try:
+        if before is not None:
+            await before(domain)
         await faces.start()
         await service.start()
-        yield config, domain
+        jobs.start()
+        yield domain
     finally:
+        await jobs.stop()
         await service.stop()
         await faces.stop()
         await domain.close()
@@ -159,7 +210,11 @@ def _config(folder: Path) -> Config:
     return Config(
         relay=RelayTable(listen=f"127.0.0.1:{_free_port(2525)}", hostname="relay.example"),
         upstream=UpstreamTable(url=f"capture:{folder / 'captured'}"),
-        tracker=TrackerTable(listen=f"127.0.0.1:{web}", public_url=f"http://127.0.0.1:{web}"),
+        tracker=TrackerTable(
+            listen=f"127.0.0.1:{web}",
+            public_url=f"http://127.0.0.1:{web}",
+            journal=str(folder / "journal"),
+        ),
         admin=AdminTable(listen=f"127.0.0.1:{_free_port(8081)}"),
         store=StoreTable(url=f"sqlite:///{folder / 'candor.db'}"),
         tokens=TokensTable(keys_file=str(folder / "keys.toml")),
@@ -279,10 +334,8 @@ async def _decline(copy: str) -> str:
 
 
 async def _stay(config: Config, folder: Path, copies: dict[str, str]) -> None:
-    """On a terminal the pages stay open; elsewhere the demo is over."""
+    """The pages stay open until somebody ends it."""
     pages = [(one.address, page[1]) for one in PERSONAS if (page := _PAGE.search(copies[one.address]))]
-    if not sys.stdout.isatty():
-        return
     _say("Pages to visit")
     for address, url in pages:
         click.echo(f"   {address}\n     {url}")

@@ -10,9 +10,9 @@ from tracker.store.messages import CLICKS_OFF, OPENS_OFF, OWN_REPORT
 _OF_SENDERS = {
     "unknown-header": "Candor knows no such header and took it for a misspelt wish: the message is not tracked.",
     "unknown-value": "The value of this header is none that Candor knows, and was read as the one that permits least: "
-    "no, denied, marketing.",
-    OPENS_OFF: "The message itself asked for no pixel (X-Candor-Track-Opens).",
-    CLICKS_OFF: "The message itself asked for no wrapped links (X-Candor-Track-Clicks).",
+    "no, denied, marketing; of other services' headers, `candor lint FILE` tells more.",
+    OPENS_OFF: "The message itself asked for no pixel (X-Candor-Track-Opens, or a header of another service).",
+    CLICKS_OFF: "The message itself asked for no wrapped links (X-Candor-Track-Clicks, or a header of another service).",
     "null-sender": "Mail from nobody is a report or an automatic answer, and is never tracked.",
     OWN_REPORT: "A report, written here or passed on to the original sender.",
 }

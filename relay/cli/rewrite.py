@@ -199,7 +199,14 @@ def _previewer(config: Config) -> Previewer:
     """Raises ConfigError."""
     urls = config.tracker.urls
     said = footers(config.preferences, max(urls, key=len))
-    return Previewer(config.rewrite.rules(*urls), config.tracker.url_for, config.dkim.signers(), said)
+    return Previewer(
+        config.rewrite.rules(*urls),
+        config.tracker.url_for,
+        config.dkim.signers(),
+        said,
+        config.compat.aliases,
+        config.compat.ses_configuration_sets,
+    )
 
 
 def _preview(file: Path, address: str | None, config_file: Path | None) -> tuple[MailFile, Preview]:

@@ -41,7 +41,12 @@ WRAPPED = (
     ),
 )
 PIXEL = (
-    ("where the author wrote {{open_pixel}}, the first that is shown", "<p>{{open_pixel}}</p>", ""),
+    (
+        "where the author wrote {{open_pixel}}, {{ses:openTracker}} or <opentag/>, the first that is shown",
+        "<p>{{open_pixel}}</p>",
+        "",
+    ),
+    ("behind <body> where a header asks for it", "X-Mailgun-Track-Pixel-Location-Top: yes", ""),
     ("before the last </body> that is a tag, else at the end of the part", "…</p>[pixel]</body>", ""),
     (
         "behind <body> where the part would pass 100 KiB: mail programs clip what is longer",

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from relay.config.bounces import BouncesTable, SuppressionTable
+from relay.config.compat import CompatTable
 from relay.config.dkim import DkimKeyTable, DkimTable
 from relay.config.intake import RelayTable, UserTable
 from relay.config.networks import within
@@ -23,6 +24,7 @@ from tracker.reload import ALL, TRACKER_CHANGES
 __all__ = [
     "CHANGES",
     "BouncesTable",
+    "CompatTable",
     "Config",
     "DkimKeyTable",
     "DkimTable",
@@ -52,6 +54,7 @@ class Config(tracker_config.Config):
     bounces: BouncesTable = BouncesTable()
     suppression: SuppressionTable = SuppressionTable()
     probe: ProbeTable = ProbeTable()
+    compat: CompatTable = CompatTable()
 
 
 CHANGES = {
@@ -65,6 +68,7 @@ CHANGES = {
     "bounces": frozenset({ALL}),
     "suppression": frozenset({ALL}),
     "probe": frozenset({ALL}),
+    "compat": frozenset({ALL}),
 }
 """What takes effect at SIGHUP; see `tracker.reload`."""
 
@@ -100,6 +104,7 @@ def doubts(config: Config) -> list[str]:
         found.append("[relay] allowed_networks lets the whole world send through this relay")
     found += config.upstream.doubts()
     found += config.dkim.doubts()
+    found += config.compat.doubts()
     return found
 
 

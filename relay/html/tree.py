@@ -74,6 +74,8 @@ class Document(NamedTuple):
     there would be swallowed."""
     hidden: tuple[tuple[int, int], ...]
     """Comments, raw text, and whatever is never closed: text in there is not shown."""
+    unread_from: int
+    """From here on it is not known what is a tag; behind the last character where all is known."""
 
     attributes: str
     """Those of all links in lower case, without the values of `href`."""
@@ -87,6 +89,10 @@ class Document(NamedTuple):
     def may_say(self, word: str) -> bool:
         """False only where no link's attributes have the word, given in lower case, in a name or a value."""
         return word in self.attributes or "&" in self.attributes
+
+    def is_tag(self, start: int, end: int) -> bool:
+        """A tag covers this range and no more. Only known where `closely` was asked for."""
+        return start < self.unread_from and self.hidden_at(start) == (start, end)
 
     def is_shown(self, position: int) -> bool:
         """No tag, comment or raw text covers the position. Only known where `closely` was asked for."""
@@ -114,6 +120,7 @@ def read(text: str, show: Callable[[int, int], str], *, limit: int = 1000, close
         body_start=reader.body_start,
         body_end=reader.body_end(),
         hidden=tuple(reader.hidden),
+        unread_from=reader.unread_from,
         attributes="\n".join(reader.written).lower(),
         source=text,
     )
@@ -150,6 +157,7 @@ class _Reader:
         self._tokens_left = MAX_TOKENS
         self.marks: list[tuple[int, int]] = []
         self.hidden: list[tuple[int, int]] = []
+        self.unread_from = len(text)
         self.body_start: int | None = None
         self._last_body_end: int | None = None
         self._never_closed = False
@@ -186,6 +194,7 @@ class _Reader:
         self._link = self._last_body_end = None
         self._never_closed = self.more_tags = True
         self.hidden.append((token.start, len(self._text)))
+        self.unread_from = min(self.unread_from, token.start)
 
     def body_end(self) -> int | None:
         if self._last_body_end is not None:
@@ -214,6 +223,7 @@ class _Reader:
                     # a body without words gives way to it (HTML 13.2.6.4.7), and with an image it would not
                     self._last_body_end = None
                     self.hidden[:] = [(0, len(self._text))]
+                    self.unread_from = 0
             if self._closely:
                 self._follow_mark(token)
         elif kind is _END:
@@ -247,6 +257,7 @@ class _Reader:
         if not self._disagreed:
             self._disagreed = True
             self.hidden.append((at, len(self._text)))
+            self.unread_from = min(self.unread_from, at)
 
     def _take_comment(self, token: Token) -> None:
         condition = _CONDITION.match(self._text, token.attributes, token.end)

@@ -70,17 +70,51 @@ _OWN_FIELD = re.compile(
     rb"(?im)^(?:x-candor-[!-9;-~]*|x-tracking-consent)[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*(?:\n|\Z)"
 )
 
+_FOR_RELAYS = (
+    "mailgun-(?:tag|variables|recipient-variables|suppress-headers|(?:secondary-)?dkim(?:-public)?|drop-message"
+    "|require-tls|skip-verification|sending-ip(?:-pool)?|deliver-by|delivery-time-optimize-period"
+    "|time-zone-localize|archive-to)",
+    "pm-(?:tag|metadata-[!-9;-~]+|message-stream|keepid)",
+    "ses-(?:configuration-set|message-tags|(?:source|from|return-path)-arn|list-management-options)",
+    "smtpapi|msys-api|alidm-trace|postal-tag|cuttlefish-metadata-[!-9;-~]+|mailin-(?:tag|custom)",
+    "mc-(?:tags|metadata|googleanalytics(?:campaign)?|auto(?:text|html)|inlinecss|template|merge(?:vars|language)"
+    "|urlstripqs|preserverecipients|signingdomain|returnpathdomain|subaccount|viewcontentlink|bccaddress"
+    "|important|ippool|sendat)",
+    "mailjet-(?:campaign|deduplicatecampaign|prio|segmentation)",
+    "mj-(?:customid|eventpayload|monitoringcategory|template(?:id|language|errorreporting|errordeliver)|vars)",
+    "smtpeter-(?:preventscam|tags|inlinecss|images)",
+    "greenarrow-(?:mailclass|instanceid|click-tracking-id)",
+    "(?:mailgun|pm|ses|msys|mc|mailjet|mj|smtpeter|greenarrow|postal|cuttlefish|mailin|alidm)-[!-9;-~]*track[!-9;-~]*",
+)
+"""Behind `x-`, fields of other services that a relay takes out, unless it is told to pass them on."""
+_OTHERS_FIELD = re.compile(
+    rb"(?im)^x-(?:" + "|".join(_FOR_RELAYS).encode() + rb")[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*(?:\n|\Z)"
+)
+
 
 def _verify_head(data: bytes, copy: bytes, found: Verification) -> tuple[int, int]:
-    """Our own fields go, the others stay; gives where the bodies begin."""
+    """Our own fields go, those of other services may go, all others stay; gives where the bodies begin."""
     end, end_copy = head_end(data), head_end(copy)
-    head = data[:end]
+    head, head_copy = data[:end], copy[:end_copy]
     expected = _OWN_FIELD.sub(b"", head)
-    found.octets += len(head) - len(expected)
-    if expected != copy[:end_copy]:
-        text = f"the header differs: {first_difference(expected, copy[:end_copy])}"
+    found.octets += max(0, len(head) - len(head_copy))
+    if expected != head_copy and not _may_be(expected, head_copy):
+        text = f"the header differs: {first_difference(expected, head_copy)}"
         found.problems.append(Problem("", 0, text))
     return end, end_copy
+
+
+def _may_be(head: bytes, copy: bytes) -> bool:
+    """Whether nothing but fields for relays went, whole ones."""
+    at = at_copy = 0
+    for match in _OTHERS_FIELD.finditer(head):
+        between = head[at : match.start()]
+        if not copy.startswith(between, at_copy):
+            return False
+        at, at_copy = match.end(), at_copy + len(between)
+        if copy.startswith(match[0], at_copy):
+            at_copy += len(match[0])
+    return copy[at_copy:] == head[at:]
 
 
 def _verify_leaf(leaf: Leaf, raw: bytes, raw_copy: bytes, ours: Ours, found: Verification) -> None:

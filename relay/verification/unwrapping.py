@@ -83,8 +83,8 @@ class Ours:
 _WHAT = {Kind.OPEN: What.PIXEL, Kind.CLICK: What.LINK, Kind.PREFERENCES: What.PREFERENCES}
 _MARK = r"data-candor-no-track(?:[ \t\r\n\f]*=(?:[ \t\r\n\f]*(?:\"[^\"]*\"|'[^']*'|[^ \t\r\n\f>]+))?)?"
 _REMOVABLE = re.compile(
-    r"(?P<pixel>\{\{[ \t]*open_pixel[ \t]*\}\})|(?P<page>\{\{[ \t]*tracking_preferences_url[ \t]*\}\}"
-    r"|%7B%7Btracking_preferences_url%7D%7D)|(?P<scheme>(?<=http|ttps)(?:\+|&#43;|&#x2b;|&plus;)notrack)(?=://)"
+    r"(?P<pixel>\{\{[ \t]*open_pixel[ \t]*\}\}|\{\{ses:openTracker\}\}|<opentag[ \t]*/?>)"
+    r"|(?P<page>\{\{[ \t]*tracking_preferences_url[ \t]*\}\}|%7B%7Btracking_preferences_url%7D%7D)|(?P<scheme>(?<=http|ttps)(?:\+|&#43;|&#x2b;|&plus;)notrack)(?=://)"
     rf"|(?P<mark>(?<![ \t])[ \t]*+{_MARK}(?=[ \t\r\n\f>])|{_MARK})",
     re.IGNORECASE,
 )

@@ -91,7 +91,7 @@ async def stored(domain: Domain, copies: list[Copy]) -> Counter[str]:
 
 async def gone(where: Site) -> None:
     """Nothing waits in the journal any more."""
-    await until(lambda: not waiting(where.folder / "journal"), "the journal is stored", patience=60)
+    await until(lambda: not waiting(where.folder / "journal"), "the journal is stored")
 
 
 async def test_after_any_number_of_kills_every_hit_that_was_answered_is_on_record(

@@ -26,7 +26,7 @@ TO = "ann@people.example"
 
 def scraped(port: int) -> dict[str, float]:
     """Asked again where a process died with the question."""
-    for _ in range(100):
+    for _ in range(1200):
         with suppress(OSError):
             return _scraped(port)
         time.sleep(0.05)

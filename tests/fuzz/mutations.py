@@ -31,12 +31,15 @@ FRAGMENTS = tuple(
         *("<style>", "</style>", "<script>", "<script><!--<script>", "</script>", "<title>", "</title>", "<td>"),
         *("<textarea>", "</textarea>", "<v:roundrect href='http://x.example/v'>", "<table>", "</table>", "<form>"),
         *("{{open_pixel}}", "{{ open_pixel }}", "{{tracking_preferences_url}}", "%7B%7Btracking_preferences_url%7D%7D"),
+        *("{{ses:openTracker}}", "<opentag/>", "<opentag>", "<opentag /", "<a clicktracking=no href=http://x.example/c>"),
         *("{{", "}}", "\r\n--", "\r\n", "\n", "\r", "\r\n\r\n", "\0", "\x0b", "\x0c", "\x1b$B", "\x1b(B", "\x0e", "é"),
         *("x" * 80, "y" * 1000, " " * 80, "-----BEGIN PGP MESSAGE-----", "From ", ".", "..", "\r\n.\r\n", "notrack"),
     )
 )  # fmt: skip
 FIELDS = (
     *(b"X-Candor-Tag: t", b"X-Candor-Track-Opens: no", b"X-Tracking-Consent: granted", b"x-candor-odd:\r\n folded"),
+    *(b"X-MC-Track: opens", b"X-SMTPAPI: {}", b"X-PM-TrackLinks: TextOnly", b"x-mailgun-tag:\r\n\ta", b"X-SES-Outgoing: 1"),
+    *(b"X-Mailgun-Track-Pixel-Location-Top: yes", b"X-PM-Metadata-a: b", b"X-PM-Metadata-: b", b"X-MC-User: c"),
     *(b"DKIM-Signature: v=1; h=from", b"Content-Type: text/html", b"Content-Type: text/html; charset=utf-8"),
     *(b"Content-Type: multipart/mixed; boundary=b", b"Content-Transfer-Encoding: base64", b"no field", b" folded"),
     *(b"Content-Disposition: attachment", b"Content-Disposition: inline; filename=a.html", b"MIME-Version: 1.0"),

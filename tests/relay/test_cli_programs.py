@@ -217,6 +217,15 @@ def test_the_demo_shows_the_main_job_and_ends_with_0_leaving_nothing_about(tmp_p
     assert "Pages to visit" not in result.out
 
 
+def test_a_month_of_mail_is_never_put_into_a_store_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "candor.db").write_bytes(b"mine")
+    result = call("demo", "--rich", "--keep", tmp_path)
+    assert result.code != 0
+    assert "holds a store already" in result.err
+    assert (tmp_path / "candor.db").read_bytes() == b"mine"
+    assert [one.name for one in tmp_path.iterdir()] == ["candor.db"]
+
+
 # --- a program among programs ---
 
 

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.controls import EFFECTS, MAX_FIELD, MAX_TAG, MAX_TAGS, Controls, for_people, read
+from relay.aliases import MAX_TAG, MAX_TAGS
+from relay.controls import EFFECTS, Controls, read
+from relay.fieldtext import MAX_FIELD, for_people
 from relay.mime import MAX_FIELDS, MAX_HEADER
 from relay.submission import Options
 
@@ -189,7 +191,7 @@ def test_no_half_character_ever_leaves(word: str) -> None:
 
 
 def test_what_decodes_to_half_a_character_is_shown_as_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("relay.controls._NO_CHARSETS", frozenset())
+    monkeypatch.setattr("relay.fieldtext._NO_CHARSETS", frozenset())
     assert for_people(b"=?utf-7?Q?a+2AA-?=") == "a\N{REPLACEMENT CHARACTER}"
 
 

@@ -34,6 +34,8 @@ WRAPPED = [
     ('href="http://x.example/" href="http://y.example/"', "http://x.example/"),
     ('title="a > b" href="http://x.example/"', "http://x.example/"),
     ('data-no-trackx clicktracking=on href="http://x.example/"', "http://x.example/"),
+    ('ses:tags="colour:red;" data-msys-sublink="top" href="http://x.example/"', "http://x.example/"),
+    ('data-msys-clicktrack="1" autotrack="true" href="http://x.example/"', "http://x.example/"),
     ('class="trackeduntracked" href="http://x.example/"', "http://x.example/"),
     ('href="http://x.example/logins/paying/resettlement"', "http://x.example/logins/paying/resettlement"),
 ]
@@ -47,6 +49,11 @@ def test_these_links_are_wrapped(attributes: str, url: str, encoding: str) -> No
 
 
 KEPT = [
+    ('clicktracking=no href="http://x.example/"', "text", Reason.OPT_OUT),
+    ('clicktracking href="http://x.example/"', "text", Reason.OPT_OUT),
+    ('data-msys-clicktrack="false" href="http://x.example/"', "text", Reason.OPT_OUT),
+    ('autotrack=FALSE href="http://x.example/"', "text", Reason.OPT_OUT),
+    ('class="a MktNoTrack" href="http://x.example/"', "text", Reason.OPT_OUT),
     ('href=""', "text", Reason.EMPTY),
     ("href", "text", Reason.EMPTY),
     ('href="#top"', "text", Reason.FRAGMENT),

@@ -7,9 +7,30 @@ from html import escape
 
 from support.anatomy import Leaf, leaves, wide_codec
 
-_OWN = re.compile(rb"(?:x-candor-[!-9;-~]*|x-tracking-consent)[ \t]*:", re.IGNORECASE)
+_OTHERS = """
+    x-mailgun-tag x-mailgun-variables x-mailgun-recipient-variables x-mailgun-suppress-headers x-mailgun-dkim
+    x-mailgun-secondary-dkim x-mailgun-secondary-dkim-public x-mailgun-drop-message x-mailgun-require-tls
+    x-mailgun-skip-verification x-mailgun-sending-ip x-mailgun-sending-ip-pool x-mailgun-deliver-by
+    x-mailgun-delivery-time-optimize-period x-mailgun-time-zone-localize x-mailgun-archive-to
+    x-pm-tag x-pm-metadata-[!-9;-~]+ x-pm-message-stream x-pm-keepid
+    x-ses-configuration-set x-ses-message-tags x-ses-source-arn x-ses-from-arn x-ses-return-path-arn
+    x-ses-list-management-options x-smtpapi x-msys-api x-alidm-trace x-postal-tag x-cuttlefish-metadata-[!-9;-~]+
+    x-mailin-tag x-mailin-custom
+    x-mc-tags x-mc-metadata x-mc-googleanalytics x-mc-googleanalyticscampaign x-mc-autotext x-mc-autohtml x-mc-inlinecss
+    x-mc-template x-mc-mergevars x-mc-mergelanguage x-mc-urlstripqs x-mc-preserverecipients x-mc-signingdomain
+    x-mc-returnpathdomain x-mc-subaccount x-mc-viewcontentlink x-mc-bccaddress x-mc-important x-mc-ippool x-mc-sendat
+    x-mailjet-campaign x-mailjet-deduplicatecampaign x-mailjet-prio x-mailjet-segmentation x-mj-customid
+    x-mj-eventpayload x-mj-monitoringcategory x-mj-templateid x-mj-templatelanguage x-mj-templateerrorreporting
+    x-mj-templateerrordeliver x-mj-vars x-smtpeter-preventscam x-smtpeter-tags x-smtpeter-inlinecss x-smtpeter-images
+    x-greenarrow-mailclass x-greenarrow-instanceid x-greenarrow-click-tracking-id
+    x-(?:mailgun|pm|ses|msys|mc|mailjet|mj|smtpeter|greenarrow|postal|cuttlefish|mailin|alidm)-[!-9;-~]*track[!-9;-~]*
+"""
+_OWN = re.compile(
+    rb"(?:x-candor-[!-9;-~]*|x-tracking-consent|" + "|".join(_OTHERS.split()).encode() + rb")[ \t]*:",
+    re.IGNORECASE,
+)
 _PLACEHOLDER = re.compile(
-    r"\{\{[ \t]*open_pixel[ \t]*\}\}"
+    r"\{\{[ \t]*open_pixel[ \t]*\}\}|\{\{ses:openTracker\}\}|<opentag[ \t]*/?>"
     r"|(?P<page>\{\{[ \t]*tracking_preferences_url[ \t]*\}\}|%7B%7Btracking_preferences_url%7D%7D)",
     re.IGNORECASE,
 )

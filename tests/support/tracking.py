@@ -115,6 +115,7 @@ class Mail:
     message_class: str | None = None
     variant: str | None = None
     tags: tuple[str, ...] = ("autumn",)
+    metadata: tuple[tuple[str, str], ...] = ()
     groups: Mapping[str, str] = field(default_factory=dict)
     urls: tuple[str, ...] = URLS
     received_at: datetime = field(default_factory=lambda: datetime.now(UTC) - LONG_AGO)
@@ -136,6 +137,7 @@ async def send(domain: Domain, mail: Mail) -> dict[str, Copy]:
         from_header=f"The Shop <{mail.sender}>",
         subject=mail.subject,
         tags=mail.tags,
+        metadata=mail.metadata,
         message_class=mail.message_class,
         variant=mail.variant,
         size=1234,

@@ -84,7 +84,11 @@ def _wished(original: bytes) -> list[str]:
     texts = [
         leaf.content(original).decode("latin-1") for leaf in leaves(original) if leaf.kind == "text/html"
     ]
-    return [text for text in texts if "{{open_pixel}}" in text]
+    return [
+        text
+        for text in texts
+        if "{{open_pixel}}" in text or "{{ses:openTracker}}" in text or "<opentag" in text
+    ]
 
 
 def _verify_part(leaf: Leaf, old: bytes, new: bytes, longest: int, report: Report) -> None:

@@ -26,7 +26,9 @@ _OPT_OUTS = {
     "mc:disable-tracking": None,
     "mautic:disable-tracking": None,
     "data-candor-no-track": None,
+    "autotrack": "false",
 }
+_ON = ("on", "yes", "true", "1")
 _DOMAIN = re.compile(r"(?:https?://|www\.)\S+|(?:[a-z0-9-]+\.)+[a-z]{2,24}(?:[:/?#]\S*)?", re.IGNORECASE)
 
 
@@ -73,7 +75,8 @@ def _why_not(url: str, node: LexborNode, rules: Rules, listed: list[str]) -> str
     if host[1] is not None:
         return "user"
     if any(
-        name in node.attributes and value in (None, node.attributes[name])
+        name in node.attributes
+        and (value is None or (node.attributes[name] or "").strip().lower() not in _ON)
         for name, value in _OPT_OUTS.items()
     ):
         return "opted out"

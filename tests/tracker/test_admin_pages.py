@@ -132,6 +132,7 @@ async def test_whatever_mail_says_stays_text(subject: str, client: Client, domai
         campaign=subject or "c",
         variant=subject,
         tags=(subject,),
+        metadata=((subject, subject),),
     )
     copies = await send(domain, mail)
     message = copies["a@x.example"].message.hex()

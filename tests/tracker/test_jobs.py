@@ -188,4 +188,4 @@ async def test_every_program_purges_and_signs_by_itself(store_url: str, tmp_path
 
 async def _is_done(domain: Domain) -> bool:
     rows = (await dump(domain))["jobs"]
-    return [row[0] for row in rows if row[4] is not None] == ["purge", "review", "sign-head"]
+    return {row[0] for row in rows if row[4] is not None} >= {"purge", "review", "sign-head"}

@@ -158,6 +158,7 @@ async def test_upstreams_words_about_somebody_erased_are_not_kept(database: Data
 async def test_a_message_is_shown_ready_for_json(database: Database) -> None:
     message = a_message(
         tags=("a", "b"),
+        metadata=(("order", "4711"),),
         variant="B",
         message_class="marketing",
         links=((1, "https://example.com/?a=1", "Read"), (2, "https://example.com/2", "")),
@@ -179,6 +180,7 @@ async def test_a_message_is_shown_ready_for_json(database: Database) -> None:
         "sender": "news@example.com",
         "subject": "Spring",
         "tags": ["a", "b"],
+        "metadata": {"order": "4711"},
         "variant": "B",
         "class": "marketing",
         "received_at": "2026-05-01T12:00:00.000Z",

@@ -47,6 +47,8 @@ async def test_an_event_is_listed_with_everything_that_is_kept_of_it(database: D
         "system": "Linux",
         "country": "",
         "recipient": BOB,
+        "tags": [],
+        "metadata": {},
     }
 
 

@@ -159,7 +159,10 @@ async def test_erasure_changes_no_number_of_a_message_to_many(domain: Domain) ->
 
 
 async def test_what_was_written_for_one_person_goes_with_them(domain: Domain) -> None:
-    mine = await to_joe(domain, subject="Dear Joe", urls=("https://shop.example/?customer=joe",))
+    customer = (("customer", "joe"),)
+    mine = await to_joe(
+        domain, subject="Dear Joe", urls=("https://shop.example/?customer=joe",), metadata=customer
+    )
     both = await send(
         domain,
         Mail(

@@ -12,6 +12,8 @@ from aiohttp import web
 from tracker import log
 from tracker.admin import signing_in, wording
 from tracker.admin.access import Access
+from tracker.admin.api.app import PREFIX as API
+from tracker.admin.api.app import build as api_application
 from tracker.admin.frame import ACCESS, DESK, DOMAIN, framed, guarded, headed
 from tracker.admin.live import FEED, Feed, stream
 from tracker.admin.monitoring import Monitoring
@@ -111,6 +113,7 @@ def build(
     _with_desk(app, domain, monitoring, desk)
     router.add_static("/static/", _HERE / "static")
     _add_pages(router)
+    app.add_subapp(API, api_application(domain, desk))
     return app
 
 

@@ -20,6 +20,7 @@ _MOST_PARTS = 8
 _WITHIN = 30.0
 _HOURS = 72
 """Hours of activity that are shown as such; longer ones are shown by day."""
+_A_DAY = 24
 _PARTS = {
     Dimension.DEVICE: ("Read with, by device", "Device", "device"),
     Dimension.CLIENT: ("Read with, by client", "Client", "device"),
@@ -31,12 +32,14 @@ def activity(timeline: Timeline, title: str) -> Chart:
     """Deliveries, and opens and clicks by people, by hour or day."""
     by_hour = timeline.unit is Unit.HOUR
     begins = [one.begins for one in timeline.buckets]
+    # Two labels of the same words are one to what draws them, and both are shown wherever one is.
+    hour = "%a %Hh" if len(begins) > _A_DAY else "%H:%M"
     return Chart(
         key="hours" if by_hour else "days",
         title=title,
         head="Hour" if by_hour else "Day",
         labels=tuple(at.strftime("%Y-%m-%d %H:%M" if by_hour else "%Y-%m-%d") for at in begins),
-        short=tuple(at.strftime("%H:%M" if by_hour else "%d %b") for at in begins),
+        short=tuple(at.strftime(hour if by_hour else "%d %b") for at in begins),
         series=(
             Series(title="Delivered", values=tuple(one.delivered for one in timeline.buckets)),
             *(

@@ -11,6 +11,8 @@ from typing import TypeVar
 import click
 
 from tracker import log
+from tracker.admin.api.app import PREFIX as API
+from tracker.admin.api.app import build as api_application
 from tracker.admin.app import AdminFace
 from tracker.admin.monitoring import Monitoring
 from tracker.admin.previews import Previews
@@ -177,7 +179,8 @@ class Faces:
         which only one of several workers can have. `previews`: messages as they came, where somebody keeps them.
         `desk`: what it shows and does of mail."""
         numbers = numbers or Numbers()
-        self.public = PublicFace(domain, numbers.hits)
+        beside = {API: api_application(domain, desk)} if domain.config.api.public else {}
+        self.public = PublicFace(domain, numbers.hits, beside=beside)
         monitoring = Monitoring(domain, numbers.sheet, look)
         self.admin = AdminFace(domain, monitoring, previews=previews, desk=desk) if admin else None
         self.keys = KeyWatch(Path(domain.config.tokens.keys_file), lambda: domain.ring, domain.take_up)

@@ -35,6 +35,10 @@ def show_message(found: dict[str, Any], words: Mapping[str, str]) -> None:
     click.echo(printable(found["subject"]))
     click.echo(printable(f"from {found['from']}, {shown(found['received_at'])}, mailing {found['mailing']}"))
     click.echo(f"id {found['id']}, {found['size']:,} octets")
+    if found["tags"]:
+        click.echo(printable(f"tags: {', '.join(found['tags'])}"))
+    for name, value in found["metadata"].items():
+        click.echo(printable(f"{name}: {value}"))
     if found["untouched"]:
         why = words.get(found["untouched"], "")
         click.echo(f"sent as it came: {found['untouched']}{why and '. '}{why}")

@@ -12,6 +12,7 @@ from tracker.config.goals import GoalTable, TrackingTable
 from tracker.config.loading import load
 from tracker.config.tables import (
     AdminTable,
+    ApiTable,
     Config,
     HostTable,
     LookupTable,
@@ -38,6 +39,7 @@ __all__ = [
     "RELAY_TABLES",
     "AdminTable",
     "AlertTable",
+    "ApiTable",
     "Config",
     "Duration",
     "GoalTable",
@@ -62,6 +64,6 @@ __all__ = [
 ]
 
 RELAY_TABLES = frozenset(
-    {"relay", "upstream", "queue", "rewrite", "dkim", "override", "bounces", "suppression", "probe"}
+    {"relay", "upstream", "queue", "rewrite", "dkim", "override", "bounces", "suppression", "probe", "compat"}
 )
 """Tables that belong to the relay: the tracker's programs accept that they are there and never read them."""

@@ -184,6 +184,19 @@ class AdminTable(Table):
         return self
 
 
+class ApiTable(Table):
+    """`/api/v1`, for programs."""
+
+    public: bool = False
+    rate: RateText = "600/m"
+    largest_body: Size = Field(default="4MB", validate_default=True, ge=1_000, le=100_000_000)
+
+    @property
+    def request_rate(self) -> Rate | None:
+        """Requests of one key in each process; None for as many as it likes."""
+        return parse_rate(self.rate) if self.rate else None
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ip_address(host.strip("[]")).is_loopback
@@ -339,6 +352,7 @@ class Config(Table):
     goal: tuple[GoalTable, ...] = ()
     alert: tuple[AlertTable, ...] = ()
     admin: AdminTable = AdminTable()
+    api: ApiTable = ApiTable()
     store: StoreTable = StoreTable()
     consent: ConsentTable = ConsentTable()
     lookup: LookupTable = LookupTable()

@@ -133,6 +133,8 @@ class MessageFacts:
     size: int
     """Octets."""
     tags: tuple[str, ...]
+    metadata: dict[str, str]
+    """The sender's variables."""
     variant: str | None
     message_class: str | None
     untouched: str | None
@@ -157,6 +159,7 @@ async def message_facts(domain: Domain, message_id: bytes) -> MessageFacts:
             sender=row.sender,
             size=row.size,
             tags=tuple(row.tags),
+            metadata=row.metadata or {},
             variant=row.variant,
             message_class=row._mapping["class"],
             untouched=row.untouched,

@@ -39,6 +39,11 @@ class Action(StrEnum):
     LIFT = "suppression-lift"
     VERIFY = "register-verify"
     SIGN = "register-sign"
+    UPDATE = "contact-update"
+    LOOK = "api-read"
+    """A program read what names people, for the first time in an hour."""
+    KEY_CREATE = "api-key-create"
+    KEY_REVOKE = "api-key-revoke"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -100,7 +100,7 @@ class Contacts:
         row = await self._database.read(lambda connection: find(connection, normal, self._ring))
         if row is None:
             raise NotFound(f"nothing is known of {address}")
-        return _person(row)
+        return person_of(row)
 
     def fetch(self, connection: Connection, addresses: list[str]) -> dict[str, Contact]:
         """The contacts of those addresses (in normal form) of which anything is known."""
@@ -145,7 +145,8 @@ def _choices(consent: str, do_not_track: str) -> tuple[Consent, DoNotTrack]:
         return Consent.DENIED, DoNotTrack.TRUE
 
 
-def _person(row: Any) -> Person:
+def person_of(row: Any) -> Person:
+    """Everything in a contact's row."""
     return Person(
         id=row.id,
         address=row.address,

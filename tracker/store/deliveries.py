@@ -57,6 +57,8 @@ class Message:
     from_header: str
     subject: str
     tags: tuple[str, ...] = ()
+    metadata: tuple[tuple[str, str], ...] = ()
+    """Variables of the sender's own, by name."""
     variant: str | None = None
     message_class: str | None = None
     size: int
@@ -327,6 +329,7 @@ def _message_row(message: Message, recipients: int) -> Mapping[str, Any]:
         "from_header": message.from_header,
         "subject": message.subject,
         "tags": list(message.tags),
+        "metadata": dict(message.metadata) or None,
         "variant": message.variant,
         "class": message.message_class,
         "size": message.size,

@@ -197,12 +197,14 @@ def _erase_contact(connection: Connection, address: str, now: datetime, ring: Ke
 
 def _forget_content(connection: Connection, ids: set[bytes]) -> None:
     """Of messages that nobody with a name got any more, what the sender wrote for their reader goes: a subject greets
-    by name, a link carries a customer's number. Their numbers stay."""
+    by name, a variable or a link carries a customer's number. Their numbers stay."""
     named = (
         exists().where(deliveries.c.message_id == messages.c.id).where(deliveries.c.recipient.is_not(None))
     )
     theirs = update(messages).where(messages.c.id.in_(ids)).where(~named)
-    blank = theirs.values(subject="", from_header="", kept=None).returning(messages.c.id, messages.c.links)
+    blank = theirs.values(subject="", from_header="", kept=None, metadata=None).returning(
+        messages.c.id, messages.c.links
+    )
     numbers = [
         {"b_id": bytes(row.id), "b_links": [[link.number, "", ""] for link in links_of(row)]}
         for row in connection.execute(blank).all()

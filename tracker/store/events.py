@@ -14,7 +14,7 @@ from tracker.moments import isoformat
 from tracker.store.database import Database, Statement, execute
 from tracker.store.messages import urls
 from tracker.store.prepared import drive
-from tracker.store.schema import deliveries, events, moment_text
+from tracker.store.schema import deliveries, events, messages, moment_text
 
 ANONYMIZED = "anonymized"
 """Why a delivery measured by name no longer is: its person wanted past events to name nobody either."""
@@ -135,8 +135,9 @@ class Events:
 
 def _list(connection: Connection, message: bytes | None, limit: int | None) -> list[dict[str, Any]]:
     query = (
-        select(events, deliveries.c.recipient)
+        select(events, deliveries.c.recipient, messages.c.tags, messages.c.metadata)
         .join(deliveries, deliveries.c.id == events.c.delivery_id)
+        .outerjoin(messages, messages.c.id == events.c.message_id)
         .order_by(desc(events.c.at), desc(events.c.id))
     )
     if message is not None:
@@ -161,6 +162,8 @@ def _list(connection: Connection, message: bytes | None, limit: int | None) -> l
             "system": row.system,
             "country": row.country,
             "recipient": row.recipient,
+            "tags": row.tags or [],
+            "metadata": row.metadata or {},
         }
         for row in reversed(rows)
     ]

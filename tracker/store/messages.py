@@ -103,6 +103,7 @@ def story(connection: Connection, message_id: bytes) -> dict[str, Any]:
         "sender": message.sender,
         "subject": message.subject,
         "tags": message.tags,
+        "metadata": message.metadata or {},
         "variant": message.variant,
         "class": getattr(message, "class"),
         "received_at": isoformat(message.received_at),

@@ -76,17 +76,19 @@ class Register:
         named: Sequence[tuple[str, Statement]],
         speaker: Speaker,
         *,
+        before: Beside | None = None,
         beside: Beside | None = None,
         store: Bulk | None = None,
     ) -> Taken:
-        """As `record`, for statements that were `checked`, each with its address in normal form. `store`: the way into
-        the database, where it is not the programs' own."""
+        """As `record`, for statements that were `checked`, each with its address in normal form. `before`: may raise in
+        the transaction, and then nothing is taken down. `store`: the way into the database, where it is not the
+        programs' own."""
         addresses = [address for address, _ in named]
         alone = store is not None and store.is_one_connection
         batch = _Batch(
             addresses, lambda place: (named[place][1], speaker), speaker.now, self._ring, alone=alone
         )
-        return await self._take(batch, beside, store)
+        return await self._take(batch, beside, store, before)
 
     async def take_newcomers(
         self,
@@ -104,7 +106,9 @@ class Register:
         batch = _Batch(addresses, said, now, self._ring, newcomers=newcomers, alone=alone)
         return await self._take(batch, beside, store)
 
-    async def _take(self, batch: _Batch, beside: Beside | None, store: Bulk | None) -> Taken:
+    async def _take(
+        self, batch: _Batch, beside: Beside | None, store: Bulk | None, before: Beside | None = None
+    ) -> Taken:
         if batch.size > MOST_CHANGES:
             raise InvalidValue(f"at most {MOST_CHANGES} statements at a time, not {batch.size}")
         if batch.size >= _WORTH_PREPARING:  # so that others wait only for what must happen inside
@@ -114,6 +118,8 @@ class Register:
         def work(connection: Connection) -> list[Recorded]:
             nonlocal began
             began = perf_counter()
+            if before is not None:
+                before(connection)
             recorded = batch.write(connection)
             if beside is not None:
                 beside(connection)

@@ -163,6 +163,7 @@ messages = Table(
     Column("from_header", Text, nullable=False),
     Column("subject", Text, nullable=False),
     Column("tags", JSON, nullable=False),
+    Column("metadata", JSON(none_as_null=True), nullable=True),  # the sender's variables: text by name
     Column("variant", Text, nullable=True),
     Column("class", Text, nullable=True),
     Column("size", BigInteger, nullable=False),
@@ -453,6 +454,38 @@ cursors = Table(  # how far those have come who read all events once
         "ahead", JSON, nullable=False
     ),  # ids to come to once nobody writes below them: [id, transaction, since]
     Column("updated_at", Moment, nullable=False),
+)
+
+api_keys = Table(  # of programs that use the API
+    "api_keys",
+    metadata,
+    _key("id", Text),
+    Column("name", Text, nullable=False),
+    Column("digest", LargeBinary(32), nullable=False),  # SHA-256 of the key, which stands nowhere
+    Column("scopes", JSON, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("last_used", Text, nullable=True),  # YYYY-MM-DD
+    Column("revoked_at", Moment, nullable=True),
+    Index(  # of those that hold
+        "ix_api_keys_name",
+        "name",
+        unique=True,
+        sqlite_where=text("revoked_at IS NULL"),
+        postgresql_where=text("revoked_at IS NULL"),
+    ),
+)
+
+api_answers = Table(  # what was answered to requests that may be made again; they name nobody
+    "api_answers",
+    metadata,
+    _key("mark", LargeBinary(32)),  # of key and Idempotency-Key
+    Column("request", LargeBinary(32), nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("status", SmallInteger, nullable=False),  # 0 while it is carried out
+    Column("body", LargeBinary, nullable=False),
+    Column("location", Text, nullable=False),
+    Index(None, "at"),
 )
 
 jobs = Table(  # what is done by itself, by whichever process comes first

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import resource
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 import aiohttp_jinja2
 import jinja2
@@ -64,7 +65,15 @@ def _utc_now() -> datetime:
 class PublicFace:
     """The tracker's public server on its socket."""
 
-    def __init__(self, domain: Domain, metrics: HitMetrics | None = None, *, clock: Clock = _utc_now) -> None:
+    def __init__(
+        self,
+        domain: Domain,
+        metrics: HitMetrics | None = None,
+        *,
+        clock: Clock = _utc_now,
+        beside: Mapping[str, web.Application] = MappingProxyType({}),
+    ) -> None:
+        """`beside`: applications that answer here too, by what their paths begin with."""
         self._domain = domain
         table = domain.config.tracker
         folder = Path(table.journal) if table.journal else None
@@ -75,7 +84,7 @@ class PublicFace:
         self._listener: asyncio.Server | None = None
         self._connections: Connections | None = None
         self._runner = web.AppRunner(
-            build(domain, self.hits, clock),
+            build(domain, self.hits, clock, beside),
             handle_signals=False,
             **HANDLING,
         )
@@ -147,7 +156,12 @@ def bare(config: Config) -> web.Application:
     return app
 
 
-def build(domain: Domain, hits: Hits, clock: Clock = _utc_now) -> web.Application:
+def build(
+    domain: Domain,
+    hits: Hits,
+    clock: Clock = _utc_now,
+    beside: Mapping[str, web.Application] = MappingProxyType({}),
+) -> web.Application:
     """The public application."""
     app = bare(domain.config)
     domain.renewals.append(app[wording.SPEAKER].renew)
@@ -162,6 +176,8 @@ def build(domain: Domain, hits: Hits, clock: Clock = _utc_now) -> web.Applicatio
     app.router.add_get("/p", _nobodys_page)
     app.router.add_get("/p/{token}", preferences.show)
     app.router.add_post("/p/{token}", preferences.choose)
+    for prefix, application in beside.items():
+        app.add_subapp(prefix, application)
     return app
 
 
