@@ -11,13 +11,24 @@ they are put in their places.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, Select, and_, case, distinct, exists, func, literal_column, or_, select
+from sqlalchemy import (
+    Connection,
+    Select,
+    and_,
+    case,
+    distinct,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+)
 from sqlalchemy.sql.elements import ColumnElement
 
 from tracker.consent import Mode
@@ -32,6 +43,7 @@ from tracker.store.schema import contacts, deliveries, events, messages
 _CLICK, _OPEN = 3, 1
 """What a mail that was clicked or opened is worth to a lead: a click takes a decision, an open a glance."""
 _CHUNK = 500
+_FIRST = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +169,7 @@ def _most_engaged(connection: Connection, since: datetime) -> Iterator[_Engaged]
     waiting = people_waiting(connection)
     places = _engaged_by_events(connection, since, waiting)
     heapq.heapify(places)
-    for rows in connection.execute(query).partitions(_CHUNK):
+    for rows in _in_order(connection, query):
         some = [_engaged(*row) for row in rows if row[0] and row[0] not in waiting]
         twice = _sent_one_mail_twice(connection, from_then, [one.address for one in some])
         # Their mails were counted twice: their places are further down.
@@ -238,7 +250,7 @@ def _most_silent(connection: Connection, since: datetime, least: int) -> Iterato
     )
     waiting = people_waiting(connection)
     places = sorted(_silent_by_events(connection, since, least, waiting), reverse=True)
-    for rows in connection.execute(query).partitions(_CHUNK):
+    for rows in _in_order(connection, query):
         some = [_Silent(-n, address, last) for address, n, last in rows if address and address not in waiting]
         alive = _alive(connection, since, [one.address for one in some])
         for one in some:
@@ -297,6 +309,13 @@ def _silent_query(since: datetime, least: int) -> Select[Any]:
 
 
 # --- both ---
+
+
+def _in_order(connection: Connection, query: Any) -> Iterator[Sequence[Any]]:
+    """The query's rows, a chunk at a time. The first are asked for alone: to put all in order takes half as long again,
+    and is seldom needed."""
+    for part in (query.limit(_FIRST), query.offset(_FIRST)):
+        yield from connection.execute(part).partitions(_CHUNK)
 
 
 def _in_chunks(some: Iterable[_One]) -> Iterator[list[_One]]:
