@@ -21,6 +21,7 @@ import aiosmtplib
 import click
 
 from relay.capture import captured
+from relay.cli.serve import MailNumbers
 from relay.config import Config, RelayTable, UpstreamTable
 from relay.demonstration.arrangements import arranged
 from relay.demonstration.seeding import Lived, seed
@@ -187,9 +188,11 @@ async def _running(
 ) -> AsyncIterator[Domain]:
     """Relay, worker, tracker and SQLite in this process. `before`: what is to happen first, with nobody listening."""
     domain = await Domain.open(config)
-    service = Relay(config, domain)
+    numbers = MailNumbers()
+    numbers.sheet.take(0)
+    service = Relay(config, domain, metrics=numbers.mail)
     previews = Originals(domain, config)
-    faces = Faces(domain, look=service.look, previews=previews, desk=desk(domain, service))
+    faces = Faces(domain, numbers, service.look, previews=previews, desk=desk(domain, service))
     jobs = nightly(domain)
     try:
         if before is not None:

@@ -128,6 +128,10 @@ async def test_what_bounced_where_agrees_with_a_count(domain: Domain, visits: di
     assert "3 of 4; 19 times in 20" in words(shown)  # of those whose fate is known
     assert "status=bounced" in shown.text
     assert "Nothing bounced at such a domain" in words(await visits["viewer"].page("/bounces?search=zzz"))
+    await erase(domain, "cy@one.example")
+    shown = await visits["viewer"].page("/bounces")
+    assert "(erased) 550" in words(shown)
+    assert shown.text.count("status=bounced") == 1  # deliveries without a domain cannot be asked for: no link
 
 
 async def is_suppressed(domain: Domain, address: str) -> bool:

@@ -35,9 +35,8 @@ from tracker.reports.rows import CSV, figure_rows, mailing_rows, message_rows
 from tracker.reports.sums import Scope
 from tracker.reports.timeline import Timeline, Unit, by_time
 from tracker.reports.times import TimesTo, times_to
-from tracker.reports.wording import judged, percent, span
+from tracker.reports.wording import GOES_BY, judged, percent, span
 
-_KINDS = {"campaign": "campaign", "sender-day": "a sender's day", "sender-month": "a sender's month"}
 _CSV = {name: name for name in CSV}
 _HOURS_FOR = 3
 """Days of a timeline that are still shown by the hour."""
@@ -174,7 +173,7 @@ def _over_json(timeline: Timeline, times: Sequence[TimesTo]) -> dict[str, object
 
 
 def _list_campaigns(found: list[Listed], output: Output) -> None:
-    rows = [asdict(one) | {"kind": _KINDS[one.kind]} for one in found]
+    rows = [asdict(one) | {"kind": GOES_BY[one.kind]} for one in found]
     columns = {"name": "campaign", "kind": "goes by", "messages": "messages", "last": "last"}
     output.rows(rows, columns, json=[one.as_json() for one in found], nothing="no mailing is on record")
 
@@ -190,7 +189,7 @@ def show_message_report(found: MessageReport) -> None:
 def _show_mailing(found: MailingReport) -> None:
     many = "1 message" if found.messages == 1 else f"{found.messages} messages"
     when = _span(found.first, found.last)
-    heading(f"{found.name}   ({_KINDS[found.kind]}: {many}{when})")
+    heading(f"{found.name}   ({GOES_BY[found.kind]}: {many}{when})")
     show_figures(found.figures)
     _show_variants(found)
     show_counts(found.counts)

@@ -7,6 +7,9 @@ from tracker.events import EventKind
 from tracker.reports.figures import Figures
 from tracker.statistics import Contest, Finding, Share
 
+GOES_BY = {"campaign": "campaign", "sender-day": "author and day", "sender-month": "author and month"}
+"""What gives a mailing its name."""
+
 
 def percent(share: Share) -> str:
     """`12.5%`, or a dash where there is nothing to divide by."""

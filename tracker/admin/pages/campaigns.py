@@ -17,6 +17,7 @@ from tracker.reports.mailing import latest_mailings, report_mailing
 from tracker.reports.rows import CSV, mailing_rows
 from tracker.reports.sums import Scope
 from tracker.reports.times import times_to
+from tracker.reports.wording import GOES_BY
 
 COLUMNS = (
     Column(key="name", title="Campaign", sorts=True, term="mailing"),
@@ -29,7 +30,6 @@ COLUMNS = (
     Column(key="messages", title="Messages", sorts=True, is_number=True),
     Column(key="last", title="Last message", sorts=True),
 )
-KINDS = {"campaign": "campaign", "sender-day": "author and day", "sender-month": "author and month"}
 
 
 async def listed(request: web.Request) -> web.StreamResponse:
@@ -41,7 +41,7 @@ async def listed(request: web.Request) -> web.StreamResponse:
             {
                 "href": request.app.router["campaign"].url_for().with_query(name=one.name),
                 "name": one.name,
-                "kind": KINDS[one.kind],
+                "kind": GOES_BY[one.kind],
                 "messages": one.messages,
                 "last": isoformat(one.last),
             }
@@ -70,7 +70,7 @@ async def shown(request: web.Request) -> web.Response:
         "report": report,
         "kinds": EventKind,
         "contests": contests,
-        "goes_by": KINDS[report.kind],
+        "goes_by": GOES_BY[report.kind],
         "times": [await times_to(domain, scope, kind) for kind in EventKind],
         "charts": await drawn(*await of_mail(domain, scope)),
     }

@@ -186,7 +186,7 @@ def _row(one: ListedDelivery) -> dict[str, Any]:
 
 
 def _bounced(one: Bounced, period: Days, *, is_reply: bool) -> dict[str, Any]:
-    """Leads to the deliveries themselves."""
+    """Leads to the deliveries themselves, where they can be asked for: those of erased people have no domain."""
     query = {"status": "bounced", "from": period.first.isoformat(), "to": period.last.isoformat()}
     if one.domain:
         query["domain"] = one.domain
@@ -194,8 +194,8 @@ def _bounced(one: Bounced, period: Days, *, is_reply: bool) -> dict[str, Any]:
         query["reply"] = one.enhanced or str(one.code)
     href = f"/deliveries?{urlencode(query)}"
     return {
-        "links": {"code" if is_reply else "domain": href},
-        "domain": one.domain or "(none)",
+        "links": {"code" if is_reply else "domain": href} if is_reply or one.domain else {},
+        "domain": one.domain or "(erased)",
         "code": one.code or None,
         "enhanced": one.enhanced,
         "n": one.n,
