@@ -32,11 +32,12 @@ from tracker.errors import StoreUnavailable
 from tracker.events import EventKind
 from tracker.reports.dimensions import Dimension, by_dimension
 from tracker.reports.domains import outcomes
-from tracker.reports.engagement import leads, quiet, who_has_read
+from tracker.reports.engagement import leads, quiet
 from tracker.reports.listings import find_messages, recipients
 from tracker.reports.mailing import latest_mailings, report_mailing
 from tracker.reports.message import report_message
 from tracker.reports.overview import overview, people_active
+from tracker.reports.readings import who_has_read
 from tracker.reports.sums import Scope
 from tracker.reports.timeline import Unit, by_time
 from tracker.reports.times import times_to

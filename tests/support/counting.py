@@ -202,6 +202,36 @@ class Count:
         return sum(any(since <= hit.at < until for hit in one.human(kind)) for one in self.deliveries)
 
 
+def engaged(tables: dict[str, list[Any]], since: datetime) -> list[tuple[int, datetime, str, int, int]]:
+    """Score, last sign, address, messages opened and clicked, of everybody who engaged since then; best first."""
+    of = {bytes(one.id): one.recipient for one in tables["deliveries"] if one.recipient is not None}
+    did: dict[str, list[Any]] = defaultdict(list)
+    for event in tables["events"]:
+        if event.at >= since and event.verdict in HUMAN and bytes(event.delivery_id) in of:
+            did[of[bytes(event.delivery_id)]].append(event)
+    found = []
+    for address, theirs in did.items():
+        opened, clicked = (
+            len({bytes(one.message_id) for one in theirs if one.kind == kind}) for kind in KINDS
+        )
+        found.append((opened + 3 * clicked, max(one.at for one in theirs), address, opened, clicked))
+    return sorted(found, key=lambda one: (-one[0], -one[1].timestamp(), one[2]))
+
+
+def silent(tables: dict[str, list[Any]], since: datetime, least: int) -> list[tuple[int, str, datetime]]:
+    """Mails, address and last mail of everybody who got so many measured mails since then and did nothing."""
+    alive = {address for _, _, address, _, _ in engaged(tables, since)}
+    came = {bytes(one.id): one.received_at for one in tables["messages"]}
+    mails: dict[str, list[datetime]] = defaultdict(list)
+    for one in tables["deliveries"]:
+        at = came[bytes(one.message_id)]
+        measured = one.mode in ("identified", "hygiene") and one.status in ARRIVED
+        if measured and at >= since and one.recipient is not None and one.recipient not in alive:
+            mails[one.recipient].append(at)
+    found = [(len(some), address, max(some)) for address, some in mails.items() if len(some) >= least]
+    return sorted(found, key=lambda one: (-one[0], one[1]))
+
+
 async def tables_of(domain: Domain) -> dict[str, list[Any]]:
     wanted = (messages, deliveries, events, attempts, carried_totals, carried_deliveries)
 

@@ -31,7 +31,8 @@ from tracker.domain import Domain
 from tracker.errors import NotFound
 from tracker.events import EventKind, VerdictKind
 from tracker.reports.domains import report_domains
-from tracker.reports.engagement import Lead, leads, quiet, who_has_read
+from tracker.reports.engagement import Lead, leads, quiet
+from tracker.reports.readings import who_has_read
 from tracker.statements import parse_statement
 from tracker.store.register import Source
 

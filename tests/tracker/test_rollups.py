@@ -14,7 +14,17 @@ from zoneinfo import ZoneInfo
 import pytest
 from click.testing import CliRunner
 from sqlalchemy import Connection, delete, insert, update
-from support.counting import Count, check_times, said, said_days, said_outcomes, said_parts, tables_of
+from support.counting import (
+    Count,
+    check_times,
+    engaged,
+    said,
+    said_days,
+    said_outcomes,
+    said_parts,
+    silent,
+    tables_of,
+)
 from support.stores import dump
 from support.tracking import (
     ANONYMOUS,
@@ -31,11 +41,14 @@ from support.tracking import (
 
 from relay.store.returns import record as record_return
 from tracker.cli.reports import report
+from tracker.consent import Consent
 from tracker.domain import Domain
 from tracker.errors import InvalidValue
 from tracker.events import Device, Event, EventKind, Verdict, VerdictKind
+from tracker.measurable import by_name
 from tracker.reports.dimensions import Dimension, by_dimension
 from tracker.reports.domains import outcomes
+from tracker.reports.engagement import leads, quiet
 from tracker.reports.figures import scope_figures
 from tracker.reports.mailing import report_mailing
 from tracker.reports.overview import overview, people_active
@@ -43,12 +56,13 @@ from tracker.reports.sums import Scope
 from tracker.reports.timeline import Unit, by_time
 from tracker.reports.times import times_to
 from tracker.rolling import Rolling
+from tracker.statements import Statement
 from tracker.store import rollups as rolling
 from tracker.store.deliveries import Attempt, narrowing, settling
 from tracker.store.events import recording
 from tracker.store.register import Source
 from tracker.store.rollups_rebuild import rebuild
-from tracker.store.schema import events, rollups
+from tracker.store.schema import deliveries, events, rollups
 
 BEGIN = datetime(2026, 3, 27, 21, 40, tzinfo=UTC)
 """Two days before Berlin's clocks change."""
@@ -189,6 +203,7 @@ async def check(domain: Domain, chance: random.Random) -> None:
     tables = await tables_of(domain)
     if not tables["messages"]:
         return
+    await check_people(domain, tables, BEGIN + timedelta(minutes=chance.randrange(4 * 1440)))
     one = chance.choice(tables["messages"])
     since = BEGIN + timedelta(minutes=15 * chance.randrange(200))
     until = since + timedelta(minutes=15 * chance.randrange(1, 300))
@@ -247,6 +262,25 @@ async def check(domain: Domain, chance: random.Random) -> None:
         }
 
 
+async def check_people(domain: Domain, tables: dict[str, list[Any]], since: datetime) -> None:
+    """Who engages, and who is quiet; everybody here may be measured unless they were erased or cut loose."""
+    may = await domain.database.read(lambda connection: by_name(domain, connection, PEOPLE))
+    found = await leads(domain, since=since, limit=100)
+    assert [(one.score, one.last, one.address, one.opened, one.clicked) for one in found] == [
+        one for one in engaged(tables, since) if one[2] in may
+    ]
+    for least in (1, 2):
+        still = await quiet(domain, since=since, least=least, limit=100)
+        assert [(one.delivered, one.address, one.last_mail) for one in still] == [
+            one for one in silent(tables, since, least) if one[1] in may
+        ]
+
+
+async def agree(domain: Domain) -> None:
+    wishes = [Statement(address=one, consent=Consent.GRANTED) for one in PEOPLE]
+    await domain.register.record(wishes, source=Source.CLI, actor="test", now=datetime.now(UTC))
+
+
 def _midnight(day: date, zone: tzinfo) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=zone)
 
@@ -271,6 +305,7 @@ async def sums(domain: Domain) -> list[Any]:
 async def test_reports_agree_with_a_count_by_hand_whatever_was_rolled_up(domain: Domain, seed: int) -> None:
     chance = random.Random(seed)
     world = World(domain, chance)
+    await agree(domain)
     for number in range(36):
         name = "send" if number < 3 else chance.choice(STEPS + OFTEN)
         await getattr(world, name)()
@@ -362,9 +397,11 @@ async def test_sums_that_are_wrong_are_made_anew_while_what_is_new_goes_on_being
     def spoil(connection: Connection) -> None:
         connection.execute(update(rollups).where(rollups.c.measure == "hits").values(n=rollups.c.n + 3))
         connection.execute(delete(rollups).where(rollups.c.measure == "people"))
+        connection.execute(update(deliveries).values(alive_at=None, silent_at=5))
         gone = {"subject": b"d", "measure": "group:hits", "slot": 7, "key": "nobody's", "n": 9}
         connection.execute(insert(rollups), [gone])
 
+    await agree(domain)
     await domain.database.change(spoil)
     await world.hit()
     assert (await rebuild(domain.database)).corrected

@@ -15,8 +15,9 @@ from tracker.cli.options import Asked, Output, limit_option, output_options, per
 from tracker.domain import Domain
 from tracker.events import EventKind
 from tracker.reports.domains import DomainReport, report_domains
-from tracker.reports.engagement import Lead, Quiet, Reading, leads, quiet, who_has_read
+from tracker.reports.engagement import Lead, Quiet, leads, quiet
 from tracker.reports.links import LinkReport, report_links
+from tracker.reports.readings import Reading, who_has_read
 from tracker.reports.rows import domain_row, reading_row
 from tracker.reports.wording import percent
 from tracker.segments.selection import Selection, saved

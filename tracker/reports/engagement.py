@@ -1,31 +1,49 @@
-"""Who is worth a call, who has gone quiet, and who of a department has shown that they read.
+"""Who is worth a call, and who has gone quiet.
 
 Only people who may be measured by name *today* are named: whoever refused since, or asked to be counted without a
 name, is in no list. Machines count for nothing.
+
+When somebody last did something is kept on their deliveries as these are rolled up (`tracker.store.rollups_facts`), and
+an index over it brings people in order. Of the few with mail that is not rolled up yet it is looked up in the events, and
+they are put in their places.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+import heapq
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from functools import partial
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, and_, case, distinct, exists, func, or_, select
+from sqlalchemy import (
+    Connection,
+    Select,
+    and_,
+    case,
+    distinct,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+)
 from sqlalchemy.sql.elements import ColumnElement
 
 from tracker.consent import Mode
 from tracker.domain import Domain
-from tracker.errors import NotFound
 from tracker.events import EventKind
 from tracker.measurable import by_name
 from tracker.segments.selection import Selection
 from tracker.store.carried import DELIVERED, HUMAN
+from tracker.store.rollups import people_waiting
 from tracker.store.schema import contacts, deliveries, events, messages
 
 _CLICK, _OPEN = 3, 1
 """What a mail that was clicked or opened is worth to a lead: a click takes a decision, an open a glance."""
 _CHUNK = 500
+_FIRST = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,25 +70,12 @@ class Quiet:
     last_mail: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """One department and one message. What is not measured is never "not read"."""
-
-    group: str
-    recipients: int
-    delivered: int
-    measured: int
-    read: int
-    """Opened or clicked, of those measured."""
-
-    @property
-    def not_shown(self) -> int:
-        """Measured, delivered, and no sign of reading."""
-        return self.measured - self.read
-
-    @property
-    def not_measured(self) -> int:
-        return self.delivered - self.measured
+_One = TypeVar("_One")
+_BEGIN = datetime(1970, 1, 1, tzinfo=UTC)
+_ALIVE: ColumnElement[int] = literal_column("deliveries.alive_at")
+_SILENT: ColumnElement[int] = literal_column("deliveries.silent_at")
+_PERSON: ColumnElement[str] = literal_column("coalesce(deliveries.recipient, '')")
+"""So, or SQLite goes through everybody by name, and not through what is recent. `""` is who was erased."""
 
 
 async def leads(
@@ -78,46 +83,17 @@ async def leads(
 ) -> list[Lead]:
     """Who engaged most since then, best first; of a segment, where one is given. Raises StoreUnavailable."""
 
-    def clicked_or(kind: EventKind) -> ColumnElement[int]:
-        return func.count(distinct(case((events.c.kind == kind.value, events.c.message_id))))
-
-    opened, clicked = clicked_or(EventKind.OPENED), clicked_or(EventKind.CLICKED)
-    score, last = opened * _OPEN + clicked * _CLICK, func.max(events.c.at)
-
     def work(connection: Connection) -> list[Lead]:
-        query = (
-            select(
-                deliveries.c.recipient,
-                opened.label("opened"),
-                clicked.label("clicked"),
-                last.label("last"),
-                score.label("score"),
-            )
-            .select_from(events.join(deliveries, deliveries.c.id == events.c.delivery_id))
-            .where(events.c.at >= since, events.c.verdict.in_(HUMAN), deliveries.c.recipient.is_not(None))
-            .group_by(deliveries.c.recipient)
-            .order_by(score.desc(), last.desc(), deliveries.c.recipient)
-        )
         found: list[Lead] = []
-        for rows in connection.execute(query).partitions(_CHUNK):
-            may = _chosen(connection, by_name(domain, connection, [row.recipient for row in rows]), segment)
-            for row in rows:
-                if row.recipient in may and len(found) < limit:
-                    found.append(
-                        Lead(
-                            address=row.recipient,
-                            group=may[row.recipient],
-                            opened=row.opened,
-                            clicked=row.clicked,
-                            last=row.last,
-                            score=row.score,
-                        )
-                    )
-            if len(found) == limit:
+        for some in _in_chunks(_most_engaged(connection, since)):
+            people = [one.address for one in some]
+            may = _chosen(connection, by_name(domain, connection, people), segment)
+            found += [_lead(one, may[one.address]) for one in some if one.address in may]
+            if len(found) >= limit:
                 break
-        return found
+        return found[:limit]
 
-    return await domain.database.read(work, within=30.0)
+    return await domain.database.view(work, within=30.0)
 
 
 async def quiet(
@@ -127,140 +103,233 @@ async def quiet(
     segment, where one is given. Raises StoreUnavailable."""
 
     def work(connection: Connection) -> list[Quiet]:
-        number, last = func.count(), func.max(messages.c.received_at)
-        theirs = deliveries.alias()
-        alive = exists().where(
-            theirs.c.recipient == deliveries.c.recipient,
-            events.c.delivery_id == theirs.c.id,
-            events.c.at >= since,
-            events.c.verdict.in_(HUMAN),
-        )
-        opened_a_day = exists().where(
-            contacts.c.address == deliveries.c.recipient, contacts.c.last_open_day >= f"{since:%Y-%m-%d}"
-        )
-        shows = or_(deliveries.c.mode == Mode.IDENTIFIED.value, deliveries.c.mode == Mode.HYGIENE.value)
-        query = (
-            select(deliveries.c.recipient, number.label("n"), last.label("last"))
-            .join(messages, messages.c.id == deliveries.c.message_id)
-            .where(
-                messages.c.received_at >= since,
-                deliveries.c.recipient.is_not(None),
-                and_(shows, deliveries.c.status.in_(DELIVERED)),
-                ~alive,
-                ~opened_a_day,
-            )
-            .group_by(deliveries.c.recipient)
-            .having(number >= least)
-            .order_by(number.desc(), deliveries.c.recipient)
-        )
         found: list[Quiet] = []
-        for rows in connection.execute(query).partitions(_CHUNK):
-            people = [row.recipient for row in rows]
+        for some in _in_chunks(_most_silent(connection, since, least)):
+            people = [one.address for one in some]
             may = _chosen(connection, by_name(domain, connection, people, or_else=Mode.HYGIENE), segment)
             found += [
-                Quiet(address=row.recipient, group=may[row.recipient], delivered=row.n, last_mail=row.last)
-                for row in rows
-                if row.recipient in may
+                Quiet(
+                    address=one.address,
+                    group=may[one.address],
+                    delivered=one.number,
+                    last_mail=_moment(one.last),
+                )
+                for one in some
+                if one.address in may
             ]
             if len(found) >= limit:
                 break
         return found[:limit]
 
-    return await domain.database.read(work, within=30.0)
+    return await domain.database.view(work, within=30.0)
 
 
-async def who_has_read(
-    domain: Domain, message_id: bytes, *, segment: Selection | None = None
-) -> list[Reading]:
-    """By department, how many have shown that they read a message. Of a segment, where one is given: then, since it may
-    be one about few, measured is only who may be measured by name today. Raises NotFound, StoreUnavailable."""
-    if segment is not None:
-        return await _who_of_them_has_read(domain, message_id, segment)
+# --- who engages ---
 
-    def work(connection: Connection) -> list[Reading]:
-        _check_message(connection, message_id)
-        arrived = deliveries.c.status.in_(DELIVERED)
-        measured = arrived & (deliveries.c.mode == Mode.IDENTIFIED.value)
-        read = exists().where(events.c.delivery_id == deliveries.c.id, events.c.verdict.in_(HUMAN))
-        group = func.coalesce(deliveries.c.grp, "")
-        query = (
-            select(
-                group.label("grp"),
-                func.count().label("recipients"),
-                func.count(case((arrived, 1))).label("delivered"),
-                func.count(case((measured, 1))).label("measured"),
-                func.count(case((measured & read, 1))).label("read"),
-            )
-            .where(deliveries.c.message_id == message_id)
-            .group_by(group)
-            .order_by(group)
+
+class _Engaged(NamedTuple):
+    """In the order of the list: the smaller, the better."""
+
+    minus_score: int
+    minus_last: int
+    """Unix microseconds."""
+    address: str
+    opened: int
+    clicked: int
+
+
+def _lead(one: _Engaged, group: str | None) -> Lead:
+    return Lead(
+        address=one.address,
+        group=group,
+        opened=one.opened,
+        clicked=one.clicked,
+        last=_moment(-one.minus_last),
+        score=-one.minus_score,
+    )
+
+
+def _engaged(address: str, opened: int, clicked: int, last: int) -> _Engaged:
+    return _Engaged(-(opened * _OPEN + clicked * _CLICK), -last, address, opened, clicked)
+
+
+def _most_engaged(connection: Connection, since: datetime) -> Iterator[_Engaged]:
+    """Everybody who did something since then."""
+    from_then = _micros(since)
+    opened = func.count(case((deliveries.c.opened_at >= from_then, 1)))
+    clicked = func.count(case((deliveries.c.clicked_at >= from_then, 1)))
+    last = func.max(_ALIVE)
+    query = (
+        select(_PERSON, opened, clicked, last)
+        .select_from(deliveries)
+        .where(from_then <= _ALIVE)
+        .group_by(_PERSON)
+        .order_by((opened * _OPEN + clicked * _CLICK).desc(), last.desc(), _PERSON)
+    )
+    waiting = people_waiting(connection)
+    places = _engaged_by_events(connection, since, waiting)
+    heapq.heapify(places)
+    for rows in _in_order(connection, query):
+        some = [_engaged(*row) for row in rows if row[0] and row[0] not in waiting]
+        twice = _sent_one_mail_twice(connection, from_then, [one.address for one in some])
+        # Their mails were counted twice: their places are further down.
+        for one in _engaged_by_events(connection, since, twice):
+            heapq.heappush(places, one)
+        for one in some:
+            while places and places[0] < one:
+                yield heapq.heappop(places)
+            if one.address not in twice:
+                yield one
+    yield from sorted(places)
+
+
+def _sent_one_mail_twice(connection: Connection, since: int, people: Collection[str]) -> set[str]:
+    """Who did something about two copies of one message: the envelope may name an address twice."""
+    query = (
+        select(deliveries.c.recipient)
+        .where(deliveries.c.recipient.in_(people), deliveries.c.alive_at >= since)
+        .group_by(deliveries.c.recipient, deliveries.c.message_id)
+        .having(func.count() > 1)
+    )
+    return set(connection.execute(query).scalars())
+
+
+def _engaged_by_events(connection: Connection, since: datetime, people: Iterable[str]) -> list[_Engaged]:
+    """The same of these people, looked up in the events."""
+
+    def messages_with(kind: EventKind) -> ColumnElement[int]:
+        return func.count(distinct(case((events.c.kind == kind.value, events.c.message_id))))
+
+    query = (
+        select(
+            deliveries.c.recipient,
+            messages_with(EventKind.OPENED),
+            messages_with(EventKind.CLICKED),
+            func.max(events.c.at),
         )
-        return [
-            Reading(
-                group=row.grp,
-                recipients=row.recipients,
-                delivered=row.delivered,
-                measured=row.measured,
-                read=row.read,
-            )
-            for row in connection.execute(query)
-        ]
-
-    return await domain.database.read(work, within=30.0)
-
-
-def _check_message(connection: Connection, message_id: bytes) -> None:
-    if connection.execute(select(messages.c.id).where(messages.c.id == message_id)).first() is None:
-        raise NotFound(f"there is no message {message_id.hex()}")
-
-
-async def _who_of_them_has_read(domain: Domain, message_id: bytes, segment: Selection) -> list[Reading]:
-    counted: dict[str, Counter[str]] = {}
-    after: bytes | None = b""
-    while after is not None:
-        rows, after = await domain.database.read(
-            partial(_read_by, domain, message_id=message_id, segment=segment, after=after), within=30.0
-        )
-        for group, *facts in rows:
-            counted.setdefault(group, Counter()).update(dict(zip(_FACTS, facts, strict=True)))
+        .select_from(deliveries.join(events, deliveries.c.id == events.c.delivery_id))
+        .where(events.c.at >= since, events.c.verdict.in_(HUMAN))
+        .group_by(deliveries.c.recipient)
+    )
     return [
-        Reading(group=group, **{name: counted[group][name] for name in _FACTS}) for group in sorted(counted)
+        _engaged(address, opened, clicked, _micros(last))
+        for some in _in_chunks(sorted(people))
+        for address, opened, clicked, last in connection.execute(
+            query.where(deliveries.c.recipient.in_(some))
+        )
     ]
 
 
-_FACTS = ("recipients", "delivered", "measured", "read")
-_Fact = tuple[str, bool, bool, bool, bool]
+# --- who is quiet ---
 
 
-def _read_by(
-    domain: Domain, connection: Connection, message_id: bytes, segment: Selection, after: bytes
-) -> tuple[list[_Fact], bytes | None]:
-    """Of the next recipients who are in the segment, what is known of each; and where to go on."""
-    _check_message(connection, message_id)
-    read = exists().where(events.c.delivery_id == deliveries.c.id, events.c.verdict.in_(HUMAN))
-    columns = (
-        deliveries.c.id,
-        deliveries.c.recipient,
-        deliveries.c.grp,
-        deliveries.c.mode,
-        deliveries.c.status,
-    )
+class _Silent(NamedTuple):
+    """In the order of the list."""
+
+    minus_number: int
+    address: str
+    last: int
+    """Unix microseconds."""
+
+    @property
+    def number(self) -> int:
+        return -self.minus_number
+
+
+def _most_silent(connection: Connection, since: datetime, least: int) -> Iterator[_Silent]:
+    """Everybody who got so many measured mails since then, and showed no sign of life."""
+    from_then, number = _micros(since), func.count()
+    # Who did nothing has no other mail of that time than what nobody did anything about.
     query = (
-        select(*columns, read.label("read"))
-        .where(deliveries.c.message_id == message_id, deliveries.c.id > after)
-        .order_by(deliveries.c.id)
-        .limit(_CHUNK)
+        select(_PERSON, number, func.max(_SILENT))
+        .select_from(deliveries)
+        .where(from_then <= _SILENT)
+        .group_by(_PERSON)
+        .having(number >= least)
+        .order_by(number.desc(), _PERSON)
     )
-    rows = connection.execute(query).all()
-    people = [row.recipient for row in rows if row.recipient is not None]
-    chosen, may = segment.among(connection, people), by_name(domain, connection, people)
-    found = []
-    for row in rows:
-        if row.recipient in chosen:
-            arrived = row.status in DELIVERED
-            measured = arrived and row.mode == Mode.IDENTIFIED.value and row.recipient in may
-            found.append((row.grp or "", True, arrived, measured, measured and bool(row.read)))
-    return found, bytes(rows[-1].id) if len(rows) == _CHUNK else None
+    waiting = people_waiting(connection)
+    places = sorted(_silent_by_events(connection, since, least, waiting), reverse=True)
+    for rows in _in_order(connection, query):
+        some = [_Silent(-n, address, last) for address, n, last in rows if address and address not in waiting]
+        alive = _alive(connection, since, [one.address for one in some])
+        for one in some:
+            while places and places[-1] < one:
+                yield places.pop()
+            if one.address not in alive:
+                yield one
+    yield from reversed(places)
+
+
+def _alive(connection: Connection, since: datetime, people: Collection[str]) -> set[str]:
+    """Those of them who did something since then."""
+    did = select(deliveries.c.recipient).where(
+        deliveries.c.recipient.in_(people), deliveries.c.alive_at >= _micros(since)
+    )
+    opened_a_day = select(contacts.c.address).where(
+        contacts.c.address.in_(people), contacts.c.last_open_day >= f"{since:%Y-%m-%d}"
+    )
+    return {*connection.execute(did).scalars(), *connection.execute(opened_a_day).scalars()}
+
+
+def _silent_by_events(
+    connection: Connection, since: datetime, least: int, people: Iterable[str]
+) -> Iterator[_Silent]:
+    """The same of these people, looked up in the events."""
+    query = _silent_query(since, least)
+    for some in _in_chunks(sorted(people)):
+        for address, n, last in connection.execute(query.where(deliveries.c.recipient.in_(some))):
+            yield _Silent(-n, address, _micros(last))
+
+
+def _silent_query(since: datetime, least: int) -> Select[Any]:
+    number, theirs = func.count(), deliveries.alias()
+    alive = exists().where(
+        theirs.c.recipient == deliveries.c.recipient,
+        events.c.delivery_id == theirs.c.id,
+        events.c.at >= since,
+        events.c.verdict.in_(HUMAN),
+    )
+    opened_a_day = exists().where(
+        contacts.c.address == deliveries.c.recipient, contacts.c.last_open_day >= f"{since:%Y-%m-%d}"
+    )
+    shows = or_(deliveries.c.mode == Mode.IDENTIFIED.value, deliveries.c.mode == Mode.HYGIENE.value)
+    return (
+        select(deliveries.c.recipient, number, func.max(messages.c.received_at))
+        .join(messages, messages.c.id == deliveries.c.message_id)
+        .where(
+            messages.c.received_at >= since,
+            and_(shows, deliveries.c.status.in_(DELIVERED)),
+            ~alive,
+            ~opened_a_day,
+        )
+        .group_by(deliveries.c.recipient)
+        .having(number >= least)
+    )
+
+
+# --- both ---
+
+
+def _in_order(connection: Connection, query: Any) -> Iterator[Sequence[Any]]:
+    """The query's rows, a chunk at a time. The first are asked for alone: to put all in order takes half as long again,
+    and is seldom needed."""
+    for part in (query.limit(_FIRST), query.offset(_FIRST)):
+        yield from connection.execute(part).partitions(_CHUNK)
+
+
+def _in_chunks(some: Iterable[_One]) -> Iterator[list[_One]]:
+    left = iter(some)
+    while chunk := list(islice(left, _CHUNK)):
+        yield chunk
+
+
+def _micros(at: datetime) -> int:
+    return (at - _BEGIN) // timedelta(microseconds=1)
+
+
+def _moment(micros: int) -> datetime:
+    return _BEGIN + timedelta(microseconds=micros)
 
 
 def _chosen(

@@ -6,10 +6,10 @@ from typing import Any
 
 from tracker.events import EventKind
 from tracker.reports.domains import DomainReport
-from tracker.reports.engagement import Reading
 from tracker.reports.figures import Figures
 from tracker.reports.mailing import MailingReport
 from tracker.reports.message import MessageReport
+from tracker.reports.readings import Reading
 from tracker.reports.wording import click_to_open
 
 CSV = ("about", "figure", "n", "of", "rate", "low", "high")

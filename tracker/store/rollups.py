@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -31,7 +32,7 @@ from sqlalchemy import (
 from tracker.store.messages import OWN_REPORT
 from tracker.store.prepared import drive, execute
 from tracker.store.rollups_cells import Cell, Facts, add
-from tracker.store.rollups_facts import Mark, Sides, packed, read, states
+from tracker.store.rollups_facts import Mark, Sides, Signs, asked, packed, read, signs, states
 from tracker.store.schema import Id, deliveries, events, messages, rollups
 
 _WAITS = literal_column("deliveries.unrolled") == literal_column("1")
@@ -55,24 +56,25 @@ _CELL = {
 }
 _SWEEP = delete(rollups).where(*(rollups.c[name] == bound for name, bound in _CELL.items()), rollups.c.n == 0)
 _ROLLED = (
-    update(deliveries)
-    .where(deliveries.c.id == bindparam("b_id", type_=Id))
-    .values(rolled=bindparam("b_rolled"), unrolled=0)
+    "UPDATE deliveries SET rolled = ?, unrolled = 0, opened_at = ?, clicked_at = ?, alive_at = ?, silent_at = ?"
+    " WHERE id = ?"
 )
-_COUNTED = update(events).where(events.c.id == bindparam("b_id")).values(rolled=bindparam("b_verdict"))
+_COUNTED = "UPDATE events SET rolled = ? WHERE id IN ({marks})"
 _IDS: Any = bindparam("b_ids", expanding=True, type_=Id)
 _IN_ROLLUPS = select(deliveries.c.id).where(deliveries.c.id.in_(_IDS), deliveries.c.rolled.is_not(None))
 _FORGET = (
-    update(deliveries).where(deliveries.c.id == bindparam("b_id", type_=Id)).values(rolled=None, unrolled=1)
+    update(deliveries)
+    .where(deliveries.c.id == bindparam("b_id", type_=Id))
+    .values(rolled=None, unrolled=1, opened_at=None, clicked_at=None, alive_at=None, silent_at=None)
 )
 _UNCOUNT = (
     update(events)
     .where(events.c.delivery_id == bindparam("b_id", type_=Id), events.c.rolled != "")
     .values(rolled="")
 )
-_MARKS: Any = bindparam("b_marks", expanding=True)
-_AS_READ = select(events.c.id, events.c.verdict, events.c.rolled).where(events.c.id.in_(_MARKS))
+_AS_READ = "SELECT id, verdict, rolled FROM events WHERE id {ids}"
 _AT_ONCE = 500
+_ID = itemgetter(-1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +84,7 @@ class Batch:
     states: Mapping[bytes, tuple[Facts, Facts | None]]
     """As they are, and as they were rolled up."""
     marks: Sequence[Mark]
+    signs: Mapping[bytes, Signs]
     delta: Mapping[Cell, int]
 
 
@@ -97,6 +100,7 @@ def batch_of(connection: Connection, ids: Sequence[bytes]) -> Batch:
     return Batch(
         states={one.id: (one.now, one.before) for one in found},
         marks=[mark for one in found for mark in one.unrolled],
+        signs={one.id: signs(one.received, one.now, one.hits) for one in found},
         delta=_delta(found),
     )
 
@@ -112,14 +116,37 @@ def put(connection: Connection, batch: Batch) -> bool:
             return False
     for start in range(0, len(batch.marks), _AT_ONCE):
         part = batch.marks[start : start + _AT_ONCE]
-        rows = connection.execute(_AS_READ, {"b_marks": [mark.id for mark in part]})
-        if {Mark(*row) for row in rows} != set(part):
+        rows = asked(connection, _AS_READ, [mark.id for mark in part])
+        if {tuple(row) for row in rows} != set(part):
             return False
     _write(connection, batch.delta)
-    rolled = [{"b_id": id_, "b_rolled": packed(now)} for id_, (now, _) in batch.states.items()]
-    counted = [{"b_id": mark.id, "b_verdict": mark.verdict} for mark in batch.marks]
-    execute(connection, [(_ROLLED, rolled), (_COUNTED, counted)])
+    drive(
+        connection,
+        _in_style(connection, _ROLLED),
+        sorted(((packed(now), *batch.signs[id_], id_) for id_, (now, _) in batch.states.items()), key=_ID),
+    )
+    _mark(connection, batch.marks)
     return True
+
+
+def _mark(connection: Connection, marks: Sequence[Mark]) -> None:
+    by_verdict: dict[str, list[int]] = {}
+    for mark in marks:
+        by_verdict.setdefault(mark.verdict, []).append(mark.id)
+    for verdict, ids in sorted(by_verdict.items()):
+        ids.sort()
+        for start in range(0, len(ids), _AT_ONCE):
+            some = ids[start : start + _AT_ONCE]
+            sql = _COUNTED.format(marks=", ".join("?" * len(some)))
+            drive(connection, _in_style(connection, sql), [(verdict, *some)])
+
+
+def _in_style(connection: Connection, sql: str) -> str:
+    """With marks as the driver has them."""
+    if connection.dialect.name == "sqlite":
+        return sql
+    first, *others = sql.split("?")
+    return first + "".join(f"${number}{part}" for number, part in enumerate(others, 1))
 
 
 def take_back(connection: Connection, ids: Collection[bytes]) -> None:
@@ -154,6 +181,17 @@ def waiting(connection: Connection) -> int:
     of_events = select(func.count()).select_from(events).where(_DIFFERS).scalar_subquery()
     of_deliveries = select(func.count()).select_from(deliveries).where(_WAITS).scalar_subquery()
     return int(connection.execute(select(of_events + of_deliveries)).scalar_one())
+
+
+def people_waiting(connection: Connection) -> set[str]:
+    """Recipients of deliveries that are not rolled up as they are: what is kept of them is not the last word."""
+    of_events = select(events.c.delivery_id).where(_DIFFERS)
+    # Of whom there is none left is seen here: SQLite would go through everybody who is named for it.
+    theirs = select(deliveries.c.recipient)
+    found: set[str | None] = set()
+    for which in (_WAITS, deliveries.c.id.in_(of_events)):
+        found.update(connection.execute(theirs.where(which)).scalars())
+    return {one for one in found if one is not None}
 
 
 def _waiting(connection: Connection, most: int | None, which: Any = None) -> list[bytes]:

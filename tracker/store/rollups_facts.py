@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, bindparam, func, select
+from sqlalchemy import Connection, select
 
+from tracker.consent import Mode
+from tracker.events import EventKind
 from tracker.store.rollups_cells import (
     DELIVERED,
+    HUMAN,
     US,
     Cell,
     Facts,
@@ -26,62 +29,38 @@ from tracker.store.rollups_cells import (
     add_settled,
     key,
 )
-from tracker.store.schema import (
-    Id,
-    attempts,
-    carried_deliveries,
-    carried_totals,
-    deliveries,
-    events,
-    messages,
-)
+from tracker.store.schema import carried_deliveries, carried_totals, deliveries, messages
 
 _EPOCH = date(1970, 1, 1)
+_OPENED, _CLICKED = EventKind.OPENED.value, EventKind.CLICKED.value
+_MEASURED = Mode.IDENTIFIED.value, Mode.HYGIENE.value
 AT_ONCE = 500
 """Deliveries in one question."""
-_IDS: Any = bindparam("b_ids", expanding=True, type_=Id)
+_BEGIN = datetime(1970, 1, 1, tzinfo=UTC)
+_NAIVE_BEGIN = datetime(1970, 1, 1)  # noqa: DTZ001 - as SQLite writes moments
 _SENT = (
-    deliveries.c.id,
-    deliveries.c.status,
-    deliveries.c.mode,
-    deliveries.c.reason,
-    deliveries.c.domain,
-    deliveries.c.grp,
-    deliveries.c.accepted_at,
-    deliveries.c.rolled,
-    deliveries.c.message_id,
-    messages.c.mailing_id,
-    messages.c.variant,
-    messages.c.received_at,
-    messages.c.recipients,
+    "SELECT d.id, d.status, d.mode, d.reason, d.domain, d.grp, d.accepted_at, d.rolled, d.message_id,"
+    " m.mailing_id, m.variant, m.received_at, m.recipients"
+    " FROM deliveries d JOIN messages m ON m.id = d.message_id WHERE d.id {ids}"
 )
-_HIT = (
-    events.c.delivery_id,
-    events.c.kind,
-    events.c.at,
-    events.c.link,
-    events.c.verdict,
-    events.c.client,
-    events.c.device,
-    events.c.system,
-    events.c.country,
-    events.c.rolled,
-    events.c.id,
+_HITS = (
+    "SELECT delivery_id, kind, at, link, verdict, client, device, system, country, rolled, id"
+    " FROM events WHERE delivery_id {ids} ORDER BY delivery_id, at, id"
+)
+_REPLIES = (
+    "SELECT delivery_id, code, enhanced FROM attempts WHERE id IN"
+    " (SELECT max(id) FROM attempts WHERE delivery_id {ids} GROUP BY delivery_id)"
 )
 _OF_MESSAGES = deliveries.join(messages, messages.c.id == deliveries.c.message_id)
-_DELIVERIES: Select[Any] = select(*_SENT).select_from(_OF_MESSAGES).where(deliveries.c.id.in_(_IDS))
-_HELD = _DELIVERIES.order_by(deliveries.c.id).with_for_update(of=deliveries, skip_locked=True)
-_EVENTS: Select[Any] = (
-    select(*_HIT)
-    .where(events.c.delivery_id.in_(_IDS))
-    .order_by(events.c.delivery_id, events.c.at, events.c.id)
-)
-_LAST = (
-    select(func.max(attempts.c.id)).where(attempts.c.delivery_id.in_(_IDS)).group_by(attempts.c.delivery_id)
-)
-_ATTEMPTS = select(attempts.c.delivery_id, attempts.c.code, attempts.c.enhanced).where(
-    attempts.c.id.in_(_LAST)
-)
+
+
+def asked(connection: Connection, sql: str, values: Sequence[Any]) -> Sequence[Any]:
+    """The rows of a question about some values, `{ids}` in it, as the driver gives them: there are many, and what
+    SQLAlchemy would make of each takes longer than to read it."""
+    if connection.dialect.name == "sqlite":
+        marks = sql.format(ids=f"IN ({','.join('?' * len(values))})")
+        return connection.exec_driver_sql(marks, tuple(values)).all()
+    return connection.exec_driver_sql(sql.format(ids="= ANY($1)"), (list(values),)).all()
 
 
 class Mark(NamedTuple):
@@ -99,6 +78,8 @@ class Sides:
 
     id: bytes
     sent: Sent
+    received: int
+    """Unix microseconds."""
     now: Facts
     hits: list[Hit] = field(default_factory=list)
     before: Facts | None = None
@@ -106,6 +87,28 @@ class Sides:
     hits_before: list[Hit] = field(default_factory=list)
     unrolled: list[Mark] = field(default_factory=list)
     """Events that are not rolled up as they are."""
+
+
+class Signs(NamedTuple):
+    """What is kept on a delivery of when its recipient last did something. Unix microseconds."""
+
+    opened: int | None = None
+    clicked: int | None = None
+    alive: int | None = None
+    """Either."""
+    silent: int | None = None
+    """When it came in, where it was measured and nobody did anything since."""
+
+
+def signs(received: int, facts: Facts, hits: Iterable[Hit]) -> Signs:
+    """`received` in Unix microseconds."""
+    last: dict[str, int] = {}
+    for hit in hits:
+        if hit.verdict in HUMAN:
+            last[hit.kind] = max(last.get(hit.kind, 0), round(hit.at * 1_000_000))
+    alive = max(last.values()) if last else None
+    is_silent = (alive is None or alive < received) and facts.status in DELIVERED and facts.mode in _MEASURED
+    return Signs(last.get(_OPENED), last.get(_CLICKED), alive, received if is_silent else None)
 
 
 def read(connection: Connection, ids: Sequence[bytes]) -> Iterator[Sides]:
@@ -175,8 +178,8 @@ def sent_of(message: bytes, row: Any) -> Sent:
 
 def _some(connection: Connection, ids: Sequence[bytes]) -> Iterable[Sides]:
     found = states(connection, ids)
-    for row in connection.execute(_EVENTS, {"b_ids": list(ids)}):
-        one = found.get(bytes(row[0]))
+    for row in asked(connection, _HITS, ids):
+        one = found.get(row[0])
         if one is not None:
             _add(one, row)
     return found.values()
@@ -185,29 +188,38 @@ def _some(connection: Connection, ids: Sequence[bytes]) -> Iterable[Sides]:
 def states(connection: Connection, ids: Sequence[bytes], *, hold: bool = False) -> dict[bytes, Sides]:
     """The same without events. With `hold` nobody else changes them, or adds or removes events, while the transaction
     lasts; those that somebody else is at are left out."""
-    query = _HELD if hold else _DELIVERIES
-    rows = connection.execute(query, {"b_ids": list(ids)}).all()
-    failed = [bytes(row.id) for row in rows if row.status not in DELIVERED]
+    holds = hold and connection.dialect.name != "sqlite"
+    rows = asked(connection, _SENT + (" ORDER BY d.id FOR UPDATE OF d SKIP LOCKED" if holds else ""), ids)
+    failed = [row[0] for row in rows if row[1] not in DELIVERED]
     replies: dict[bytes, str] = {}
     if failed:
-        last = connection.execute(_ATTEMPTS, {"b_ids": failed})
-        replies = {bytes(row[0]): key(row[1], row[2]) for row in last}
-    return {bytes(row.id): _sides(row, replies.get(bytes(row.id), "")) for row in rows}
+        replies = {row[0]: key(row[1], row[2]) for row in asked(connection, _REPLIES, failed)}
+    sent: dict[bytes, tuple[int, Sent]] = {}
+    return {row[0]: _sides(row, replies.get(row[0], ""), sent) for row in rows}
 
 
-def _sides(row: Any, reply: str) -> Sides:
-    domain, group = row.domain, row.grp or ""
+def _sides(row: Any, reply: str, known: dict[bytes, tuple[int, Sent]]) -> Sides:
+    id_, status, mode, reason, domain, grp, accepted, rolled, message, mailing, variant, came, recipients = (
+        row
+    )
+    received, sent = known.get(message) or (0, None)
+    if sent is None:
+        received = _micros(came)
+        sent = Sent(message, mailing, variant or "", received // 1_000_000, recipients)
+        known[message] = received, sent
+    group = grp or ""
     return Sides(
-        id=bytes(row.id),
-        sent=sent_of(row.message_id, row),
-        now=Facts(row.status, row.mode, row.reason, domain, group, _seconds(row.accepted_at), reply),
-        before=None if row.rolled is None else _unpacked(row.rolled, domain, group),
+        id=id_,
+        sent=sent,
+        received=received,
+        now=Facts(status, mode, reason, domain, group, accepted and _micros(accepted) / 1_000_000, reply),
+        before=None if rolled is None else _unpacked(rolled, domain, group),
     )
 
 
 def _add(one: Sides, row: Any) -> None:
     _delivery, kind, at, link, verdict, client, device, system, country, rolled, id_ = row
-    hit = Hit(kind, at.timestamp(), link or 0, verdict, client, device, system, country)
+    hit = Hit(kind, _micros(at) / 1_000_000, link or 0, verdict, client, device, system, country)
     one.hits.append(hit)
     if rolled != verdict:
         one.unrolled.append(Mark(id_, verdict, rolled))
@@ -215,8 +227,13 @@ def _add(one: Sides, row: Any) -> None:
         one.hits_before.append(hit if rolled == verdict else hit._replace(verdict=rolled))
 
 
-def _seconds(moment: datetime | None) -> float | None:
-    return None if moment is None else moment.timestamp()
+def _micros(moment: str | datetime) -> int:
+    """Unix microseconds of a moment as the driver gives it."""
+    if isinstance(moment, str):
+        since = datetime.fromisoformat(moment) - _NAIVE_BEGIN
+    else:
+        since = moment - _BEGIN
+    return (since.days * 86400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def packed(facts: Facts) -> str:

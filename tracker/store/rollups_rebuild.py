@@ -14,15 +14,16 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 
-from sqlalchemy import Connection, select, true
+from sqlalchemy import Connection, select, true, update
 
 from tracker.store.database import Database
 from tracker.store.rollups import add_at_once
 from tracker.store.rollups_cells import Cell, add
-from tracker.store.rollups_facts import add_gone, read
+from tracker.store.rollups_facts import Signs, add_gone, asked, read, signs
 from tracker.store.schema import deliveries, rollups
 
 _PAGE = 2000
+_SIGNS = "SELECT id, opened_at, clicked_at, alive_at, silent_at FROM deliveries WHERE id {ids}"
 _IN_MEMORY = 200_000
 """Sums; then they go to disk."""
 _AT_ONCE = 200
@@ -47,7 +48,7 @@ class Rebuilt:
     """That are rolled up."""
     sums: int
     corrected: int
-    """Sums that were not what they should have been."""
+    """Sums, and deliveries, that were not what they should have been."""
 
 
 async def rebuild(database: Database, *, tell: Callable[[int], None] = lambda _: None) -> Rebuilt:
@@ -59,6 +60,9 @@ async def rebuild(database: Database, *, tell: Callable[[int], None] = lambda _:
         for cells in _corrections(beside):
             await database.change(partial(add_at_once, cells=cells), within=_WITHIN)
             corrected += len(cells)
+        for ids in _spoilt(beside):
+            await database.change(partial(_have_wait, ids=ids), within=_WITHIN)
+            corrected += len(ids)
         return Rebuilt(deliveries=number, sums=sums, corrected=corrected)
 
 
@@ -67,12 +71,16 @@ def _compare(
 ) -> tuple[int, int]:
     """Leaves what should be less what is kept; gives the number of deliveries and of sums that should be."""
     beside.execute(_MAKE)
+    beside.execute("CREATE TABLE spoilt (id BLOB)")
     cells: Counter[Cell] = Counter()
     number = 0
     for ids in _rolled(connection):
+        noted = {row[0]: Signs(*row[1:]) for row in asked(connection, _SIGNS, ids)}
         for one in read(connection, ids):
             if one.before is not None:
                 add(cells, one.sent, one.before, one.hits_before)
+                if noted[one.id] != signs(one.received, one.before, one.hits_before):
+                    beside.execute("INSERT INTO spoilt VALUES (?)", [one.id])
         if len(cells) > _IN_MEMORY:
             _put(beside, cells)
             cells.clear()
@@ -105,3 +113,15 @@ def _corrections(beside: sqlite3.Connection) -> Iterator[dict[Cell, int]]:
     rows = beside.execute("SELECT * FROM sums WHERE n <> 0 ORDER BY subject, measure, slot, key")
     while some := rows.fetchmany(_AT_ONCE):
         yield {(subject, measure, slot, key): n for subject, measure, slot, key, n in some}
+
+
+def _spoilt(beside: sqlite3.Connection) -> Iterator[list[bytes]]:
+    rows = beside.execute("SELECT id FROM spoilt ORDER BY id")
+    while some := rows.fetchmany(_AT_ONCE):
+        yield [id_ for (id_,) in some]
+
+
+def _have_wait(connection: Connection, ids: list[bytes]) -> None:
+    """To be rolled up anew: until then nobody goes by what is kept on them."""
+    mine = deliveries.c.id.in_(ids) & deliveries.c.rolled.is_not(None)
+    connection.execute(update(deliveries).where(mine).values(unrolled=1))

@@ -17,11 +17,12 @@ from tracker.moments import isoformat
 from tracker.reports.conversions import By, report_conversions
 from tracker.reports.conversions import Period as Days
 from tracker.reports.domains import report_domains
-from tracker.reports.engagement import leads, quiet, who_has_read
+from tracker.reports.engagement import leads, quiet
 from tracker.reports.links import report_links
 from tracker.reports.mailing import latest_mailings, report_mailing
 from tracker.reports.message import report_message
 from tracker.reports.overview import overview
+from tracker.reports.readings import who_has_read
 from tracker.reports.rows import reading_row
 from tracker.reports.sums import Scope
 from tracker.reports.timeline import Unit, by_time

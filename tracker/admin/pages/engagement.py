@@ -17,9 +17,10 @@ from tracker.admin.pages.segments import chosen
 from tracker.admin.paths import message_id
 from tracker.admin.tables import Column, View, view
 from tracker.moments import isoformat
-from tracker.reports.engagement import Reading, leads, quiet, who_has_read
+from tracker.reports.engagement import leads, quiet
 from tracker.reports.listings import find_messages, message_facts
 from tracker.reports.message import report_message
+from tracker.reports.readings import Reading, who_has_read
 from tracker.reports.rows import reading_row
 from tracker.statistics import Share
 from tracker.store.audit import Action

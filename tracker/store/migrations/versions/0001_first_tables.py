@@ -151,6 +151,10 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("rolled", sa.Text(), nullable=True),
         sa.Column("unrolled", sa.SmallInteger(), server_default="1", nullable=False),
+        sa.Column("opened_at", sa.BigInteger(), nullable=True),
+        sa.Column("clicked_at", sa.BigInteger(), nullable=True),
+        sa.Column("alive_at", sa.BigInteger(), nullable=True),
+        sa.Column("silent_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_deliveries")),
     )
     op.create_index(op.f("ix_deliveries_message_id"), "deliveries", ["message_id"], unique=False)
@@ -162,6 +166,22 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("status = 'bounced'"),
         postgresql_where=sa.text("status = 'bounced'"),
+    )
+    op.create_index(
+        "ix_deliveries_alive",
+        "deliveries",
+        ["alive_at", "recipient", "opened_at", "clicked_at"],
+        unique=False,
+        sqlite_where=sa.text("alive_at IS NOT NULL"),
+        postgresql_where=sa.text("alive_at IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_deliveries_silent",
+        "deliveries",
+        ["silent_at", "recipient"],
+        unique=False,
+        sqlite_where=sa.text("silent_at IS NOT NULL"),
+        postgresql_where=sa.text("silent_at IS NOT NULL"),
     )
     op.create_index(
         "ix_deliveries_unrolled",
