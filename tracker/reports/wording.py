@@ -42,7 +42,9 @@ def judged(name: str, contest: Contest | None) -> str:
         return "leads" if findings == {Finding.BEHIND} else "" if findings == {Finding.TOO_FEW} else "highest"
     one = contest.others[name]
     low, high = one.interval
-    return f"{one.finding}: {100 * low:+.1f} to {100 * high:+.1f} points, p = {one.p:.2g}"
+    apart = f"{100 * low:.1f} to {100 * high:.1f}" if low > 0 else f"{100 * low:+.1f} to {100 * high:+.1f}"
+    by = " by" if one.finding is Finding.BEHIND and low > 0 else ":"
+    return f"{one.finding}{by} {apart} points, p = {one.p:.2g}"
 
 
 _UNATTRIBUTED = {
