@@ -79,6 +79,21 @@ def may_be_kept(message: Compiled, addressed: Sequence[Addressed]) -> bool:
 
 
 _LARGEST_KEPT = 5_000_000
+_PARTS = {
+    (True, False): b"X-Mailgun-Track-Clicks: htmlonly\r\n",
+    (False, True): b"X-PM-TrackLinks: TextOnly\r\n",
+}
+
+
+def as_kept(message: Compiled) -> bytes:
+    """The message without the fields that are for us, some of which list other people. Where links of one part only
+    were wrapped it still says so: links are numbered by that."""
+    data, options, at = message.submission.data, message.controls.options, 0
+    pieces = [_PARTS.get((options.html_links, options.text_links), b"")]
+    for start, end in message.controls.ranges:
+        pieces.append(data[at:start])
+        at = end
+    return b"".join((*pieces, data[at:]))
 
 
 def _switched_off(message: Compiled) -> Iterator[deliveries.Kept]:

@@ -20,7 +20,7 @@ from relay.config import OverrideTable
 from relay.outcome import Outcome, Outcomes, Status
 from relay.personalize import Addressed
 from relay.queue import Queue
-from relay.records import may_be_kept, narrowing, recording, settling
+from relay.records import as_kept, may_be_kept, narrowing, recording, settling
 from relay.reporting import Reporting, report_ids
 from relay.store.originals import keeping_original
 from relay.store.returns import keeping_sender
@@ -365,7 +365,7 @@ class Settlement:
 
     def _original(self, message: Compiled, addressed: Sequence[Addressed]) -> tuple[Statement, ...]:
         kept = self._keeps_originals and may_be_kept(message, addressed)
-        return (keeping_original(message.submission),) if kept else ()
+        return (keeping_original(message.submission, as_kept(message)),) if kept else ()
 
     def _overriding(self, message: Compiled, addresses: Sequence[str]) -> Callable[[Connection], None]:
         """Each person whose consent is passed over finds that in the ledger, with the ground it stands on."""

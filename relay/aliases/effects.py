@@ -11,7 +11,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -240,6 +240,11 @@ def _named(options: Options, value: object) -> Options:
     return with_tags(options, value if isinstance(value, list) else [value])
 
 
+def _has_misspelt(found: Mapping[str, object], known: Collection[str]) -> bool:
+    """A name that tells of tracking and is none of these was meant as a switch."""
+    return any("track" in name.lower() and name not in known for name in found)
+
+
 _FILTERS: Mapping[str, tuple[Mapping[str, Less], Less]] = {
     "clicktrack": ({"enable": NO_CLICKS, "enable_text": HTML_ONLY}, NO_CLICKS),
     "opentrack": ({"enable": NO_OPENS}, NO_OPENS),
@@ -252,7 +257,9 @@ def smtpapi(options: Options, given: Given) -> tuple[Options, bool]:
     filters = None if found is None else _inner(found, "filters")
     if found is None or filters is None:
         return _asking(options, NOTHING), False
-    understood = True
+    understood = not _has_misspelt(filters, (*_FILTERS, "subscriptiontrack"))
+    if not understood:
+        options = _asking(options, NOTHING)
     for name, (switches, less) in _FILTERS.items():
         inner = _inner(filters, name)
         settings = None if inner is None else _inner(inner, "settings")
@@ -267,13 +274,18 @@ def smtpapi(options: Options, given: Given) -> tuple[Options, bool]:
     return options, understood
 
 
+_MSYS: Mapping[str, Less] = {"open_tracking": NO_OPENS, "click_tracking": NO_CLICKS}
+
+
 def msys(options: Options, given: Given) -> tuple[Options, bool]:
     """SparkPost's and Momentum's object."""
     found = _object(given.value)
     asked = None if found is None else _inner(found, "options")
     if found is None or asked is None:
         return _asking(options, NOTHING), False
-    options, understood = _switched(options, asked, {"open_tracking": NO_OPENS, "click_tracking": NO_CLICKS})
+    options, understood = _switched(options, asked, _MSYS)
+    if _has_misspelt(asked, _MSYS):
+        options, understood = _asking(options, NOTHING), False
     name = found.get("campaign_id")
     if isinstance(name, str):
         options = with_campaign(options, name)

@@ -22,9 +22,9 @@ _AT_ONCE = 100
 _KEEP = insert(originals)
 
 
-def keeping_original(submission: Submission) -> Statement:
-    """The statement that keeps a message to be looked at."""
-    row = {"message_id": submission.id, "kept_at": submission.received_at, "data": submission.data}
+def keeping_original(submission: Submission, data: bytes) -> Statement:
+    """The statement that keeps a message to be looked at, as these octets."""
+    row = {"message_id": submission.id, "kept_at": submission.received_at, "data": data}
     return _KEEP, [row]
 
 

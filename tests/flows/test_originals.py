@@ -69,3 +69,27 @@ async def test_nothing_is_kept_unless_somebody_says_so(store_url: str, tmp_path:
             await gather_the_six(domain)
             assert (await send(where.smtp_port, newsletter(), GRANTED))[0] == 250
             assert await kept(domain) == {}
+
+
+async def test_what_was_said_to_us_is_not_kept_with_them(store_url: str, tmp_path: Path) -> None:
+    """Lists of other recipients stand in such fields, and nobody's erasure would find them."""
+    others = 'X-SMTPAPI: {"to": ["victim@people.example"], "filters": {"clicktrack": {"settings": {"enable_text": 0}}}}\r\n'
+    async with ScriptedUpstream() as upstream:
+        where = site(tmp_path, store_url, upstream.url, admin={"listen": "", "previews_days": 3})
+        async with running(where) as domain:
+            await gather_the_six(domain)
+            for subject, header in (("html", others), ("text", "X-PM-TrackLinks: TextOnly\r\n")):
+                assert (await send(where.smtp_port, newsletter(header=header, subject=subject), GRANTED))[
+                    0
+                ] == 250
+            rows = await domain.database.read(
+                lambda connection: connection.execute(select(originals.c.data)).scalars().all(), within=20.0
+            )
+            assert len(rows) == 2
+            assert not any(b"victim" in bytes(row) or b"X-SMTPAPI" in bytes(row) for row in rows)
+            found = await kept(domain)
+            shown = Originals(domain, load(where.config_file))
+            url = "https://shop.example/apples?kind=russet&box=2"
+            assert "1: 50.0%" in (await shown.html(found["html"], {1: (url, "1: 50.0%")}) or "")
+            in_text = {1: ("https://shop.example/apples", "1: 50.0%")}
+            assert "1: 50.0%" not in (await shown.html(found["text"], in_text) or "1: 50.0%")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -113,6 +114,16 @@ async def test_who_guesses_waits_and_others_do_not() -> None:
     with pytest.raises(TooManyFailures):
         await place.access.sign_in("ann", "secret", "10.0.0.9")
     assert await place.access.sign_in("ann", "secret", "10.0.0.1") is not None
+    place.clock.now += 300
+    assert await place.access.sign_in("ann", "secret", "10.0.0.9") is not None
+
+
+async def test_guesses_made_at_once_are_counted_like_those_one_after_another() -> None:
+    place = Place(table())
+    guesses = [place.access.sign_in("ann", f"guess {n}", "10.0.0.9") for n in range(25)]
+    answers = await asyncio.gather(*guesses, return_exceptions=True)
+    assert answers.count(None) == 10
+    assert sum(isinstance(one, TooManyFailures) for one in answers) == 15
     place.clock.now += 300
     assert await place.access.sign_in("ann", "secret", "10.0.0.9") is not None
 

@@ -190,6 +190,7 @@ async def test_everything_is_meant_only_where_that_is_said(domain: Domain, visit
 
 
 MISTAKEN = (
+    ("hold", {"domain": "\0"}),
     ("hold", {}),
     ("hold", {"domian": "two.example"}),
     ("hold", {"state": "hold", "domain": "two.example"}),

@@ -295,3 +295,19 @@ async def test_whatever_mail_says_stays_text(evil: str, client: Client, domain: 
 async def test_what_a_url_asks_amiss_is_left_out(query: str, client: Client) -> None:
     for path in ("/leads", "/quiet", "/domains", "/links"):
         await page(client, f"{path}?{query}")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/contacts?search=%00",
+        "/messages?search=a%00",
+        "/queue?reply=%00",
+        "/segment?name=%00",
+        "/leads?segment=%00",
+    ],
+)
+async def test_nul_is_no_text_for_either_database(path: str, client: Client) -> None:
+    for wanted in (path, f"{path}&format=csv"):
+        answer = await client.ask(wanted, headers=LOCAL)
+        assert answer.status == 400, wanted

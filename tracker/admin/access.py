@@ -15,6 +15,7 @@ import hmac
 import json
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -63,6 +64,7 @@ class Access:
         self._key = hashlib.blake2b(key=ring.permanent, digest_size=32, person=b"candor-session").digest()
         self._clock = clock
         self._failures = Buckets()
+        self._under_way: Counter[str] = Counter()
         self._known: tuple[AdminTable, Passwords] | None = None
 
     @property
@@ -86,9 +88,17 @@ class Access:
         """A new session, or None where name and password do not fit. Raises TooManyFailures."""
         now = self._clock()
         buckets = ((f"{address} {name}", _FAILURES), (name, _FAILURES_OF_A_NAME))
-        if any(self._failures.used(key, rate, now=now) + 1 > rate.amount for key, rate in buckets):
-            raise TooManyFailures
-        if not await self._passwords().match(name, password):
+        for key, rate in buckets:  # what is still being looked at may fail too
+            if self._failures.used(key, rate, now=now) + self._under_way[key] + 1 > rate.amount:
+                raise TooManyFailures
+        keys = [key for key, _ in buckets]
+        self._under_way.update(keys)
+        try:
+            fits = await self._passwords().match(name, password)
+        finally:
+            self._under_way.subtract(keys)
+            self._under_way = +self._under_way  # without those at 0
+        if not fits:
             for key, rate in buckets:
                 self._failures.take(key, rate, now=now)
             return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -143,10 +143,16 @@ async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
             raise web.HTTPMisdirectedRequest
         raise web.HTTPSeeOther(f"/sign-in?next={quote(request.path_qs, safe='')}")
     request[VISITOR] = visitor
+    if _has_nul(request.query.values()):
+        raise web.HTTPBadRequest
     if visitor.role < getattr(request.match_info.handler, _NEEDED, Role.VIEWER):
         raise web.HTTPForbidden
-    if request.method == "POST" and (await request.post()).get("form_token") != visitor.form_token:
-        raise web.HTTPForbidden
+    if request.method == "POST":
+        form = await request.post()
+        if form.get("form_token") != visitor.form_token:
+            raise web.HTTPForbidden
+        if _has_nul(form.values()):
+            raise web.HTTPBadRequest
     response = await handler(request)
     if visitor.cookie != request.cookies.get(COOKIE, "") and not response.prepared:
         keep(request, response, visitor)
@@ -163,6 +169,11 @@ def keep(request: web.Request, response: web.StreamResponse, visitor: Visitor) -
         secure=request.secure or request.headers.get("X-Forwarded-Proto") == "https",
         max_age=int(request.app[DOMAIN].config.admin.session),
     )
+
+
+def _has_nul(values: Iterable[object]) -> bool:
+    """No text of ours holds NUL, and PostgreSQL refuses it even in a question."""
+    return any(isinstance(one, str) and "\0" in one for one in values)
 
 
 def _is_ours(request: web.Request) -> bool:
