@@ -106,7 +106,8 @@ def html_of(data: bytes) -> str:
 
 
 async def test_the_demo_s_mail_as_captured_looks_as_it_was_sent(browser: Browser, tmp_path: Path) -> None:
-    async with demo._running(tmp_path) as (config, domain):
+    config = demo._config(tmp_path)
+    async with demo._running(config) as domain:
         await demo._tell(domain)
         await demo._send(config)
         copies = dict(captured(tmp_path / "captured"))
@@ -127,7 +128,8 @@ async def test_real_mail_looks_as_it_did(browser: Browser, tmp_path: Path) -> No
     found = [pair for file in corpus("html") if (pair := rendered(file)) is not None]
     pairs = found[:: max(1, len(found) // REAL_MAILS)]
     assert len(pairs) >= REAL_MAILS
-    async with demo._running(tmp_path) as (config, _):
+    config = demo._config(tmp_path)
+    async with demo._running(config):
         for name, width in WIDTHS.items():
             screen = await Screen.open(browser, width, config.tracker.listen)
             for file, original, copy in pairs:
